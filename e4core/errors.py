@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every error of this project, in one tree, with leaves by what the caller can do about it.
+
+``kind`` is the neutral name of `wire.md` for the very check that failed (``bad_length``, ``not_authentic`` ...): stable, fit for
+counters and vectors. The text is for people, names no secret and ends with what to do where something can be done.
+"""
+
+from __future__ import annotations
+
+
+class E4Error(Exception):
+    """Root of all errors that this project raises on purpose."""
+
+    kind = "error"
+
+    def __init__(self, message: str = "", *, kind: str = "") -> None:
+        super().__init__(message or self.__doc__)
+        if kind:
+            self.kind = kind
+
+
+class InvalidInput(E4Error, ValueError):
+    """The input has the wrong form; the same input will never be accepted."""
+
+    kind = "invalid_input"
+
+
+class AuthenticationFailed(E4Error):
+    """The data was not made by the holder of the key, or was changed on its way."""
+
+    kind = "not_authentic"
+
+
+class NotFresh(E4Error):
+    """Authentic perhaps, but not acceptable at this moment."""
+
+    kind = "not_fresh"
+
+
+class Replayed(NotFresh):
+    """This very message was accepted before."""
+
+    kind = "replayed"
+
+
+class TooOld(NotFresh):
+    """The timestamp is too far in the past; check the clocks of both ends."""
+
+    kind = "timestamp_old"
+
+
+class InFuture(NotFresh):
+    """The timestamp lies in the future; check the clocks of both ends."""
+
+    kind = "timestamp_future"
+
+
+class RateExceeded(E4Error):
+    """Too many equal messages in a few seconds; wait a second and send again."""
+
+    kind = "rate_exceeded"
+
+
+class UnknownKey(E4Error):
+    """No key is held for this topic or sender; ask the C2 for it."""
+
+    kind = "key_missing"
+
+
+class UnsupportedSuite(E4Error):
+    """The suite or the operation in it is not supported here."""
+
+    kind = "unsupported"
+
+
+class PluginError(E4Error):
+    """A plugin is missing, ambiguous, or does not load."""
+
+    kind = "plugin"
+
+
+class KmsError(E4Error):
+    """The key management service refused."""
+
+    kind = "kms"
+
+
+class KeyNotFound(KmsError):
+    """The key encryption key does not exist there."""
+
+    kind = "kms_key_not_found"
+
+
+class KmsUnavailable(KmsError):
+    """The key management service cannot be reached now; try again later."""
+
+    kind = "kms_unavailable"
+
+
+class Tampered(KmsError):
+    """What was stored is not what was written: an integrity alarm, never a reason to try elsewhere."""
+
+    kind = "tampered"
+
+
+class TransportError(E4Error):
+    """The broker cannot be reached, refused, or the link was lost."""
+
+    kind = "transport"
+
+
+class StorageError(E4Error):
+    """A file or database cannot be read or written as it must be."""
+
+    kind = "storage"
+
+
+class NotFound(E4Error):
+    """There is no such thing on this C2."""
+
+    kind = "not_found"
+
+
+class Conflict(E4Error):
+    """The thing exists already, or its state does not allow this."""
+
+    kind = "conflict"
+
+
+class Denied(E4Error):
+    """The caller is not allowed to do this."""
+
+    kind = "denied"

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The bounded memory of what was already accepted (`wire.md` section 13).
+
+One set of tags per second, and a *floor* that only rises: what was sent at or before it is refused, so that forgetting never
+opens a door. A tag costs about 80 bytes; a full memory of 65,536 tags about 5 MB.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from heapq import heappop, heappush
+
+from e4core.errors import Replayed, TooOld
+
+
+class ReplayMemory:
+    """Accepts each (tag, second) once. Cost of an accept: constant; a new second: logarithmic in the seconds held."""
+
+    __slots__ = ("_capacity", "_count", "_order", "_room", "_second", "_seconds", "_tags", "floor")
+
+    def __init__(self, floor: int, capacity: int) -> None:
+        self.floor = floor
+        self._capacity = capacity
+        self._count = 0  # tags in all seconds but the current one
+        self._seconds: dict[int, set[bytes]] = {}
+        self._order: list[int] = []
+        self._second = -1
+        self._tags: set[bytes] = set()
+        self._room = capacity
+
+    def accept(self, tag: bytes, sent: int, horizon: float) -> None:
+        """Remember ``tag``, sent at second ``sent``; what was sent before ``horizon`` is refused elsewhere, so forgotten.
+
+        Call it only after full authentication, or anybody can fill it.
+        Raises: Replayed: known. TooOld: sent at or before the floor.
+        """
+        if sent != self._second:
+            self._turn_to(sent, horizon)
+        tags = self._tags
+        size = len(tags)
+        tags.add(tag)
+        if len(tags) == size:
+            raise Replayed
+        if size >= self._room:
+            self._forget_oldest()
+
+    def _turn_to(self, sent: int, horizon: float) -> None:
+        """Make ``sent`` the current second, the one that `accept` is quick in."""
+        if sent <= self.floor:
+            raise TooOld("sent before the oldest message that is still remembered")
+        while self._order and self._order[0] < horizon:
+            self._forget_oldest()
+        if sent not in self._seconds:
+            heappush(self._order, sent)
+            self._seconds[sent] = set()
+        self._count += len(self._tags)
+        self._second = sent
+        self._tags = self._seconds[sent]
+        self._count -= len(self._tags)
+        self._room = self._capacity - self._count
+
+    def _forget_oldest(self) -> None:
+        oldest = heappop(self._order)
+        tags = self._seconds.pop(oldest)
+        if oldest == self._second:
+            self._second = -1
+            self._tags = set()
+        else:
+            self._count -= len(tags)
+        self._room = self._capacity - self._count
+        self.floor = max(self.floor, oldest)
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __len__(self) -> int:
+        return self._count + len(self._tags)
+
+    @property
+    def newest(self) -> int:
+        """The last second of which anything is known."""
+        return max(self._seconds, default=self.floor)
+
+    def seconds(self) -> Iterator[tuple[int, frozenset[bytes]]]:
+        """All that is remembered, oldest second first, for the saved state."""
+        return ((second, frozenset(self._seconds[second])) for second in sorted(self._seconds))
+
+    def restore(self, seconds: Mapping[int, frozenset[bytes]]) -> None:
+        """Take back what `seconds` gave; what does not fit raises the floor as always."""
+        for second, tags in sorted(seconds.items()):
+            for tag in tags:
+                if second > self.floor:
+                    self.accept(tag, second, second)

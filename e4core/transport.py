@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The way of bytes to a broker and back: the protocol of a transport.
+
+A transport is a plugin of the group ``e4.transports``, named by its URI scheme; its entry point is a `TransportFactory`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from types import TracebackType
+from typing import NamedTuple, Protocol, Self
+
+
+class Incoming(NamedTuple):
+    topic: str
+    payload: bytes
+
+
+class Transport(Protocol):
+    """One connection, used inside ``async with`` by one event loop.
+
+    It connects again by itself after a loss, subscribes again, and sends again what the broker has not acknowledged, in order.
+    Nothing is retained at the broker.
+    """
+
+    @property
+    def max_qos(self) -> int:
+        """Highest delivery promise kept here: 0 at most once, 1 at least once, 2 exactly once."""
+        ...
+
+    @property
+    def connected(self) -> bool: ...
+
+    async def __aenter__(self) -> Self:
+        """Connect. Raises: TransportError: not within the time allowed, or refused."""
+        ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None: ...
+
+    async def publish(self, topic: str, payload: bytes, qos: int = 1, /) -> None:
+        """Hand over, and return when the broker has acknowledged at ``min(qos, max_qos)``; wait while the link is down.
+
+        Calls that overlap leave in the order in which they began. Raises: TransportError: closed meanwhile, or refused.
+        """
+        ...
+
+    async def subscribe(self, topic: str, /) -> None:
+        """Receive ``topic`` (the wildcards ``+`` and ``#`` may be used), now and after each new connection."""
+        ...
+
+    async def unsubscribe(self, topic: str, /) -> None: ...
+
+    def __aiter__(self) -> AsyncIterator[Incoming]:
+        """What arrives, in order; ends when the transport is closed."""
+        ...
+
+
+class TransportFactory(Protocol):
+    def __call__(self, uri: str, client_id: str, /) -> Transport:
+        """Not yet connected. ``client_id`` names the session that the broker keeps; empty: none is kept.
+
+        Raises: InvalidInput: the URI.
+        """
+        ...
