@@ -1,0 +1,247 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Clients: the devices that this C2 knows, and their keys (`design.md` section 5, rule 4)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import sqlalchemy as sa
+
+from e4c2 import commands, rotation
+from e4c2.commands import Operation, parse_id
+from e4c2.model import Kind, Status, client, link, membership, outbox, topic
+from e4c2.rows import Realm, Row, delete, find, find_all, find_ids, insert, reveal, update
+from e4core.errors import Conflict, InvalidInput, NotFound
+from e4core.keys import ClientId, check_client_name, control_topic
+
+
+class Reason(StrEnum):
+    """Why a key is changed."""
+
+    ROUTINE = "routine"
+    COMPROMISED = "compromised"
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """What may be shown of a client."""
+
+    name: str
+    id: str
+    status: str
+    reports: bool
+    """True: it has proved that it confirms; False: it is only ever sent to."""
+    key_change: bool
+    """True: a new device key is on its way and not yet confirmed."""
+    created: float
+    last_report: float | None
+
+
+def create(
+    db: sa.Connection, realm: Realm, name: str, key: bytes, c2_key: int, client_id: bytes | None = None
+) -> Client:
+    """Register a client.
+
+    Args: key: what the suite's device identity calls public (a secret 32-byte key in symmetric suites).  c2_key: version of the
+        C2's key that the device was given (0 in symmetric suites).
+    Raises: InvalidInput. Conflict: the name or the id exists; nothing is overwritten.
+    """
+    check_client_name(name)
+    realm.suite.device.check(key)
+    row = insert(
+        db,
+        realm,
+        client,
+        id=bytes(ClientId(client_id or realm.suite.derive_id(name))),
+        name=name,
+        status=Status.ACTIVE.value,
+        key=key,
+        pending_key=None,
+        pending_private=None,
+        c2_key=c2_key,
+        reports=False,
+        created=realm.clock(),
+        last_report=None,
+        command_second=0,
+    )
+    return view(row)
+
+
+def page(db: sa.Connection, realm: Realm, after: str = "", limit: int = 100) -> list[Client]:
+    """Clients by name, those after ``after``."""
+    statement = sa.select(client).where(client.c.name > after).order_by(client.c.name).limit(limit)
+    return [view(row) for row in db.execute(statement).mappings()]
+
+
+def show(db: sa.Connection, realm: Realm, name: str) -> Client:
+    """Raises: NotFound."""
+    return view(require(db, realm, name))
+
+
+def topics_of(db: sa.Connection, realm: Realm, name: str, after: str = "", limit: int = 100) -> list[str]:
+    """Names of the topics that the client is a member of. Raises: NotFound."""
+    row = require(db, realm, name)
+    joined = sa.join(topic, membership, membership.c.topic == topic.c.id)
+    statement = (
+        sa.select(topic.c.name).select_from(joined).where(membership.c.client == row["id"], topic.c.name > after)
+    )
+    return list(db.scalars(statement.order_by(topic.c.name).limit(limit)))
+
+
+def remove(db: sa.Connection, realm: Realm, name: str, rekey: bool = True) -> Operation:
+    """Forget a client: it leaves all its topics, which are re-keyed for those who stay, and nobody holds its public key."""
+    row = require(db, realm, name)
+    operation = commands.begin(db, realm, "remove_client", name)
+    topics = _topics(db, realm, row)
+    holders = [held["holder"] for held in find_all(db, realm, link, link.c.peer == row["id"])]
+    db.execute(sa.delete(membership).where(membership.c.client == row["id"]))
+    db.execute(sa.delete(link).where(sa.or_(link.c.holder == row["id"], link.c.peer == row["id"])))
+    db.execute(sa.delete(outbox).where(outbox.c.client == row["id"]))
+    delete(db, client, row)
+    commands.enqueue(db, realm, operation, holders, Kind.PEER, row["id"])
+    for left in topics if rekey else ():
+        rotation.rekey(db, realm, left, operation, purge=True)
+    return commands.count(db, operation)
+
+
+def new_key(db: sa.Connection, realm: Realm, name: str, reason: Reason) -> Operation:
+    """Change the device's key.
+
+    ``routine``: a fresh key is sent to the device; the old one is kept until a report opens under the new one, or `confirm_key`.
+    ``compromised``: nothing is sealed under the old key any more; the client is suspended, its topics are re-keyed without it,
+    and it must be enrolled anew with `enrol`.
+    Raises: NotFound. Conflict: a change is under way, or the client is suspended.
+    """
+    row = require(db, realm, name)
+    operation = commands.begin(db, realm, f"new_key_{reason}", name)
+    if reason is Reason.COMPROMISED:
+        _suspend(db, realm, row, operation)
+        return commands.count(db, operation)
+    if row["status"] != Status.ACTIVE:
+        raise Conflict(f"{name} is suspended; enrol it anew")
+    if row["pending_key"] is not None:
+        raise Conflict(f"a key change of {name} is under way; confirm or cancel it first")
+    private = realm.suite.device.generate()
+    public = realm.suite.device.public(realm.suite.device.load(private))
+    update(db, realm, client, row, pending_key=public, pending_private=private)
+    commands.enqueue(db, realm, operation, [row["id"]], Kind.ID_KEY)
+    return commands.count(db, operation)
+
+
+def confirm_key(db: sa.Connection, realm: Realm, name: str) -> Operation:
+    """An operator has seen that the device uses its new key. Raises: NotFound. Conflict: no change is under way."""
+    row = require(db, realm, name)
+    operation = commands.begin(db, realm, "confirm_key", name)
+    adopt_pending_key(db, realm, row, operation)
+    return commands.count(db, operation)
+
+
+def cancel_key(db: sa.Connection, realm: Realm, name: str) -> Client:
+    """An operator knows that the device still uses its old key. Raises: NotFound. Conflict: no change is under way."""
+    row = require(db, realm, name)
+    _require_pending(row)
+    commands.supersede(db, [row["id"]], Kind.ID_KEY)
+    return view(update(db, realm, client, row, pending_key=None, pending_private=None))
+
+
+def enrol(db: sa.Connection, realm: Realm, name: str, key: bytes, c2_key: int) -> Operation:
+    """Give a suspended client a key that was made anew, and all that it is a member of.
+
+    Raises: NotFound. Conflict: not suspended, or this is the key that was compromised. InvalidInput.
+    """
+    row = require(db, realm, name)
+    if row["status"] != Status.SUSPENDED:
+        raise Conflict(f"{name} is not suspended")
+    realm.suite.device.check(key)
+    if reveal(realm, client, row, "key") == key:
+        raise Conflict("this is the compromised key; make a new one")
+    row = update(db, realm, client, row, status=Status.ACTIVE.value, key=key, c2_key=c2_key, reports=False)
+    operation = commands.begin(db, realm, "enrol", name)
+    commands.catch_up(db, realm, row, operation)
+    commands.enqueue_holders(db, realm, operation, row["id"])
+    return commands.count(db, operation)
+
+
+def reset(db: sa.Connection, realm: Realm, name: str) -> Operation:
+    """Empty the device and give it again all that it should hold. Raises: NotFound. Conflict: suspended."""
+    row = require_active(db, realm, name)
+    operation = commands.begin(db, realm, "reset", name)
+    commands.catch_up(db, realm, row, operation)
+    return commands.count(db, operation)
+
+
+def adopt_pending_key(db: sa.Connection, realm: Realm, row: Row, operation: bytes) -> Row:
+    """The device is known to use its new key: forget the old one, and tell those who hold its public key."""
+    _require_pending(row)
+    public = reveal(realm, client, row, "pending_key")
+    after = update(db, realm, client, row, key=public, pending_key=None, pending_private=None)
+    commands.supersede(db, [row["id"]], Kind.ID_KEY)
+    commands.enqueue_holders(db, realm, operation, row["id"])
+    return after
+
+
+def name_of(db: sa.Connection, identity: str) -> str:
+    """Name of the client with this id (hexadecimal). Raises: NotFound."""
+    name = db.scalar(sa.select(client.c.name).where(client.c.id == parse_id(identity)))
+    if name is None:
+        raise NotFound(f"there is no client with the id {identity!r}")
+    return name
+
+
+def require(db: sa.Connection, realm: Realm, name: str) -> Row:
+    """Raises: NotFound. Tampered."""
+    row = find(db, realm, client, client.c.name == name)
+    if row is None:
+        raise NotFound(f"there is no client {name!r}")
+    return row
+
+
+def require_active(db: sa.Connection, realm: Realm, name: str) -> Row:
+    """Raises: NotFound. Conflict: suspended. Tampered."""
+    row = require(db, realm, name)
+    if row["status"] != Status.ACTIVE:
+        raise Conflict(f"{name} is suspended; enrol it anew")
+    return row
+
+
+def require_all(db: sa.Connection, realm: Realm, names: list[str]) -> list[Row]:
+    """Rows of all ``names``. Raises: InvalidInput: none. NotFound: the first that is missing. Tampered."""
+    if not names:
+        raise InvalidInput("name one client at least")
+    return [require(db, realm, name) for name in dict.fromkeys(names)]
+
+
+def view(row: Row) -> Client:
+    return Client(
+        name=row["name"],
+        id=row["id"].hex(),
+        status=row["status"],
+        reports=bool(row["reports"]),
+        key_change=row["pending_key"] is not None,
+        created=row["created"],
+        last_report=row["last_report"],
+    )
+
+
+def receiving_topic(row: Row) -> str:
+    return control_topic(ClientId(row["id"]))
+
+
+def _suspend(db: sa.Connection, realm: Realm, row: Row, operation: bytes) -> None:
+    """Trust the device in nothing any more; its memberships and links stay on record, for when it is enrolled anew."""
+    update(db, realm, client, row, status=Status.SUSPENDED.value, pending_key=None, pending_private=None)
+    commands.drop(db, row["id"])
+    commands.enqueue_holders(db, realm, operation, row["id"])
+    for of in _topics(db, realm, row):
+        rotation.rekey(db, realm, of, operation, purge=True)
+
+
+def _topics(db: sa.Connection, realm: Realm, row: Row) -> list[Row]:
+    memberships = find_all(db, realm, membership, membership.c.client == row["id"])
+    return find_ids(db, realm, topic, topic.c.id, [each["topic"] for each in memberships])
+
+
+def _require_pending(row: Row) -> None:
+    if row["pending_key"] is None:
+        raise Conflict(f"no key change of {row['name']} is under way")

@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The outbox: what devices are still to be brought to, written in the transaction of the change itself (rules 1 and 3).
+
+A delivery names an object ("topic T", "public key of S"), not a content: the content is read, and every grant checked, when the
+command is sealed. So a device that was away gets the present once, not the past thirty times.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from e4c2.model import Delivery, Kind, Status, client, link, membership, operation, outbox
+from e4c2.rows import Realm, Row
+from e4core.errors import NotFound
+
+OPEN = (Delivery.PENDING.value, Delivery.SENDING.value, Delivery.SENT.value)
+NO_OBJECT = bytes(16)
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One change, and how far its commands are; ``counts``: `Delivery` -> number of devices or more."""
+
+    id: str
+    kind: str
+    subject: str
+    created: float
+    counts: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One delivery, as operators see it."""
+
+    id: int
+    client: str
+    kind: str
+    object: str
+    state: str
+    attempts: int
+    created: float
+    operation: str | None
+    refusal: str | None
+
+
+def begin(db: sa.Connection, realm: Realm, kind: str, subject: str) -> bytes:
+    """A new operation, to which deliveries are then added; its id."""
+    identity = os.urandom(16)
+    db.execute(sa.insert(operation).values(id=identity, kind=kind, subject=subject, created=realm.clock()))
+    return identity
+
+
+def count(db: sa.Connection, identity: bytes) -> Operation:
+    """Raises: NotFound."""
+    row = db.execute(sa.select(operation).where(operation.c.id == identity)).mappings().one_or_none()
+    if row is None:
+        raise NotFound("there is no such operation")
+    statement = sa.select(outbox.c.state, sa.func.count()).where(outbox.c.operation == identity)
+    counts = {state: int(n) for state, n in db.execute(statement.group_by(outbox.c.state))}
+    return Operation(identity.hex(), row["kind"], row["subject"], row["created"], counts)
+
+
+def parse_id(text: str) -> bytes:
+    """16 bytes from hexadecimal digits. Raises: NotFound: anything else, as nothing has such an id."""
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        raise NotFound(f"{text!r} is no id; ids have 32 hexadecimal digits") from None
+
+
+def page(
+    db: sa.Connection, after: int = 0, limit: int = 100, client_name: str | None = None, state: str | None = None
+) -> list[Command]:
+    """Deliveries by number, those after ``after``."""
+    statement = sa.select(outbox, client.c.name).join(client, client.c.id == outbox.c.client).where(outbox.c.id > after)
+    if client_name is not None:
+        statement = statement.where(client.c.name == client_name)
+    if state is not None:
+        statement = statement.where(outbox.c.state == state)
+    return [_view(row) for row in db.execute(statement.order_by(outbox.c.id).limit(limit)).mappings()]
+
+
+def enqueue(
+    db: sa.Connection,
+    realm: Realm,
+    operation_id: bytes | None,
+    clients: Collection[bytes],
+    kind: Kind,
+    target: bytes = NO_OBJECT,
+    *,
+    purge: bool = False,
+) -> None:
+    """Bring ``target`` at each of ``clients`` to the present; what waits for the same takes one place (rule 3)."""
+    for identity in clients:
+        _insert(db, realm, operation_id, sa.literal(identity, client.c.id.type), [], kind, target, purge)
+
+
+def enqueue_members(
+    db: sa.Connection, realm: Realm, operation_id: bytes, topic_id: bytes, *, purge: bool = False
+) -> None:
+    """Bring the topic at all its active members to the present: a handful of statements, however many they are."""
+    where = [membership.c.topic == topic_id, client.c.id == membership.c.client, client.c.status == Status.ACTIVE.value]
+    _insert(db, realm, operation_id, membership.c.client, where, Kind.TOPIC, topic_id, purge)
+
+
+def enqueue_holders(db: sa.Connection, realm: Realm, operation_id: bytes | None, peer: bytes) -> None:
+    """Bring the public key of ``peer`` at all its active holders to the present."""
+    where = [link.c.peer == peer, client.c.id == link.c.holder, client.c.status == Status.ACTIVE.value]
+    _insert(db, realm, operation_id, link.c.holder, where, Kind.PEER, peer, purge=False)
+
+
+def catch_up(db: sa.Connection, realm: Realm, row: Row, operation_id: bytes | None) -> None:
+    """Empty a device and bring it everything that it should hold."""
+    me = row["id"]
+    supersede(db, [me], Kind.TOPIC, Kind.PEER, Kind.RESET_TOPICS, Kind.RESET_PEERS)
+    enqueue(db, realm, operation_id, [me], Kind.RESET_TOPICS)
+    topics = sa.select(membership.c.topic).where(membership.c.client == me)
+    for topic_id in db.scalars(topics):
+        enqueue(db, realm, operation_id, [me], Kind.TOPIC, topic_id)
+    if not realm.suite.is_symmetric:
+        enqueue(db, realm, operation_id, [me], Kind.RESET_PEERS)
+        for peer in db.scalars(sa.select(link.c.peer).where(link.c.holder == me)):
+            enqueue(db, realm, operation_id, [me], Kind.PEER, peer)
+
+
+def supersede(db: sa.Connection, clients: Collection[bytes], *kinds: Kind) -> None:
+    """What is still open for ``clients`` of these kinds has no purpose any more."""
+    where = [outbox.c.client.in_(list(clients)), outbox.c.kind.in_([k.value for k in kinds]), outbox.c.state.in_(OPEN)]
+    db.execute(sa.update(outbox).where(*where).values(state=Delivery.SUPERSEDED.value))
+
+
+def drop(db: sa.Connection, client_id: bytes) -> None:
+    """Nothing at all is to be sent to this client any more."""
+    where = [outbox.c.client == client_id, outbox.c.state.in_(OPEN)]
+    db.execute(sa.update(outbox).where(*where).values(state=Delivery.SUPERSEDED.value))
+
+
+def _insert(
+    db: sa.Connection,
+    realm: Realm,
+    operation_id: bytes | None,
+    who: sa.ColumnElement[bytes],
+    where: list[sa.ColumnElement[bool]],
+    kind: Kind,
+    target: bytes,
+    purge: bool,
+) -> None:
+    """Insert first, then supersede what waited before for the same; a purge that waited is inherited."""
+    last = db.scalar(sa.select(sa.func.max(outbox.c.id))) or 0
+    waiting = outbox.alias("waiting")
+    same = [waiting.c.kind == kind.value, waiting.c.object == target, waiting.c.state == Delivery.PENDING.value]
+    inherited = sa.exists().where(waiting.c.client == who, waiting.c.purge.is_(True), *same)
+    now = realm.clock()
+    columns: dict[str, sa.ColumnElement[Any]] = {
+        "client": who,
+        "kind": sa.literal(kind.value),
+        "object": sa.literal(target),
+        "purge": sa.literal(True) if purge else inherited,
+        "state": sa.literal(Delivery.PENDING.value),
+        "operation": sa.literal(operation_id, sa.LargeBinary),
+        "created": sa.literal(now),
+        "not_before": sa.literal(0.0),
+        "attempts": sa.literal(0),
+    }
+    chosen = sa.select(*list(columns.values())).where(*where)
+    db.execute(sa.insert(outbox).from_select(list(columns), chosen))
+    newer = outbox.alias("newer")
+    replaced = sa.exists().where(
+        newer.c.id > last, newer.c.client == outbox.c.client, newer.c.kind == kind.value, newer.c.object == target
+    )
+    db.execute(
+        sa.update(outbox)
+        .where(outbox.c.id <= last, outbox.c.kind == kind.value, outbox.c.object == target)
+        .where(outbox.c.state == Delivery.PENDING.value, replaced)
+        .values(state=Delivery.SUPERSEDED.value)
+    )
+
+
+def _view(row: Row) -> Command:
+    return Command(
+        id=row["id"],
+        client=row["name"],
+        kind=row["kind"],
+        object=row["object"].hex(),
+        state=row["state"],
+        attempts=row["attempts"],
+        created=row["created"],
+        operation=row["operation"].hex() if row["operation"] else None,
+        refusal=row["refusal"],
+    )

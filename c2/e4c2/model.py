@@ -1,0 +1,233 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tables of a C2, and which of their columns grant something.
+
+Ids are 16 bytes. Times are Unix seconds. Columns named in `SEALED` hold records of `e4kms.records`; every row of a table in
+`GRANTING` carries a generation and a MAC over all columns named there (see `e4c2.rows`).
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import sqlalchemy as sa
+
+metadata = sa.MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+    }
+)
+
+_ID = sa.LargeBinary(16)
+_TIME = sa.Float()
+_NAME = sa.String(512)
+
+
+class Status(StrEnum):
+    """Of a client: only an active one is ever sent anything."""
+
+    ACTIVE = "active"
+    SUSPENDED = "suspended"
+
+
+class Kind(StrEnum):
+    """What a delivery brings about at a device; the content is read when it is sealed, so it is always the present one."""
+
+    TOPIC = "topic"
+    PEER = "peer"
+    RESET_TOPICS = "reset_topics"
+    RESET_PEERS = "reset_peers"
+    ID_KEY = "id_key"
+    C2_KEY = "c2_key"
+    SYNC = "sync"
+
+
+class Delivery(StrEnum):
+    """State of a delivery. The first two are still to be done; `SENT` ends there for devices that do not report."""
+
+    PENDING = "pending"
+    SENDING = "sending"
+    SENT = "sent"
+    CONFIRMED = "confirmed"
+    REFUSED = "refused"
+    SUPERSEDED = "superseded"
+
+
+class C2KeyState(StrEnum):
+    PENDING = "pending"
+    ACTIVE = "active"
+    RETIRED = "retired"
+
+
+def _grant() -> tuple[sa.Column[int], sa.Column[bytes]]:
+    return sa.Column("generation", sa.Integer, nullable=False), sa.Column("mac", sa.LargeBinary(36), nullable=False)
+
+
+realm = sa.Table(
+    "realm",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("database_id", _ID, nullable=False),
+    sa.Column("suite", sa.String(32), nullable=False),
+    sa.Column("created", _TIME, nullable=False),
+)
+
+dek = sa.Table(
+    "dek",
+    metadata,
+    sa.Column("purpose", sa.String(16), primary_key=True),
+    sa.Column("version", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("check_value", sa.LargeBinary(16), nullable=False),
+)
+
+dek_wrap = sa.Table(
+    "dek_wrap",
+    metadata,
+    sa.Column("purpose", sa.String(16), primary_key=True),
+    sa.Column("version", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("slot", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("uri", sa.String(1024), nullable=False),
+    sa.Column("key_id", sa.String(512), nullable=False),
+    sa.Column("mechanism", sa.String(64), nullable=False),
+    sa.Column("blob", sa.LargeBinary(8192), nullable=False),
+    sa.ForeignKeyConstraint(["purpose", "version"], ["dek.purpose", "dek.version"]),
+)
+
+client = sa.Table(
+    "client",
+    metadata,
+    sa.Column("id", _ID, primary_key=True),
+    sa.Column("name", _NAME, nullable=False, unique=True),
+    sa.Column("status", sa.String(16), nullable=False),
+    sa.Column("key", sa.LargeBinary(8192), nullable=False),
+    sa.Column("pending_key", sa.LargeBinary(8192)),
+    sa.Column("pending_private", sa.LargeBinary(8192)),
+    sa.Column("c2_key", sa.Integer, nullable=False),
+    sa.Column("reports", sa.Boolean, nullable=False),
+    *_grant(),
+    sa.Column("created", _TIME, nullable=False),
+    sa.Column("last_report", _TIME),
+    sa.Column("command_second", sa.BigInteger, nullable=False),
+)
+
+topic = sa.Table(
+    "topic",
+    metadata,
+    sa.Column("id", _ID, primary_key=True),
+    sa.Column("name", _NAME, nullable=False, unique=True),
+    sa.Column("key", sa.LargeBinary(8192), nullable=False),
+    *_grant(),
+    sa.Column("created", _TIME, nullable=False),
+    sa.Column("rotated", _TIME, nullable=False),
+)
+
+membership = sa.Table(
+    "membership",
+    metadata,
+    sa.Column("topic", _ID, sa.ForeignKey("topic.id"), primary_key=True),
+    sa.Column("client", _ID, sa.ForeignKey("client.id"), primary_key=True, index=True),
+    *_grant(),
+    sa.Column("created", _TIME, nullable=False),
+)
+
+link = sa.Table(
+    "link",
+    metadata,
+    sa.Column("holder", _ID, sa.ForeignKey("client.id"), primary_key=True),
+    sa.Column("peer", _ID, sa.ForeignKey("client.id"), primary_key=True, index=True),
+    *_grant(),
+    sa.Column("created", _TIME, nullable=False),
+)
+
+c2_key = sa.Table(
+    "c2_key",
+    metadata,
+    sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("private", sa.LargeBinary(8192), nullable=False),
+    sa.Column("public", sa.LargeBinary(4096), nullable=False),
+    *_grant(),
+    sa.Column("created", _TIME, nullable=False),
+)
+
+token = sa.Table(
+    "token",
+    metadata,
+    sa.Column("id", _ID, primary_key=True),
+    sa.Column("name", _NAME, nullable=False),
+    sa.Column("lookup", sa.LargeBinary(32), nullable=False, unique=True),
+    sa.Column("expires", _TIME),
+    *_grant(),
+    sa.Column("created", _TIME, nullable=False),
+)
+
+operation = sa.Table(
+    "operation",
+    metadata,
+    sa.Column("id", _ID, primary_key=True),
+    sa.Column("kind", sa.String(32), nullable=False),
+    sa.Column("subject", _NAME, nullable=False),
+    sa.Column("created", _TIME, nullable=False),
+)
+
+outbox = sa.Table(
+    "outbox",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("client", _ID, sa.ForeignKey("client.id"), nullable=False),
+    sa.Column("kind", sa.String(16), nullable=False),
+    sa.Column("object", _ID, nullable=False),
+    sa.Column("purge", sa.Boolean, nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("operation", _ID, sa.ForeignKey("operation.id"), index=True),
+    sa.Column("created", _TIME, nullable=False),
+    sa.Column("not_before", _TIME, nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("second", sa.BigInteger),
+    sa.Column("tags", sa.LargeBinary(256)),
+    sa.Column("refusal", sa.String(32)),
+    sa.Index("ix_outbox_state_id", "state", "id"),
+    sa.Index("ix_outbox_client_state", "client", "state"),
+    sa.Index("ix_outbox_object_state", "kind", "object", "state"),
+    sqlite_autoincrement=True,
+)
+
+idempotency = sa.Table(
+    "idempotency",
+    metadata,
+    sa.Column("key", sa.LargeBinary(32), primary_key=True),
+    sa.Column("request", sa.LargeBinary(32), nullable=False),
+    sa.Column("status", sa.Integer, nullable=False),
+    sa.Column("answer", sa.LargeBinary, nullable=False),
+    sa.Column("created", _TIME, nullable=False, index=True),
+)
+
+GRANTING: dict[str, tuple[str, ...]] = {
+    "client": (
+        "name",
+        "status",
+        "key",
+        "pending_key",
+        "pending_private",
+        "c2_key",
+        "reports",
+    ),
+    "topic": ("name", "key"),
+    "membership": (),
+    "link": (),
+    "c2_key": ("state", "private", "public"),
+    "token": ("name", "lookup", "expires"),
+}
+"""Table -> columns under the row's MAC, in this order; the row id (the primary key) and the generation always are."""
+
+SEALED: dict[str, tuple[str, ...]] = {
+    "client": ("key", "pending_key", "pending_private"),
+    "topic": ("key",),
+    "c2_key": ("private",),
+    "idempotency": ("answer",),
+}
+"""Table -> columns sealed under the records DEK."""

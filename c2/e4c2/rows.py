@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rows that grant something: written with a MAC and a generation, checked whenever they are read for use.
+
+Who can write to the database can delete such a row, but neither forge one, nor swap what is in two of them.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from e4c2.model import GRANTING, SEALED
+from e4core.errors import Conflict
+from e4core.keys import Secret
+from e4core.suite import Suite
+from e4kms.keyring import Keyring
+from e4kms.records import AuthorityRow, Cell, Field
+
+Row = sa.RowMapping
+
+
+@dataclass(frozen=True, slots=True)
+class Realm:
+    """What every use case needs beside its connection: the fleet's suite, the unwrapped keys, the clock (Unix seconds)."""
+
+    suite: Suite
+    keyring: Keyring
+    clock: Callable[[], float]
+
+
+def insert(db: sa.Connection, realm: Realm, table: sa.Table, **values: Any) -> Row:
+    """Insert one row, its `SEALED` values given in clear. Raises: Conflict: its key exists."""
+    sealed = _seal(realm, table, values)
+    sealed["generation"] = 1
+    sealed["mac"] = realm.keyring.mac(_authority(table, sealed))
+    try:
+        with db.begin_nested():
+            return db.execute(sa.insert(table).values(**sealed).returning(*table.c)).mappings().one()
+    except sa.exc.IntegrityError as error:
+        raise Conflict(f"this {table.name.replace('_', ' ')} exists already") from error
+
+
+def update(db: sa.Connection, realm: Realm, table: sa.Table, row: Row, **changes: Any) -> Row:
+    """Change a row that was read for use, its `SEALED` values given in clear. Raises: Conflict: changed meanwhile."""
+    after = {**row, **_seal(realm, table, {**_key(table, row), **changes}), "generation": row["generation"] + 1}
+    after["mac"] = realm.keyring.mac(_authority(table, after))
+    statement = (
+        sa.update(table)
+        .where(*_same(table, row), table.c.generation == row["generation"])
+        .values(**{name: after[name] for name in (*changes, "generation", "mac")})
+        .returning(*table.c)
+    )
+    changed = db.execute(statement).mappings().one_or_none()
+    if changed is None:
+        raise Conflict(f"the {table.name} was changed by somebody else meanwhile; read it again")
+    return changed
+
+
+def delete(db: sa.Connection, table: sa.Table, row: Row) -> None:
+    db.execute(sa.delete(table).where(*_same(table, row)))
+
+
+def check(realm: Realm, table: sa.Table, row: Row) -> Row:
+    """``row``, if its MAC is right. Raises: Tampered."""
+    realm.keyring.verify_mac(_authority(table, row), row["mac"])
+    return row
+
+
+def find(db: sa.Connection, realm: Realm, table: sa.Table, *where: sa.ColumnElement[bool]) -> Row | None:
+    """The one row that fits, checked. Raises: Tampered."""
+    row = db.execute(sa.select(table).where(*where)).mappings().one_or_none()
+    return None if row is None else check(realm, table, row)
+
+
+def find_all(db: sa.Connection, realm: Realm, table: sa.Table, *where: sa.ColumnElement[bool]) -> list[Row]:
+    """All rows that fit, checked. Raises: Tampered."""
+    return [check(realm, table, row) for row in db.execute(sa.select(table).where(*where)).mappings()]
+
+
+def find_ids(
+    db: sa.Connection, realm: Realm, table: sa.Table, column: sa.ColumnElement[bytes], ids: Iterable[bytes]
+) -> list[Row]:
+    """All rows whose ``column`` is one of ``ids``, checked; asks in portions, as databases limit parameters."""
+    wanted = list(set(ids))
+    portions = (wanted[i : i + 500] for i in range(0, len(wanted), 500))
+    return [row for portion in portions for row in find_all(db, realm, table, column.in_(portion))]
+
+
+def reveal(realm: Realm, table: sa.Table, row: Row, column: str) -> Secret:
+    """What is sealed in ``column`` of a row. Raises: Tampered."""
+    return realm.keyring.open(Cell(table.name, column, _row_id(table, row)), row[column])
+
+
+def _seal(realm: Realm, table: sa.Table, values: dict[str, Any]) -> dict[str, Any]:
+    row = _row_id(table, values)
+    columns = [name for name in SEALED.get(table.name, ()) if values.get(name) is not None]
+    return {**values, **{name: realm.keyring.seal(Cell(table.name, name, row), values[name]) for name in columns}}
+
+
+def _authority(table: sa.Table, values: Any) -> AuthorityRow:
+    fields = tuple(_field(values.get(name)) for name in GRANTING[table.name])
+    return AuthorityRow(table.name, _row_id(table, values), values["generation"], fields)
+
+
+def _field(value: Any) -> Field:
+    return struct.pack("<d", value) if isinstance(value, float) else value
+
+
+def _key(table: sa.Table, values: Any) -> dict[str, Any]:
+    return {column.name: values[column.name] for column in table.primary_key}
+
+
+def _row_id(table: sa.Table, values: Any) -> bytes:
+    return b"".join(_id_bytes(part) for part in _key(table, values).values())
+
+
+def _id_bytes(part: bytes | int) -> bytes:
+    return part if isinstance(part, bytes) else part.to_bytes(8, "little")
+
+
+def _same(table: sa.Table, row: Row) -> list[sa.ColumnElement[bool]]:
+    return [column == row[column.name] for column in table.primary_key]

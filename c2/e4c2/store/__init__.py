@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where the C2's rows are kept: engine, migrations, first start."""

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The database: one writer thread, transactions that are all or nothing, schema by migrations.
+
+SQLite runs in WAL mode with ``synchronous=FULL``: with less, a power cut forgets a commit whose command is already out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+
+from e4core.errors import StorageError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+UseCase = Callable[Concatenate[sa.Connection, P], T]
+READERS = 2
+
+
+class Store:
+    """Runs use cases, each in one transaction of its own."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or create the database file (mode 0600) and bring its schema up to date. Raises: StorageError."""
+        _create_private(path)
+        try:
+            self._writer = _engine(path, "BEGIN IMMEDIATE")
+            self._reader = _engine(path, "BEGIN")
+            with self._writer.begin() as db:
+                migrate(db)
+        except sa.exc.DBAPIError as error:
+            raise StorageError(f"{path} cannot be used as a database: {error.orig}") from None
+        self._write_thread = ThreadPoolExecutor(1, "e4-writer")
+        self._read_threads = ThreadPoolExecutor(READERS, "e4-reader")
+
+    async def write(self, use_case: UseCase[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a use case that changes something, after all that were handed in before."""
+        return await _in(self._write_thread, self._writer, use_case, *args, **kwargs)
+
+    async def read(self, use_case: UseCase[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a use case that only reads, beside the writer."""
+        return await _in(self._read_threads, self._reader, use_case, *args, **kwargs)
+
+    def run(self, use_case: UseCase[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """`write` for programs without an event loop."""
+        return self._write_thread.submit(_transact, self._writer, use_case, args, kwargs).result()
+
+    def close(self) -> None:
+        """Finish what was handed in."""
+        self._write_thread.shutdown()
+        self._read_threads.shutdown()
+        self._reader.dispose()
+        self._writer.dispose()
+
+
+def migrate(db: sa.Connection, revision: str = "head") -> None:
+    """Bring the schema of this connection to ``revision``."""
+    config = Config()
+    config.set_main_option("script_location", "e4c2:store/migrations")
+    config.attributes["connection"] = db
+    command.upgrade(config, revision)
+
+
+async def _in(
+    threads: ThreadPoolExecutor, engine: sa.Engine, use_case: UseCase[P, T], *args: P.args, **kwargs: P.kwargs
+) -> T:
+    loop = asyncio.get_running_loop()
+    return await loop.run_in_executor(threads, _transact, engine, use_case, args, kwargs)
+
+
+def _transact(engine: sa.Engine, use_case: Callable[..., T], args: Any, kwargs: Any) -> T:
+    try:
+        with engine.begin() as db:
+            return use_case(db, *args, **kwargs)
+    except sa.exc.OperationalError as error:
+        raise StorageError(f"the database refused: {error.orig}") from error
+
+
+def _engine(path: Path, begin: str) -> sa.Engine:
+    engine = sa.create_engine(f"sqlite:///{path}", connect_args={"check_same_thread": False, "timeout": 30})
+
+    @sa.event.listens_for(engine, "connect")
+    def _connect(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # the driver's own BEGIN comes too late for a consistent read
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
+            connection.execute(f"PRAGMA {pragma}").close()
+
+    @sa.event.listens_for(engine, "begin")
+    def _begin(connection: sa.Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine
+
+
+def _create_private(path: Path) -> None:
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        raise StorageError(f"{path} cannot be opened: {error.strerror}") from error

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tokens: who may speak to the API. 256 random bits, stored only as a keyed hash, shown once."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from e4c2.commands import parse_id
+from e4c2.model import token
+from e4c2.rows import Realm, Row, delete, find, insert
+from e4core.errors import Denied, NotFound
+from e4core.keys import Secret, check_client_name
+
+PREFIX = "e4_"
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """What may be shown of a token; ``expires`` None: never."""
+
+    id: str
+    name: str
+    created: float
+    expires: float | None
+
+
+def create(db: sa.Connection, realm: Realm, name: str, lifetime_s: float | None = None) -> tuple[Token, Secret]:
+    """A new token and its text, which is shown now and never again."""
+    check_client_name(name)
+    text = PREFIX + secrets.token_urlsafe(32)
+    now = realm.clock()
+    row = insert(
+        db,
+        realm,
+        token,
+        id=os.urandom(16),
+        name=name,
+        lookup=realm.keyring.lookup(text.encode()),
+        expires=None if lifetime_s is None else now + lifetime_s,
+        created=now,
+    )
+    return _view(row), Secret(text.encode())
+
+
+def page(db: sa.Connection, realm: Realm, after: str = "", limit: int = 100) -> list[Token]:
+    """Tokens by id, those after ``after`` (hexadecimal)."""
+    statement = sa.select(token).where(token.c.id > parse_id(after)).order_by(token.c.id).limit(limit)
+    return [_view(row) for row in db.execute(statement).mappings()]
+
+
+def revoke(db: sa.Connection, realm: Realm, identity: str) -> None:
+    """Raises: NotFound."""
+    row = find(db, realm, token, token.c.id == parse_id(identity))
+    if row is None:
+        raise NotFound(f"there is no token {identity}")
+    delete(db, token, row)
+
+
+def authenticate(db: sa.Connection, realm: Realm, text: str) -> Token:
+    """Raises: Denied: no such token, or expired; which of them is not told."""
+    # the look-up is by a keyed hash, so its timing tells nothing about the text
+    row = find(db, realm, token, token.c.lookup == realm.keyring.lookup(text.encode(errors="surrogateescape")))
+    if row is None or (row["expires"] is not None and row["expires"] <= realm.clock()):
+        raise Denied("this needs a valid token: Authorization: Bearer e4_...", kind="unauthenticated")
+    return _view(row)
+
+
+def _view(row: Row) -> Token:
+    return Token(row["id"].hex(), row["name"], row["created"], row["expires"])
