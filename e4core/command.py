@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from e4core.errors import InvalidInput, UnsupportedSuite
@@ -113,7 +113,7 @@ def opcode(command: Command) -> int:
 
 def encode(command: Command) -> bytes:
     """Opcode (1 B) | arguments, as the table says."""
-    return bytes([opcode(command)]) + b"".join(astuple(command))
+    return bytes([opcode(command)]) + b"".join(getattr(command, field.name) for field in fields(command))
 
 
 def decode(data: bytes, suite: Suite) -> Command:

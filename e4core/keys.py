@@ -69,6 +69,9 @@ class Secret(bytes):
 
     __hash__ = bytes.__hash__
 
+    def __deepcopy__(self, _memo: object) -> Self:
+        return self
+
     def __reduce__(self) -> tuple[object, ...]:
         raise TypeError("secrets are not pickled")
 

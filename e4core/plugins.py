@@ -71,11 +71,15 @@ def _load(group: str, name: str) -> object:
             group,
             name,
             on_load_failure_callback=failed,
-            warn_on_missing_entrypoint=False,
+            on_missing_entrypoints_callback=_missing,
             conflict_resolver=_conflict,
         ).driver
     except NoMatches as error:
         raise PluginError(f"{group}: no {name!r}; installed: {', '.join(names(group)) or 'none'}") from error
+
+
+def _missing(_names: object) -> None:
+    """NoMatches follows; without this, stevedore logs a warning first."""
 
 
 def _conflict(group: str, name: str, _extensions: Sequence[Extension[object]]) -> NoReturn:

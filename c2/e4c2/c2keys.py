@@ -6,6 +6,7 @@ A device is reached under the version it is known to hold and under every newer 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -57,10 +58,10 @@ def new(db: sa.Connection, realm: Realm) -> Operation:
     """
     if realm.suite.is_symmetric:
         raise UnsupportedSuite(f"the suite {realm.suite.name} has no C2 key")
-    versions = page(db, realm)
-    if any(key.state == C2KeyState.PENDING for key in versions):
+    keys = page(db, realm)
+    if any(key.state == C2KeyState.PENDING for key in keys):
         raise Conflict("a change of the C2 key is under way; finish it first")
-    version = max(key.version for key in versions) + 1
+    version = keys[-1].version + 1
     _make(db, realm, version, C2KeyState.PENDING)
     operation = commands.begin(db, realm, "new_c2_key", str(version))
     everyone = db.scalars(sa.select(client.c.id).where(client.c.status == Status.ACTIVE.value))
@@ -84,18 +85,25 @@ def finish(db: sa.Connection, realm: Realm, force: bool = False) -> C2Key:
     return C2Key(row["version"], row["state"], row["public"].hex(), row["created"])
 
 
-def privates(db: sa.Connection, realm: Realm) -> dict[int, PrivateKey]:
-    """All private keys, ready for use, by version."""
+@dataclass(frozen=True, slots=True)
+class Versions:
+    """All that is needed to reach devices during a change; ``current``: versions not retired, oldest first."""
+
+    privates: Mapping[int, PrivateKey]
+    current: tuple[int, ...]
+    newest_public: bytes
+
+
+def versions(db: sa.Connection, realm: Realm) -> Versions:
+    """Raises: Tampered."""
     if realm.suite.is_symmetric:
-        return {NO_VERSION: realm.suite.c2.load(b"")}
-    rows = find_all(db, realm, c2_key)
-    return {row["version"]: realm.suite.c2.load(reveal(realm, c2_key, row, "private")) for row in rows}
-
-
-def newest_public(db: sa.Connection, realm: Realm) -> bytes:
-    """Public key of the newest version, the one that devices are to hold."""
-    row = max(find_all(db, realm, c2_key), key=lambda row: int(row["version"]))
-    return bytes(row["public"])
+        return Versions({NO_VERSION: realm.suite.c2.load(b"")}, (), b"")
+    rows = sorted(find_all(db, realm, c2_key), key=lambda row: int(row["version"]))
+    return Versions(
+        privates={row["version"]: realm.suite.c2.load(reveal(realm, c2_key, row, "private")) for row in rows},
+        current=tuple(row["version"] for row in rows if row["state"] != C2KeyState.RETIRED),
+        newest_public=bytes(rows[-1]["public"]),
+    )
 
 
 def _make(db: sa.Connection, realm: Realm, version: int, state: C2KeyState) -> None:

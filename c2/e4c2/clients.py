@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from e4c2 import commands, rotation
 from e4c2.commands import Operation, parse_id
-from e4c2.model import Kind, Status, client, link, membership, outbox, topic
+from e4c2.model import Delivery, Kind, Status, client, link, membership, outbox, topic
 from e4c2.rows import Realm, Row, delete, find, find_all, find_ids, insert, reveal, update
 from e4core.errors import Conflict, InvalidInput, NotFound
 from e4core.keys import ClientId, check_client_name, control_topic
@@ -141,7 +141,7 @@ def cancel_key(db: sa.Connection, realm: Realm, name: str) -> Client:
     """An operator knows that the device still uses its old key. Raises: NotFound. Conflict: no change is under way."""
     row = require(db, realm, name)
     _require_pending(row)
-    commands.supersede(db, [row["id"]], Kind.ID_KEY)
+    commands.close(db, row["id"], (Kind.ID_KEY,))
     return view(update(db, realm, client, row, pending_key=None, pending_private=None))
 
 
@@ -171,12 +171,12 @@ def reset(db: sa.Connection, realm: Realm, name: str) -> Operation:
     return commands.count(db, operation)
 
 
-def adopt_pending_key(db: sa.Connection, realm: Realm, row: Row, operation: bytes) -> Row:
+def adopt_pending_key(db: sa.Connection, realm: Realm, row: Row, operation: bytes | None) -> Row:
     """The device is known to use its new key: forget the old one, and tell those who hold its public key."""
     _require_pending(row)
     public = reveal(realm, client, row, "pending_key")
     after = update(db, realm, client, row, key=public, pending_key=None, pending_private=None)
-    commands.supersede(db, [row["id"]], Kind.ID_KEY)
+    commands.close(db, row["id"], (Kind.ID_KEY,), Delivery.CONFIRMED)
     commands.enqueue_holders(db, realm, operation, row["id"])
     return after
 
@@ -186,7 +186,7 @@ def name_of(db: sa.Connection, identity: str) -> str:
     name = db.scalar(sa.select(client.c.name).where(client.c.id == parse_id(identity)))
     if name is None:
         raise NotFound(f"there is no client with the id {identity!r}")
-    return name
+    return str(name)
 
 
 def require(db: sa.Connection, realm: Realm, name: str) -> Row:
@@ -231,7 +231,7 @@ def receiving_topic(row: Row) -> str:
 def _suspend(db: sa.Connection, realm: Realm, row: Row, operation: bytes) -> None:
     """Trust the device in nothing any more; its memberships and links stay on record, for when it is enrolled anew."""
     update(db, realm, client, row, status=Status.SUSPENDED.value, pending_key=None, pending_private=None)
-    commands.drop(db, row["id"])
+    commands.close(db, row["id"], tuple(Kind))
     commands.enqueue_holders(db, realm, operation, row["id"])
     for of in _topics(db, realm, row):
         rotation.rekey(db, realm, of, operation, purge=True)

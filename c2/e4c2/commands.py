@@ -117,7 +117,7 @@ def enqueue_holders(db: sa.Connection, realm: Realm, operation_id: bytes | None,
 def catch_up(db: sa.Connection, realm: Realm, row: Row, operation_id: bytes | None) -> None:
     """Empty a device and bring it everything that it should hold."""
     me = row["id"]
-    supersede(db, [me], Kind.TOPIC, Kind.PEER, Kind.RESET_TOPICS, Kind.RESET_PEERS)
+    close(db, me, (Kind.TOPIC, Kind.PEER, Kind.RESET_TOPICS, Kind.RESET_PEERS))
     enqueue(db, realm, operation_id, [me], Kind.RESET_TOPICS)
     topics = sa.select(membership.c.topic).where(membership.c.client == me)
     for topic_id in db.scalars(topics):
@@ -128,16 +128,23 @@ def catch_up(db: sa.Connection, realm: Realm, row: Row, operation_id: bytes | No
             enqueue(db, realm, operation_id, [me], Kind.PEER, peer)
 
 
-def supersede(db: sa.Connection, clients: Collection[bytes], *kinds: Kind) -> None:
-    """What is still open for ``clients`` of these kinds has no purpose any more."""
-    where = [outbox.c.client.in_(list(clients)), outbox.c.kind.in_([k.value for k in kinds]), outbox.c.state.in_(OPEN)]
-    db.execute(sa.update(outbox).where(*where).values(state=Delivery.SUPERSEDED.value))
+def close(db: sa.Connection, client_id: bytes, kinds: Collection[Kind], state: Delivery = Delivery.SUPERSEDED) -> None:
+    """What is still open for a client of these kinds has no purpose any more, or is known to be done."""
+    where = [outbox.c.client == client_id, outbox.c.kind.in_([k.value for k in kinds]), outbox.c.state.in_(OPEN)]
+    db.execute(sa.update(outbox).where(*where).values(state=state.value))
 
 
-def drop(db: sa.Connection, client_id: bytes) -> None:
-    """Nothing at all is to be sent to this client any more."""
-    where = [outbox.c.client == client_id, outbox.c.state.in_(OPEN)]
-    db.execute(sa.update(outbox).where(*where).values(state=Delivery.SUPERSEDED.value))
+def requeue(db: sa.Connection, states: Collection[Delivery]) -> None:
+    """Send again what is in ``states``, unless the same waits already; its purge is then inherited (rule 1)."""
+    names = [state.value for state in states]
+    later = outbox.alias("later")
+    same = sa.and_(later.c.client == outbox.c.client, later.c.kind == outbox.c.kind, later.c.object == outbox.c.object)
+    waits = sa.exists().where(same, later.c.state == Delivery.PENDING.value)
+    purged = sa.exists().where(same, later.c.state.in_(names), later.c.purge.is_(True))
+    pending = outbox.c.state == Delivery.PENDING.value
+    db.execute(sa.update(outbox).where(pending, purged).values(purge=True))
+    db.execute(sa.update(outbox).where(outbox.c.state.in_(names), waits).values(state=Delivery.SUPERSEDED.value))
+    db.execute(sa.update(outbox).where(outbox.c.state.in_(names)).values(state=Delivery.PENDING.value))
 
 
 def _insert(

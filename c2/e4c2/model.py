@@ -192,6 +192,7 @@ outbox = sa.Table(
     sa.Column("refusal", sa.String(32)),
     sa.Index("ix_outbox_state_id", "state", "id"),
     sa.Index("ix_outbox_client_state", "client", "state"),
+    sa.Index("ix_outbox_client_second", "client", "second"),
     sa.Index("ix_outbox_object_state", "kind", "object", "state"),
     sqlite_autoincrement=True,
 )

@@ -82,12 +82,17 @@ def find_all(db: sa.Connection, realm: Realm, table: sa.Table, *where: sa.Column
 
 
 def find_ids(
-    db: sa.Connection, realm: Realm, table: sa.Table, column: sa.ColumnElement[bytes], ids: Iterable[bytes]
+    db: sa.Connection,
+    realm: Realm,
+    table: sa.Table,
+    column: sa.ColumnElement[bytes],
+    ids: Iterable[bytes],
+    *where: sa.ColumnElement[bool],
 ) -> list[Row]:
     """All rows whose ``column`` is one of ``ids``, checked; asks in portions, as databases limit parameters."""
     wanted = list(set(ids))
     portions = (wanted[i : i + 500] for i in range(0, len(wanted), 500))
-    return [row for portion in portions for row in find_all(db, realm, table, column.in_(portion))]
+    return [row for portion in portions for row in find_all(db, realm, table, column.in_(portion), *where)]
 
 
 def reveal(realm: Realm, table: sa.Table, row: Row, column: str) -> Secret:

@@ -140,7 +140,7 @@ def name_of(db: sa.Connection, identity: str) -> str:
     name = db.scalar(sa.select(topic.c.name).where(topic.c.id == parse_id(identity)))
     if name is None:
         raise NotFound(f"there is no topic with the id {identity!r}")
-    return name
+    return str(name)
 
 
 def require(db: sa.Connection, realm: Realm, name: str) -> Row:

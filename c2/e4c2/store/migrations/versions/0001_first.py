@@ -156,6 +156,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_outbox")),
         sqlite_autoincrement=True,
     )
+    op.create_index("ix_outbox_client_second", "outbox", ["client", "second"], unique=False)
     op.create_index("ix_outbox_client_state", "outbox", ["client", "state"], unique=False)
     op.create_index("ix_outbox_object_state", "outbox", ["kind", "object", "state"], unique=False)
     op.create_index(op.f("ix_outbox_operation"), "outbox", ["operation"], unique=False)
@@ -167,6 +168,7 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_outbox_operation"), table_name="outbox")
     op.drop_index("ix_outbox_object_state", table_name="outbox")
     op.drop_index("ix_outbox_client_state", table_name="outbox")
+    op.drop_index("ix_outbox_client_second", table_name="outbox")
     op.drop_table("outbox")
     op.drop_index(op.f("ix_membership_client"), table_name="membership")
     op.drop_table("membership")

@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The courier: carries what the outbox holds to the broker, and reports back into the database.
+
+Nothing is published that is not committed (rule 1); what a crash interrupts is sealed anew and sent again, in order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter, deque
+from collections.abc import Iterable
+
+import sqlalchemy as sa
+
+from e4c2.commands import requeue
+from e4c2.model import Delivery, outbox
+from e4c2.reports import REPORTS, receive_all
+from e4c2.rows import Realm
+from e4c2.sealing import BATCH, Sealed, claim
+from e4c2.store.engine import Store
+from e4core.errors import TransportError
+from e4core.transport import Incoming, Transport
+
+log = logging.getLogger(__name__)
+
+WINDOW = 1000
+"""Deliveries on their way to the broker at most."""
+SETTLE_EVERY_S = 0.25
+POLL_S = 1.0
+STALE_S = 60
+"""A command acknowledged by the broker later than this after it was sealed is sealed anew: it may be too old on arrival."""
+REPORTS_AT_ONCE = 500
+REPORTS_WAITING = 10_000
+COMMAND_QOS = 2
+
+
+class Courier:
+    """Runs beside the API; one a database."""
+
+    def __init__(self, store: Store, realm: Realm, transport: Transport) -> None:
+        self._store = store
+        self._realm = realm
+        self._transport = transport
+        self._woken = asyncio.Event()
+        self._flying: dict[int, _Flight] = {}
+        self._landed: list[_Flight] = []
+        self._reports: deque[Incoming] = deque()
+        self._reported = asyncio.Event()
+        self.refused: Counter[str] = Counter()
+        """Reports refused, by kind of error."""
+
+    def wake(self) -> None:
+        """Something was committed to the outbox."""
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        await self._store.write(requeue, (Delivery.SENDING,))
+        await self._transport.subscribe(REPORTS)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._send())
+            tasks.create_task(self._settle())
+            tasks.create_task(self._listen())
+            tasks.create_task(self._receive())
+
+    async def _send(self) -> None:
+        while True:
+            self._woken.clear()
+            room = min(BATCH, WINDOW - len(self._flying)) if self._transport.connected else 0
+            sealed = await self._store.write(claim, self._realm, room) if room > 0 else []
+            for each in sealed:
+                self._launch(each)
+            if len(sealed) < BATCH:
+                await self._pause()
+
+    async def _pause(self) -> None:
+        """Until something was committed; or a while, as deliveries may wait for their second."""
+        try:
+            await asyncio.wait_for(self._woken.wait(), POLL_S)
+        except TimeoutError:
+            return
+
+    def _launch(self, sealed: Sealed) -> None:
+        """Begin all publications of one delivery before any of the next, as they leave in the order in which they begin."""
+        if sealed.payloads:
+            flight = self._flying[sealed.id] = _Flight(sealed, self._realm.clock())
+            for payload in sealed.payloads:
+                task = asyncio.create_task(self._transport.publish(sealed.topic, payload, COMMAND_QOS))
+                task.add_done_callback(lambda done, flight=flight: self._land(flight, done))  # type: ignore[misc]
+
+    def _land(self, flight: _Flight, done: asyncio.Task[None]) -> None:
+        flight.tasks -= 1
+        if done.cancelled() or (error := done.exception()) is not None:
+            flight.lost = True
+            if not done.cancelled() and not isinstance(error, TransportError):
+                log.error("a command could not be published: %s", error)
+        if not flight.tasks:
+            flight.lost |= self._realm.clock() - flight.sealed_at > STALE_S
+            del self._flying[flight.id]
+            self._landed.append(flight)
+            if len(self._flying) + BATCH == WINDOW:
+                self._woken.set()
+
+    async def _settle(self) -> None:
+        """Write down what the broker has, in batches: a transaction for each would cost more than the sending."""
+        while True:
+            await asyncio.sleep(SETTLE_EVERY_S)
+            landed, self._landed = self._landed, []
+            if landed:
+                sent = [flight.id for flight in landed if not flight.lost]
+                lost = [flight.id for flight in landed if flight.lost]
+                await self._store.write(_settle, sent, lost)
+                if lost:
+                    self._woken.set()
+
+    async def _listen(self) -> None:
+        async for incoming in self._transport:
+            if len(self._reports) >= REPORTS_WAITING:
+                self.refused["overload"] += 1
+                continue
+            self._reports.append(incoming)
+            self._reported.set()
+        raise TransportError("the transport was closed")
+
+    async def _receive(self) -> None:
+        while True:
+            await self._reported.wait()
+            self._reported.clear()
+            while self._reports:
+                batch = [self._reports.popleft() for _ in range(min(REPORTS_AT_ONCE, len(self._reports)))]
+                refused = await self._store.write(receive_all, self._realm, batch)
+                for error in refused:
+                    self.refused[error.kind] += 1
+                    log.info("report refused: %s", error)
+                self._woken.set()
+
+
+class _Flight:
+    """A delivery on its way."""
+
+    __slots__ = ("id", "lost", "sealed_at", "tasks")
+
+    def __init__(self, sealed: Sealed, now: float) -> None:
+        self.id = sealed.id
+        self.sealed_at = now
+        self.tasks = len(sealed.payloads)
+        self.lost = False
+
+
+def _settle(db: sa.Connection, sent: Iterable[int], lost: Iterable[int]) -> None:
+    """A report may have been quicker: then the delivery is confirmed already, and stays so."""
+    for ids, state in ((list(sent), Delivery.SENT), (list(lost), Delivery.PENDING)):
+        for start in range(0, len(ids), BATCH):
+            chosen = [outbox.c.id.in_(ids[start : start + BATCH]), outbox.c.state == Delivery.SENDING.value]
+            db.execute(sa.update(outbox).where(*chosen).values(state=state.value))

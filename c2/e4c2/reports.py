@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What devices report, and what follows from it: confirmation, key changes completed, catch-up (`format2.md` section 4)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from e4c2 import c2keys, clients, commands
+from e4c2.model import Delivery, Kind, Status, client, link, membership, outbox, topic
+from e4c2.rows import Realm, Row, find, find_all, find_ids, reveal, update
+from e4c2.sealing import channels
+from e4core import report
+from e4core.errors import AuthenticationFailed, Denied, E4Error, InvalidInput, UnknownKey
+from e4core.keys import ClientId, TopicKey
+from e4core.report import Ack, Hello, Outcome, Report
+from e4core.transport import Incoming
+
+REPORTS = "e4/+/report"
+SYNC_EVERY_S = 10
+CATCH_UP_EVERY_S = 30
+MAX_OUTDATED = 5
+"""How often a command that came too late is sealed anew before it is given up."""
+_TOPIC = re.compile(r"e4/([0-9a-f]{32})/report")
+_TAG_LEN = 16
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """An authentic report, and under which key it opened."""
+
+    content: Report
+    column: str
+    c2_version: int
+
+
+def receive(db: sa.Connection, realm: Realm, incoming: Incoming) -> None:
+    """Take one report; refused ones change nothing and are never answered.
+
+    Raises: InvalidInput. UnknownKey: no such client. Denied: suspended. AuthenticationFailed. Tampered.
+    """
+    name = _TOPIC.fullmatch(incoming.topic)
+    if name is None or len(incoming.payload) > report.LONGEST:
+        raise InvalidInput("no report", kind="bad_report")
+    row = find(db, realm, client, client.c.id == bytes.fromhex(name[1]))
+    if row is None:
+        raise UnknownKey("no client has this id")
+    if row["status"] != Status.ACTIVE:
+        raise Denied("the client is suspended")
+    opened = _open(realm, c2keys.versions(db, realm), row, incoming.payload)
+    row = _learn(db, realm, row, opened)
+    if isinstance(opened.content, Hello):
+        _sync(db, realm, row, opened.content)
+    else:
+        _acknowledged(db, realm, row, opened.content)
+
+
+def receive_all(db: sa.Connection, realm: Realm, batch: list[Incoming]) -> list[E4Error]:
+    """Take many in one transaction; what was refused, for the counters."""
+    refused: list[E4Error] = []
+    for incoming in batch:
+        try:
+            with db.begin_nested():
+                receive(db, realm, incoming)
+        except E4Error as error:
+            refused.append(error)
+    return refused
+
+
+def expected_digest(db: sa.Connection, realm: Realm, row: Row) -> bytes:
+    """State digest of a device that holds exactly what it should."""
+    memberships = find_all(db, realm, membership, membership.c.client == row["id"])
+    joined = find_ids(db, realm, topic, topic.c.id, (each["topic"] for each in memberships))
+    links = find_all(db, realm, link, link.c.holder == row["id"])
+    peers = find_ids(db, realm, client, client.c.id, (each["peer"] for each in links))
+    suite = realm.suite
+    marks = {of["id"]: report.fingerprint(suite, TopicKey(reveal(realm, topic, of, "key"))) for of in joined}
+    publics = {of["id"]: bytes(reveal(realm, client, of, "key")) for of in peers if of["status"] == Status.ACTIVE}
+    return report.digest(suite, marks, publics)
+
+
+def _open(realm: Realm, keys: c2keys.Versions, row: Row, data: bytes) -> _Opened:
+    for (column, version), channel in channels(realm, keys, row).items():
+        try:
+            return _Opened(report.open_report(realm.suite, channel, ClientId(row["id"]), data), column, version)
+        except AuthenticationFailed:
+            continue
+    raise AuthenticationFailed
+
+
+def _learn(db: sa.Connection, realm: Realm, row: Row, opened: _Opened) -> Row:
+    """The key under which a report opens is the one that the device uses: what it replaces is over (rule 4)."""
+    if opened.column == "pending_key":
+        row = clients.adopt_pending_key(db, realm, row, None)
+    if opened.c2_version != row["c2_key"]:
+        row = update(db, realm, client, row, c2_key=opened.c2_version)
+        commands.close(db, row["id"], (Kind.C2_KEY,), Delivery.CONFIRMED)
+    if not row["reports"]:
+        row = update(db, realm, client, row, reports=True)
+    db.execute(sa.update(client).where(client.c.id == row["id"]).values(last_report=realm.clock()))
+    return row
+
+
+def _sync(db: sa.Connection, realm: Realm, row: Row, hello: Hello) -> None:
+    """Answer a hello, at most one in 10 s; it may be a replay, so nothing else follows from it."""
+    if _recent(db, realm, row, Kind.SYNC, SYNC_EVERY_S):
+        return
+    commands.close(db, row["id"], (Kind.SYNC,))
+    commands.enqueue(db, realm, None, [row["id"]], Kind.SYNC, hello.nonce)
+
+
+def _acknowledged(db: sa.Connection, realm: Realm, row: Row, ack: Ack) -> None:
+    """Only the ack of a command that is still unconfirmed is fresh, and says what the device holds now."""
+    answered = _answered(db, row, ack)
+    if answered is None:
+        return
+    state, refusal = _outcome(answered, ack)
+    settled = sa.update(outbox).where(outbox.c.id == answered["id"])
+    db.execute(settled.values(state=state.value, refusal=refusal))
+    newer = [outbox.c.client == row["id"], outbox.c.state.in_(commands.OPEN), outbox.c.id > answered["id"]]
+    if state is Delivery.PENDING or db.scalar(sa.select(outbox.c.id).where(*newer).limit(1)) is not None:
+        return
+    if ack.digest == expected_digest(db, realm, row):
+        sent = [outbox.c.client == row["id"], outbox.c.state.in_((Delivery.SENDING.value, Delivery.SENT.value))]
+        db.execute(sa.update(outbox).where(*sent).values(state=Delivery.CONFIRMED.value))
+    elif not _recent(db, realm, row, Kind.RESET_TOPICS, CATCH_UP_EVERY_S):
+        commands.catch_up(db, realm, row, commands.begin(db, realm, "catch_up", row["name"]))
+
+
+def _answered(db: sa.Connection, row: Row, ack: Ack) -> Row | None:
+    waiting = (Delivery.SENDING.value, Delivery.SENT.value)
+    statement = sa.select(outbox).where(outbox.c.client == row["id"], outbox.c.state.in_(waiting))
+    for delivery in db.execute(statement.order_by(outbox.c.id)).mappings():
+        tags = delivery["tags"] or b""
+        if any(tags[i : i + _TAG_LEN] == ack.subject for i in range(0, len(tags), _TAG_LEN)):
+            return delivery
+    return None
+
+
+def _outcome(delivery: Row, ack: Ack) -> tuple[Delivery, str | None]:
+    if ack.outcome in (Outcome.APPLIED, Outcome.ALREADY):
+        return Delivery.CONFIRMED, None
+    if ack.outcome is Outcome.OUTDATED:
+        if delivery["attempts"] < MAX_OUTDATED:
+            return Delivery.PENDING, None
+        return Delivery.REFUSED, "timestamp_old"
+    if ack.refusal == "pubkey_missing":  # it was to be removed, and is not there
+        return Delivery.CONFIRMED, None
+    return Delivery.REFUSED, ack.refusal
+
+
+def _recent(db: sa.Connection, realm: Realm, row: Row, kind: Kind, seconds: float) -> bool:
+    where = [outbox.c.client == row["id"], outbox.c.kind == kind.value, outbox.c.created > realm.clock() - seconds]
+    return db.scalar(sa.select(outbox.c.id).where(*where).limit(1)) is not None

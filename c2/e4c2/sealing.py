@@ -1,0 +1,277 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a delivery to the bytes on the control topic: every grant checked again, the content read, sealed with a fresh second.
+
+Rule 9: per device, timestamps never go back; they are back-dated 5 s, as e4go tolerates no future; and commands on the same object
+never share a second. A delivery that would have to lie in the future waits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+
+import sqlalchemy as sa
+
+from e4c2 import c2keys
+from e4c2.model import Delivery, Kind, Status, client, link, membership, outbox, topic
+from e4c2.rows import Realm, Row, find_ids, reveal
+from e4core.command import (
+    Command,
+    RemovePubKey,
+    RemoveTopic,
+    ResetPubKeys,
+    ResetTopics,
+    SetC2Key,
+    SetIDKey,
+    SetPubKey,
+    SetTopicKey,
+    encode,
+)
+from e4core.keys import ClientId, TopicHash, TopicKey, control_topic
+from e4core.suite import AeadKey, Channel
+
+BACKDATE_S = 5
+BARRIERS = frozenset({Kind.RESET_TOPICS, Kind.RESET_PEERS, Kind.ID_KEY, Kind.C2_KEY})
+"""What touches more than one object: it shares its second with nothing."""
+TAG = slice(8, 24)
+BATCH = 500
+"""Deliveries sealed in one transaction."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """One delivery, ready to publish, in this order; without payloads where nothing is to be sent any more."""
+
+    id: int
+    client: bytes
+    topic: str = ""
+    payloads: tuple[bytes, ...] = ()
+    second: int | None = None
+    tags: bytes = b""
+    """SIV tags of its last command, 16 bytes each, one for each key it is sealed under."""
+
+
+@dataclass(slots=True)
+class _Clock:
+    """The command clock of one device: which seconds were used, and for what."""
+
+    last: int
+    barrier: int = 0
+    objects: dict[bytes, int] = field(default_factory=dict)
+
+    def earliest(self, kind: Kind, target: bytes, now: int) -> int:
+        if kind in BARRIERS:
+            return max(now - BACKDATE_S, self.last + 1)
+        return max(now - BACKDATE_S, self.last, self.barrier + 1, self.objects.get(target, 0) + 1)
+
+    def use(self, kind: Kind, target: bytes, second: int) -> None:
+        self.last = second
+        self.recall(kind, target, second)
+
+    def recall(self, kind: Kind, target: bytes, second: int) -> None:
+        if kind in BARRIERS:
+            self.barrier = max(self.barrier, second)
+        self.objects[target] = max(self.objects.get(target, 0), second)
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """All that a batch of deliveries needs, read by a handful of statements and checked."""
+
+    clients: Mapping[bytes, Row]
+    topic_keys: Mapping[bytes, TopicKey]
+    peer_keys: Mapping[bytes, bytes]
+    memberships: frozenset[tuple[bytes, bytes]]
+    links: frozenset[tuple[bytes, bytes]]
+    clocks: Mapping[bytes, _Clock]
+    c2_keys: c2keys.Versions
+
+
+def claim(db: sa.Connection, realm: Realm, limit: int = BATCH) -> list[Sealed]:
+    """Seal the next pending deliveries, at most ``limit`` up to `BATCH`, and mark them as being sent. Raises: Tampered."""
+    now = realm.clock()
+    rows = _next(db, now, min(limit, BATCH))
+    if not rows:
+        return []
+    batch = _read(db, realm, rows, int(now))
+    sealed: list[Sealed] = []
+    waiting: dict[bytes, float] = {}
+    for row in rows:
+        if row["client"] in waiting:
+            continue
+        ready = _seal(realm, row, batch, int(now))
+        if isinstance(ready, Sealed):
+            sealed.append(ready)
+        else:
+            waiting[row["client"]] = ready
+    _mark(db, sealed, waiting, batch)
+    return sealed
+
+
+def _next(db: sa.Connection, now: float, limit: int) -> list[Row]:
+    """Pending deliveries in their order; one that waits holds back all later ones of its device (rule 2)."""
+    earlier = outbox.alias("earlier")
+    held_back = sa.exists().where(
+        earlier.c.client == outbox.c.client,
+        earlier.c.state == Delivery.PENDING.value,
+        earlier.c.not_before > now,
+        earlier.c.id <= outbox.c.id,
+    )
+    statement = sa.select(outbox).where(outbox.c.state == Delivery.PENDING.value, ~held_back)
+    return list(db.execute(statement.order_by(outbox.c.id).limit(limit)).mappings())
+
+
+def _read(db: sa.Connection, realm: Realm, rows: list[Row], now: int) -> _Batch:
+    clients = {row["id"]: row for row in find_ids(db, realm, client, client.c.id, (r["client"] for r in rows))}
+    topic_ids = [row["object"] for row in rows if row["kind"] == Kind.TOPIC]
+    peer_ids = [row["object"] for row in rows if row["kind"] == Kind.PEER]
+    topics = find_ids(db, realm, topic, topic.c.id, topic_ids)
+    peers = find_ids(db, realm, client, client.c.id, peer_ids)
+    return _Batch(
+        clients=clients,
+        topic_keys={row["id"]: TopicKey(reveal(realm, topic, row, "key")) for row in topics},
+        peer_keys={
+            row["id"]: bytes(reveal(realm, client, row, "key")) for row in peers if row["status"] == Status.ACTIVE
+        },
+        memberships=_pairs(db, realm, membership.c.topic, topic_ids, membership.c.client, clients),
+        links=_pairs(db, realm, link.c.peer, peer_ids, link.c.holder, clients),
+        clocks=_clocks(db, clients, now),
+        c2_keys=c2keys.versions(db, realm),
+    )
+
+
+def _seal(realm: Realm, row: Row, batch: _Batch, now: int) -> Sealed | float:
+    """The delivery, sealed; or the second for which it must wait."""
+    of, kind, target = batch.clients[row["client"]], Kind(row["kind"]), row["object"]
+    commands = _commands(realm, kind, target, bool(row["purge"]), of, batch)
+    if not commands:
+        return Sealed(row["id"], of["id"])
+    clock = batch.clocks[of["id"]]
+    first = clock.earliest(kind, target, now)
+    last = first + len(commands) - 1
+    if last > now:
+        return float(last)
+    clock.use(kind, target, last)
+    keys = [channel.command_key for channel in channels(realm, batch.c2_keys, of).values()]
+    payloads = [_protect(key, encode(each), second) for second, each in enumerate(commands, first) for key in keys]
+    tags = b"".join(payload[TAG] for payload in payloads[-len(keys) :])
+    return Sealed(row["id"], of["id"], control_topic(ClientId(of["id"])), tuple(payloads), last, tags)
+
+
+def _commands(realm: Realm, kind: Kind, target: bytes, purge: bool, of: Row, batch: _Batch) -> list[Command]:
+    """What brings ``target`` at this device to the present; nothing at all for one that is suspended."""
+    if of["status"] != Status.ACTIVE:
+        return []
+    match kind:
+        case Kind.TOPIC:
+            return _topic(TopicHash(target), purge, of, batch)
+        case Kind.PEER:
+            return [_peer(target, of, batch)]
+        case Kind.RESET_TOPICS:
+            return [ResetTopics()]
+        case Kind.RESET_PEERS:
+            return [ResetPubKeys()]
+        case Kind.SYNC:
+            return [RemoveTopic(TopicHash(target))]
+        case Kind.C2_KEY:
+            return [SetC2Key(batch.c2_keys.newest_public)]
+        case Kind.ID_KEY:
+            return [SetIDKey(reveal(realm, client, of, "pending_private"))] if of["pending_private"] else []
+
+
+def _topic(target: TopicHash, purge: bool, of: Row, batch: _Batch) -> list[Command]:
+    key = batch.topic_keys.get(target)
+    if key is None or (target, of["id"]) not in batch.memberships:
+        return [RemoveTopic(target)]
+    forget: list[Command] = [RemoveTopic(target)] if purge else []
+    return [*forget, SetTopicKey(key, target)]
+
+
+def _peer(target: bytes, of: Row, batch: _Batch) -> Command:
+    public = batch.peer_keys.get(target)
+    if public is None or (target, of["id"]) not in batch.links:
+        return RemovePubKey(ClientId(target))
+    return SetPubKey(public, ClientId(target))
+
+
+def channels(realm: Realm, c2_keys: c2keys.Versions, of: Row) -> dict[tuple[str, int], Channel]:
+    """All channels under which a device may be reached while keys change (rule 4): (column of its key, C2 version) -> channel.
+
+    Only one of them opens at the device; the others are noise to it.
+    """
+    columns = [name for name in ("key", "pending_key") if of[name] is not None]
+    known = int(of["c2_key"])
+    versions = [known, *(version for version in c2_keys.current if version > known)]
+    return {
+        (column, version): realm.suite.control.at_c2(
+            c2_keys.privates[version], bytes(reveal(realm, client, of, column))
+        )
+        for column in columns
+        for version in versions
+    }
+
+
+def _protect(key: AeadKey, command: bytes, second: int) -> bytes:
+    header = second.to_bytes(8, "little")
+    return header + key.seal(b"", command, header)
+
+
+def _pairs(
+    db: sa.Connection,
+    realm: Realm,
+    object_column: sa.Column[bytes],
+    objects: Collection[bytes],
+    client_column: sa.Column[bytes],
+    clients: Collection[bytes],
+) -> frozenset[tuple[bytes, bytes]]:
+    """Which of these objects are granted to which of these clients; every row that says so is checked."""
+    if not objects:
+        return frozenset()
+    wanted = object_column.in_(set(objects))
+    rows = find_ids(db, realm, client_column.table, client_column, clients, wanted)
+    return frozenset((row[object_column.name], row[client_column.name]) for row in rows)
+
+
+def _clocks(db: sa.Connection, clients: Mapping[bytes, Row], now: int) -> dict[bytes, _Clock]:
+    """Seconds long past need not be known: `_Clock.earliest` is never below ``now`` less the back-dating."""
+    clocks = {identity: _Clock(row["command_second"]) for identity, row in clients.items()}
+    recent = sa.select(outbox.c.client, outbox.c.kind, outbox.c.object, outbox.c.second).where(
+        outbox.c.client.in_(list(clients)), outbox.c.second >= now - BACKDATE_S - 2
+    )
+    for row in db.execute(recent).mappings():
+        clocks[row["client"]].recall(Kind(row["kind"]), row["object"], row["second"])
+    return clocks
+
+
+def _mark(db: sa.Connection, sealed: list[Sealed], waiting: Mapping[bytes, float], batch: _Batch) -> None:
+    if sealed:
+        _mark_sealed(db, sealed, batch)
+    for identity, second in waiting.items():
+        mine = [outbox.c.client == identity, outbox.c.state == Delivery.PENDING.value]
+        db.execute(sa.update(outbox).where(*mine).values(not_before=second))
+
+
+def _mark_sealed(db: sa.Connection, sealed: list[Sealed], batch: _Batch) -> None:
+    db.execute(
+        sa.update(outbox)
+        .where(outbox.c.id == sa.bindparam("row"))
+        .values(
+            state=sa.bindparam("to"),
+            attempts=outbox.c.attempts + 1,
+            second=sa.bindparam("at"),
+            tags=sa.bindparam("seals"),
+        ),
+        [
+            {
+                "row": each.id,
+                "to": (Delivery.SENDING if each.payloads else Delivery.SUPERSEDED).value,
+                "at": each.second,
+                "seals": each.tags,
+            }
+            for each in sealed
+        ],
+    )
+    db.execute(
+        sa.update(client).where(client.c.id == sa.bindparam("row")).values(command_second=sa.bindparam("at")),
+        [{"row": identity, "at": batch.clocks[identity].last} for identity in {each.client for each in sealed}],
+    )
