@@ -148,7 +148,7 @@ class Client:
         try:
             keys.sent.accept(sealed[:16], sent, sent - STEP_BACK_S)
         except NotFresh:
-            header, sealed = self._step_back(keys, payload, sent - 1)
+            header, sealed = self._at_another_second(keys, payload, sent)
         return self._finish(header, sealed)
 
     def unprotect(self, data: bytes, topic: str, now: float) -> Message:
@@ -197,7 +197,8 @@ class Client:
         check_window(sent, now, WINDOW_S, self._skew)
         plain = self._channel.command_key.open(b"", data[8:], data[:8])
         tag = data[8:24]
-        state = self._pull_back(now)
+        self._pull_back(now)
+        state = self._state
         if sent < state.command_second:
             return self._handled(tag, Outcome.OUTDATED, error=TooOld("older than the newest command accepted"))
         tags = state.command_tags if sent == state.command_second else frozenset()
@@ -292,29 +293,26 @@ class Client:
             self._sent_floor = floor
         return max(sent, self._sent_floor + 1)
 
-    def _step_back(self, keys: _Topic, payload: bytes, sent: int) -> tuple[bytes, bytes]:
-        """The same bytes were sent before: take the newest earlier second in which they were not."""
+    def _at_another_second(self, keys: _Topic, payload: bytes, sent: int) -> tuple[bytes, bytes]:
+        """The same bytes were sent before: take the nearest earlier second in which they were not, else a later one."""
         oldest = max(self._sent_floor or 0, sent - STEP_BACK_S)
-        for second in range(sent, oldest, -1):
+        for second in (*range(sent - 1, oldest, -1), *range(sent + 1, self._second + 1)):
             header = second.to_bytes(8, "little")
             sealed = keys.seal(b"", payload, header)
             try:
                 keys.sent.accept(sealed[:16], second, oldest)
-            except Replayed:
+            except NotFresh:
                 continue
-            except TooOld:
-                break
             return header, sealed
         raise RateExceeded
 
     # ------------------------------------------------------------------------------------------------- commands
 
-    def _pull_back(self, now: float) -> State:
+    def _pull_back(self, now: float) -> None:
         """A clock that was once wrong must not deafen the device."""
         latest = int(now + self._skew)
-        if self._state.command_second <= latest:
-            return self._state
-        return replace(self._state, command_second=latest, command_tags=frozenset())
+        if self._state.command_second > latest:
+            self._state = replace(self._state, command_second=latest, command_tags=frozenset())
 
     def _handled(
         self, tag: bytes, outcome: Outcome, command: Command | None = None, error: E4Error | None = None

@@ -14,6 +14,7 @@ from e4core.keys import Secret
 from e4core.suite import PrivateKey
 
 SEED_LEN = 32
+FIELD_PRIME = 2**255 - 19
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,8 @@ class X25519Identity:
     def check(self, public: bytes, /) -> None:
         if len(public) != self.public_len or not any(public):
             raise InvalidInput("an X25519 public key is 32 bytes long and not all zero", kind="bad_key")
+        if int.from_bytes(public, "little") >= FIELD_PRIME:
+            raise InvalidInput("an X25519 public key that is not canonical is refused", kind="bad_key")
         x25519(b"\x01" * 32, public)
 
 
