@@ -84,7 +84,8 @@ def _load_topics(suite: Suite, table: dict[str, str]) -> dict[TopicHash, TopicSt
 def _topic(key: TopicKey, old: bytes) -> TopicState:
     if len(old) != 40 or not any(old[:32]):
         return TopicState(key)
-    return TopicState(key, TopicKey(old[:32]), int.from_bytes(old[32:], "little"))
+    rotated = int.from_bytes(old[32:], "little")
+    return TopicState(key, TopicKey(old[:32]), rotated) if rotated < 1 << 63 else TopicState(key)
 
 
 def _dump_topics(suite: Suite, state: State) -> dict[str, str]:

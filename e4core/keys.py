@@ -62,12 +62,15 @@ class Secret(bytes):
         return repr(self)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, bytes) and hmac.compare_digest(self, other)
+        return isinstance(other, (bytes, bytearray)) and hmac.compare_digest(self, other)
 
     def __ne__(self, other: object) -> bool:
         return not self == other
 
     __hash__ = bytes.__hash__
+
+    def __copy__(self) -> Self:
+        return self
 
     def __deepcopy__(self, _memo: object) -> Self:
         return self
@@ -102,7 +105,7 @@ def check_topic_name(name: str) -> str:
 
     Raises: InvalidInput (``bad_topic``).
     """
-    if not 1 <= len(_utf8(name, "topic name")) <= TOPIC_NAME_MAX:
+    if not 1 <= len(utf8(name, "topic name")) <= TOPIC_NAME_MAX:
         raise InvalidInput(f"a topic name is 1 to {TOPIC_NAME_MAX} bytes of UTF-8", kind="bad_topic")
     if any(c in name for c in "+#\0"):
         raise InvalidInput("a topic name holds no '+', '#' or NUL", kind="bad_topic")
@@ -114,7 +117,7 @@ def check_client_name(name: str) -> str:
 
     Raises: InvalidInput (``bad_name``).
     """
-    if not 1 <= len(_utf8(name, "client name")) <= CLIENT_NAME_MAX:
+    if not 1 <= len(utf8(name, "client name")) <= CLIENT_NAME_MAX:
         raise InvalidInput(f"a client name is 1 to {CLIENT_NAME_MAX} bytes of UTF-8", kind="bad_name")
     if any(ord(c) < 0x20 or ord(c) == 0x7F for c in name):
         raise InvalidInput("a client name holds no control characters", kind="bad_name")
@@ -131,7 +134,8 @@ def report_topic(client: ClientId) -> str:
     return f"{CONTROL_PREFIX}{client.hex()}/report"
 
 
-def _utf8(text: str, what: str) -> bytes:
+def utf8(text: str, what: str) -> bytes:
+    """Raises: InvalidInput (``bad_utf8``)."""
     try:
         return text.encode()
     except UnicodeEncodeError as error:

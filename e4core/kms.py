@@ -7,7 +7,7 @@ A driver is a plugin of the group ``e4.kms``, named by its URI scheme; its entry
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from e4core.keys import Secret
 
@@ -25,6 +25,7 @@ class Wrapped:
     blob: bytes
 
 
+@runtime_checkable
 class Kms(Protocol):
     """Wraps 32-byte root secrets under a key that never leaves it. Methods block; they may be called from any thread."""
 

@@ -6,14 +6,15 @@ Chosen by the name or URI scheme that the configuration says, never by priority;
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
-from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, NoReturn, cast
+from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
-from e4core.errors import InvalidInput, PluginError
-from e4core.kms import Kms, KmsFactory
+from e4core.errors import E4Error, InvalidInput, PluginError
+from e4core.kms import Kms
 from e4core.suite import Suite
-from e4core.transport import Transport, TransportFactory
+from e4core.transport import Transport
 
 if TYPE_CHECKING:
     from stevedore.extension import Extension
@@ -22,23 +23,29 @@ SUITES = "e4.suites"
 KMS = "e4.kms"
 TRANSPORTS = "e4.transports"
 
+T = TypeVar("T")
+
 
 def load_suite(name: str) -> Suite:
     """The suite called ``name``. Raises: PluginError."""
     suite = _load(SUITES, name)
     if not isinstance(suite, Suite):
         raise PluginError(f"{SUITES}: {name} of {_owners(SUITES, name)} is a {type(suite).__name__}, not a Suite")
+    if suite.name != name:
+        raise PluginError(
+            f"{SUITES}: {name} of {_owners(SUITES, name)} calls itself {suite.name!r}; the names must agree"
+        )
     return suite
 
 
 def load_kms(uri: str) -> Kms:
     """The KMS at ``uri``. Raises: PluginError; InvalidInput: the URI; KmsError."""
-    return cast(KmsFactory, _factory(KMS, uri))(uri)
+    return _made(KMS, uri, Kms, uri)  # type: ignore[type-abstract]
 
 
 def load_transport(uri: str, client_id: str) -> Transport:
     """The transport for ``uri``, not yet connected. Raises: PluginError; InvalidInput: the URI."""
-    return cast(TransportFactory, _factory(TRANSPORTS, uri))(uri, client_id)
+    return _made(TRANSPORTS, uri, Transport, uri, client_id)  # type: ignore[type-abstract]
 
 
 def names(group: str) -> list[str]:
@@ -46,40 +53,63 @@ def names(group: str) -> list[str]:
     return sorted({point.name for point in entry_points(group=group)})
 
 
-def _factory(group: str, uri: str) -> object:
+def _made(group: str, uri: str, kind: type[T], *arguments: str) -> T:
+    """What the factory for the scheme of ``uri`` makes."""
     scheme, colon, _ = uri.partition(":")
     if not colon or not scheme:
-        raise InvalidInput(
-            f"{group}: {uri!r} is no URI; it begins with one of: {', '.join(names(group))}", kind="bad_uri"
-        )
+        known = ", ".join(names(group))
+        raise InvalidInput(f"{group}: {uri!r} is no URI; it begins with one of: {known}", kind="bad_uri")
     factory = _load(group, scheme)
     if not callable(factory):
         raise PluginError(f"{group}: {scheme} of {_owners(group, scheme)} cannot be called with a URI")
-    return factory
+    try:
+        made = factory(*arguments)
+    except E4Error:
+        raise
+    except Exception as error:  # foreign code: whatever it raises is one clear error here
+        raise PluginError(f"{group}: {scheme} of {_owners(group, scheme)} failed: {error}") from error
+    if not isinstance(made, kind):
+        raise PluginError(
+            f"{group}: {scheme} of {_owners(group, scheme)} gave a {type(made).__name__}, no {kind.__name__}"
+        )
+    return made
 
 
 def _load(group: str, name: str) -> object:
     from stevedore.driver import DriverManager
     from stevedore.exception import NoMatches
 
-    def failed(_manager: object, _entry_point: object, error: BaseException) -> NoReturn:
-        hint = f"; install it: pip install {error.name}" if isinstance(error, ModuleNotFoundError) else ""
-        raise PluginError(f"{group}: {name} of {_owners(group, name)} does not load: {error}{hint}") from error
+    logging.getLogger("stevedore").setLevel(logging.CRITICAL)  # what it would log is what we raise
+
+    def failed(_manager: object, entry_point: EntryPoint, error: BaseException) -> NoReturn:
+        raise _does_not_load(group, entry_point, error) from error
 
     try:
         return DriverManager(
             group,
             name,
             on_load_failure_callback=failed,
-            on_missing_entrypoints_callback=_missing,
             conflict_resolver=_conflict,
         ).driver
     except NoMatches as error:
         raise PluginError(f"{group}: no {name!r}; installed: {', '.join(names(group)) or 'none'}") from error
+    except PluginError:
+        raise
+    except (Exception, SystemExit) as error:  # stevedore lets some through, and an import may even call exit
+        raise PluginError(f"{group}: {name} of {_owners(group, name)} does not load: {error!r}") from error
 
 
-def _missing(_names: object) -> None:
-    """NoMatches follows; without this, stevedore logs a warning first."""
+def _does_not_load(group: str, entry_point: EntryPoint, error: BaseException) -> PluginError:
+    hint = ""
+    if (
+        isinstance(error, ModuleNotFoundError)
+        and error.name
+        and error.name.partition(".")[0] != entry_point.module.partition(".")[0]
+    ):
+        hint = f"; install what it needs: {error.name}"
+    return PluginError(
+        f"{group}: {entry_point.name} of {_owners(group, entry_point.name)} does not load: {error}{hint}"
+    )
 
 
 def _conflict(group: str, name: str, _extensions: Sequence[Extension[object]]) -> NoReturn:

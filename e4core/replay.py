@@ -90,4 +90,4 @@ class ReplayMemory:
         for second, tags in sorted(seconds.items()):
             for tag in tags:
                 if second > self.floor:
-                    self.accept(tag, second, second)
+                    self.accept(tag, second, 0)

@@ -83,6 +83,7 @@ def new_state(suite: Suite, client_id: ClientId, private: Secret, c2_public: byt
 
 def check_keys(suite: Suite, state: State) -> None:
     """Refuse keys that are none of ``suite``. Raises: InvalidInput (``bad_key``)."""
+    suite.c2.check(state.c2_public)
     suite.control.at_device(suite.device.load(state.private), state.c2_public)
     for public in state.peers.values():
         suite.device.check(public)
@@ -140,11 +141,14 @@ def guarded(parse: Callable[[], T]) -> T:
     """Run ``parse`` on untrusted JSON and turn every mismatch into one typed error that holds no value of it."""
     try:
         return parse()
+    except KeyError as error:
+        detail = f"misses {error}"
     except E4Error:
         raise
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        detail = f"misses {error}" if isinstance(error, KeyError) else "has a field of the wrong form"
-        raise InvalidInput(f"the state {detail}; restore it from a copy", kind="bad_state") from None
+    except (TypeError, ValueError, AttributeError, OverflowError):
+        detail = "has a field of the wrong form"
+    # raised out here, as the error that led to it may hold the field, and so a key
+    raise InvalidInput(f"the state {detail}; restore it from a copy", kind="bad_state")
 
 
 def whole(value: object) -> int:

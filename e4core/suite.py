@@ -7,7 +7,9 @@ Parts raise and never return verdicts. Every nonce is made by the core, none by 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NewType, Protocol
+from typing import NewType, Protocol
+
+from e4core.keys import utf8
 
 PrivateKey = NewType("PrivateKey", object)
 """What an `Identity` loads: bytes, or a handle to a key that never leaves its token. Only parts of the suite look inside."""
@@ -147,10 +149,4 @@ class Suite:
 
     def derive_id(self, name: str) -> bytes:
         """First 16 bytes of the hash of a client's or a topic's name: its id, its topic hash (`wire.md` section 2)."""
-        return self.hash.digest(name.encode())[:16]
-
-    def replace(self, **parts: Any) -> Suite:
-        """This suite with other parts."""
-        from dataclasses import replace
-
-        return replace(self, **parts)
+        return self.hash.digest(utf8(name, "name"))[:16]

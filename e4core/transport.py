@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from types import TracebackType
-from typing import NamedTuple, Protocol, Self
+from typing import NamedTuple, Protocol, Self, runtime_checkable
 
 
 class Incoming(NamedTuple):
@@ -16,6 +16,7 @@ class Incoming(NamedTuple):
     payload: bytes
 
 
+@runtime_checkable
 class Transport(Protocol):
     """One connection, used inside ``async with`` by one event loop.
 

@@ -28,7 +28,8 @@ class DeviceKey:
         return PrivateKey(Secret(stored))
 
     def public(self, private: PrivateKey, /) -> bytes:
-        assert isinstance(private, Secret)
+        if not isinstance(private, Secret):
+            raise InvalidInput("this suite takes device keys as bytes", kind="bad_key")
         return private
 
     def check(self, public: bytes, /) -> None:

@@ -100,6 +100,7 @@ class Ed25519Signature:
         return _Signer(_signing(private).stored)
 
     def verifier(self, public: bytes, /) -> _Verifier:
+        Ed25519Identity().check(public)
         return _Verifier(public)
 
 

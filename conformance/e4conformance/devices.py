@@ -10,9 +10,10 @@ from typing import Any
 
 from e4conformance.vectorfile import TOPIC, Entry, Facets, VectorFile, ended, unhex
 from e4core import e4go
-from e4core.client import MESSAGE_BACKDATE_S, Client, Tolerance
+from e4core.client import Client, Tolerance
 from e4core.keys import ClientId, Secret, TopicHash, TopicKey
 from e4core.plugins import load_suite
+from e4core.sending import BACKDATE_S
 from e4core.state import State, TopicState, new_state
 from e4core.suite import AeadKey, Suite
 
@@ -60,7 +61,7 @@ def _with_topic(suite: Suite, state: State, entry: Entry) -> State:
 def protect(client: Client, payload: bytes, topic: str, sent: int) -> bytes:
     """What a device just started puts out with the timestamp ``sent``."""
     # the first second after a start is one above all that an earlier run may have used, itself back-dated
-    return client.protect(payload, topic, sent + MESSAGE_BACKDATE_S - 1)
+    return client.protect(payload, topic, sent + BACKDATE_S - 1)
 
 
 def receive(client: Client, data: bytes, topic: str, now: float) -> bytes:

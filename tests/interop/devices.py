@@ -8,7 +8,6 @@ import os
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
 from pathlib import Path
 
 from e4core.client import Client
@@ -94,7 +93,7 @@ async def e4go_device(client: e4go.Client, broker: str, session: str) -> AsyncIt
 
 def new_e4go_client(suite: Suite, name: str, private: bytes, c2_public: bytes, path: Path | None = None) -> e4go.Client:
     """A client of the suite's mode, with its store at ``path``, readable by its owner alone."""
-    store = path.open("x+b", opener=partial(os.open, mode=0o600)) if path else None
+    store = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), "r+b") if path else None
     if suite.is_symmetric:
         return e4go.Client.new_sk(name, private, store)
     return e4go.Client.new_pk(name, private, c2_public, store)

@@ -1,0 +1,272 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A device at work: between its client (`e4core.client`), a broker, and an application that publishes and reads.
+
+``async with Device(client, transport) as device:`` connects, obeys and acknowledges commands, says hello, and saves the state on
+the way out. Whatever the broker delivers, nothing stops it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from dataclasses import dataclass, field, fields
+from types import TracebackType
+from typing import Any, Self
+
+from e4core.client import Client
+from e4core.errors import E4Error, RateExceeded, Replayed, StorageError, TransportError
+from e4core.keys import CONTROL_PREFIX, report_topic
+from e4core.report import Outcome
+from e4core.transport import Transport
+from e4device.inbox import Inbox, Received
+
+_LOG = logging.getLogger(__name__)
+_random = secrets.SystemRandom()
+
+REPORT_QOS = 2
+HELLO_REPEAT_S = (1.0, 3600.0)
+"""Least and longest time between two hellos that were not answered."""
+RATE_PATIENCE_S = 60
+"""How often `Device.publish` tries again, once a second, before it gives up."""
+LINK_CHECK_S = 0.1
+"""How often the link is looked at, since a transport does not tell of new connections; a shorter outage may go unseen."""
+
+
+@dataclass(slots=True)
+class Counters:
+    """What happened since the start."""
+
+    published: int = 0
+    received: int = 0
+    """Messages that were in order."""
+    replayed: int = 0
+    """Messages refused because they were accepted before; QoS 1 makes some."""
+    dropped: int = 0
+    """Messages in order that the application did not read in time."""
+    hellos: int = 0
+    reconnects: int = 0
+    commands: Counter[str] = field(default_factory=Counter)
+    """By outcome: applied, already, refused, outdated."""
+    errors: Counter[str] = field(default_factory=Counter)
+    """By kind (`e4core.errors`): messages and commands that were refused, reports that could not be sent."""
+
+    def snapshot(self) -> dict[str, int | dict[str, int]]:
+        """All of them as they are now, in plain types."""
+        values = ((entry.name, getattr(self, entry.name)) for entry in fields(self))
+        return {name: dict(value) if isinstance(value, Counter) else value for name, value in values}
+
+
+class Device:
+    """Takes a `Client` and a `Transport` that is not yet connected, and closes both."""
+
+    def __init__(
+        self,
+        client: Client,
+        transport: Transport,
+        clock: Callable[[], float] = time.time,
+        hello_delay_s: float = 30.0,
+        backlog: int = 10_000,
+    ) -> None:
+        """Not yet connected.
+
+        Args: clock: Unix seconds with their fraction.  hello_delay_s: the hello after each new connection waits a random part of
+        this, so that a fleet does not speak at once.  backlog: messages kept for an application that does not read; when there
+        are more, the oldest go.
+        """
+        self.counters = Counters()
+        self._client = client
+        self._transport = transport
+        self._clock = clock
+        self._hello_delay_s = hello_delay_s
+        self._control_topic = client.state.control_topic
+        self._report_topic = report_topic(client.state.client_id)
+        self._inbox = Inbox(backlog)
+        self._reports: asyncio.Queue[bytes] = asyncio.Queue()
+        self._answered = asyncio.Event()
+        self._hello: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closed = False
+
+    @property
+    def connected(self) -> bool:
+        return not self._closed and self._transport.connected
+
+    @property
+    def synchronised(self) -> bool:
+        """True once the C2 has answered the hello of this connection."""
+        return self.counters.hellos > 0 and self._client.synchronised
+
+    async def __aenter__(self) -> Self:
+        """Connect, subscribe to the control topic and begin.
+
+        Raises: TransportError: not connected in time, or refused. StorageError. The state is then saved as stopped in order.
+        """
+        try:
+            await self._transport.__aenter__()
+        except BaseException:
+            self._stop()
+            raise
+        try:
+            self._begin(self._read())
+            self._begin(self._send_reports())
+            self._begin(self._watch_link())
+            await self._transport.subscribe(self._control_topic)
+            self._hello = self._begin(self._say_hello())
+        except BaseException:
+            await self.close()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Stop, save the state with its replay memory, and disconnect; harmless when repeated. Raises: StorageError."""
+        if self._closed:
+            return
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        try:
+            self._stop()
+        finally:
+            await self._transport.__aexit__(None, None, None)
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def subscribe(self, topic: str) -> None:
+        """Receive ``topic`` (the wildcards ``+`` and ``#`` may be used) by `messages`, now and after each new connection."""
+        await self._transport.subscribe(topic)
+
+    async def publish(self, topic: str, payload: bytes, qos: int = 1) -> None:
+        """Protect ``payload`` and hand it to the broker; return when it is acknowledged.
+
+        Equal payloads in a row wait for the next second, up to a minute.
+        Raises: UnknownKey: no key for ``topic`` yet. InvalidInput. RateExceeded. StorageError. TransportError.
+        """
+        data = await self._protect(payload, topic)
+        await self._transport.publish(topic, data, qos)
+        self.counters.published += 1
+
+    def messages(self) -> Inbox:
+        """What was received and in order, as `Received`, for ``async for``; ends when the device is closed.
+
+        Raises: TransportError: the connection ended and does not come back.
+        """
+        return self._inbox
+
+    # ------------------------------------------------------------------------------------------------- sending
+
+    async def _protect(self, payload: bytes, topic: str) -> bytes:
+        for _ in range(RATE_PATIENCE_S):
+            if self._closed:
+                raise TransportError("the device is closed")
+            with suppress(RateExceeded):
+                return self._client.protect(payload, topic, self._clock())
+            await asyncio.sleep(1)
+        return self._client.protect(payload, topic, self._clock())
+
+    async def _send_reports(self) -> None:
+        while True:
+            await self._report(await self._reports.get())
+
+    async def _report(self, report: bytes) -> None:
+        try:
+            await self._transport.publish(self._report_topic, report, REPORT_QOS)
+        except E4Error as error:
+            self._count(error, "a report was not sent")
+
+    async def _say_hello(self) -> None:
+        await asyncio.sleep(_random.uniform(0, self._hello_delay_s))
+        self._answered.clear()
+        least, longest = HELLO_REPEAT_S
+        delay = max(self._hello_delay_s, least)
+        while not self._answered.is_set():
+            hello = self._client.hello()
+            self.counters.hellos += 1
+            await self._report(hello)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(delay):
+                    await self._answered.wait()
+            delay = min(2 * delay, longest)
+
+    async def _watch_link(self) -> None:
+        """Say hello on each new connection: the broker may have kept nothing of what was sent meanwhile."""
+        up = True
+        while True:
+            await asyncio.sleep(LINK_CHECK_S)
+            was, up = up, self._transport.connected
+            if up and not was:
+                self.counters.reconnects += 1
+                _LOG.info("connected again")
+                if self._hello:
+                    self._hello.cancel()
+                self._hello = self._begin(self._say_hello())
+
+    # ----------------------------------------------------------------------------------------------- receiving
+
+    async def _read(self) -> None:
+        async for topic, payload in self._transport:
+            if topic == self._control_topic:
+                self._obey(payload)
+            elif not topic.startswith(CONTROL_PREFIX):
+                # a wildcard also brings the control topics and reports of others, which are nobody's messages
+                self._take(topic, payload)
+        raise TransportError("the connection to the broker has ended; does another client use the same id?")
+
+    def _take(self, topic: str, payload: bytes) -> None:
+        try:
+            message = self._client.unprotect(payload, topic, self._clock())
+        except Replayed:
+            self.counters.replayed += 1
+        except E4Error as error:
+            self._count(error, f"a message on {topic!r} was refused")
+        else:
+            self.counters.received += 1
+            if not self._inbox.put(Received(topic, message)):
+                self.counters.dropped += 1
+
+    def _obey(self, payload: bytes) -> None:
+        try:
+            handled = self._client.command(payload, self._clock())
+        except E4Error as error:
+            self._count(error, "a command was refused")
+            return
+        self.counters.commands[handled.outcome.name.lower()] += 1
+        if handled.error and handled.outcome is not Outcome.ALREADY:
+            self._count(handled.error, "a command was refused")
+        elif handled.command:
+            _LOG.info("applied %s", type(handled.command).__name__)
+        if handled.report:
+            self._reports.put_nowait(handled.report)
+        if self.synchronised:
+            self._answered.set()
+
+    def _count(self, error: E4Error, what: str) -> None:
+        self.counters.errors[error.kind] += 1
+        level = logging.ERROR if isinstance(error, StorageError) else logging.INFO
+        _LOG.log(level, "%s: %s (%s)", what, error, error.kind)
+
+    # --------------------------------------------------------------------------------------------------- tasks
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            self._inbox.close(error)
+
+    def _stop(self) -> None:
+        self._closed = True
+        self._inbox.close()
+        self._client.close()

@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The file in which a device keeps its state: in clear (`e4core.state`), under a passphrase (`e4device.sealed`), or e4go's.
+
+Only one process at a time may use a state, or both would accept the same message. So whoever writes holds a lock on ``NAME.lock``
+beside the file, which stays there, for the state itself is replaced by each save. ``.NAME.new`` is the next state while it is
+written; what a crash left of it is removed by the next who takes the lock, and never read.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from e4core import e4go
+from e4core.errors import Conflict, InvalidInput, StorageError
+from e4core.keys import Secret
+from e4core.plugins import load_suite
+from e4core.state import FORMAT, State, check_keys, dump, load, parse_json
+from e4core.suite import Suite
+from e4device import files
+from e4device.passphrase import RECOMMENDED, Cost
+from e4device.sealed import Sealed, SealingKey, is_sealed
+
+SuiteLoader = Callable[[str], Suite]
+
+
+class StateFile:
+    """One state file. Reading needs no lock; `create` and `save` work inside ``with``, which takes it.
+
+    Attributes: path: of the file itself, symbolic links resolved.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        passphrase: Secret | None = None,
+        *,
+        cost: Cost = RECOMMENDED,
+        suites: SuiteLoader = load_suite,
+    ) -> None:
+        """Nothing is read or made yet.
+
+        Args: passphrase: the state is, or will be, sealed under it; None: in clear.  cost: of a new key from the passphrase; a
+        file that exists names its own.
+        """
+        self.path = Path(os.path.realpath(path))
+        self._passphrase = passphrase
+        self._cost = cost
+        self._suites = suites
+        self._key: SealingKey | None = None
+        self._lock: _Lock | None = None
+
+    def __enter__(self) -> Self:
+        """Take the lock. Raises: Conflict (``in_use``): another process has it. StorageError."""
+        self._lock = _Lock.take(self.path.with_name(f"{self.path.name}.lock"))
+        files.discard(self._new)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None:
+        lock, self._lock = self._lock, None
+        if lock:
+            lock.release()
+
+    def create(self, state: State) -> None:
+        """Write a state file where there is none. Raises: Conflict (``exists``). StorageError."""
+        self._require_lock()
+        files.create(self.path, self._pack(state), files.PRIVATE, new=self._new)
+
+    def save(self, state: State) -> None:
+        """Replace the state; when this returns, it survives a power cut. Raises: StorageError."""
+        self._require_lock()
+        files.replace(self.path, self._pack(state), new=self._new)
+
+    def load(self, now: float) -> State:
+        """The state, with all its keys checked.
+
+        A state that e4go saved is taken over as of ``now``: e4go remembers no replays, so nothing sent before is accepted. The
+        next `save` puts our own format in its place. With a passphrase nothing but a sealed state is accepted, since whoever can
+        write the file could put any other there.
+
+        Raises: StorageError: missing, or open to others. InvalidInput (``bad_state``, ``bad_key`` ...); (``passphrase_missing``).
+        AuthenticationFailed: wrong passphrase or damaged file. PluginError: the suite is not installed.
+        """
+        data = files.read(self.path)
+        body = parse_json(data)
+        if is_sealed(body):
+            data = self._open(Sealed.parse(data, body))
+            body = parse_json(data)
+        elif self._passphrase is not None:
+            raise InvalidInput(
+                f"{self.path} is not sealed under a passphrase; use it without one", kind="passphrase_not_needed"
+            )
+        if "format" not in body and "Key" in body:
+            return _adopted(e4go.load(data, self._suites), now)
+        return self._own(data, body)
+
+    def is_sealed(self) -> bool:
+        """Whether the state is under a passphrase. Raises: StorageError; InvalidInput (``bad_state``)."""
+        return is_sealed(parse_json(files.read(self.path)))
+
+    def export_e4go(self, path: str | os.PathLike[str], now: float) -> None:
+        """Write the state as e4go's file, in clear, to ``path``, where there is none yet. What was received is forgotten.
+
+        Raises: as `load`; Conflict (``exists``); InvalidInput: e4go has no such suite.
+        """
+        state = self.load(now)
+        files.create(Path(path), e4go.dump(self._suites(state.suite), state), files.PRIVATE)
+
+    @property
+    def _new(self) -> Path:
+        return self.path.with_name(f".{self.path.name}.new")
+
+    def _own(self, data: bytes, body: dict[str, Any]) -> State:
+        if body.get("format") != FORMAT:
+            raise InvalidInput(f"{self.path} is no state of a device", kind="bad_state")
+        state = load(data)
+        check_keys(self._suites(state.suite), state)
+        return state
+
+    def _pack(self, state: State) -> bytes:
+        if self._passphrase is None:
+            return dump(state)
+        self._key = self._key or SealingKey.fresh(self._passphrase, self._cost)
+        return self._key.seal(dump(state))
+
+    def _open(self, sealed: Sealed) -> bytes:
+        if self._passphrase is None:
+            raise InvalidInput(f"{self.path} is sealed; give its passphrase", kind="passphrase_missing")
+        key = self._key
+        if key is None or key.header != sealed.header:
+            key = SealingKey(self._passphrase, sealed.header)
+        plaintext = key.open(sealed)
+        self._key = key
+        return plaintext
+
+    def _require_lock(self) -> None:
+        if self._lock is None or self._lock.owner != os.getpid():
+            raise StorageError(f"{self.path} is not locked by this process; use the StateFile inside `with`")
+
+
+def import_e4go(path: str | os.PathLike[str], now: float, suites: SuiteLoader = load_suite) -> State:
+    """The state in a file of e4go, as of ``now``. Raises: StorageError; InvalidInput."""
+    return _adopted(e4go.load(files.read(Path(path)), suites), now)
+
+
+def _adopted(state: State, now: float) -> State:
+    # sent: nor must we repeat what e4go may have sent in this very second
+    return replace(state, floor=int(now), command_second=int(now), sent=int(now))
+
+
+@dataclass(frozen=True, slots=True)
+class _Lock:
+    fd: int
+    owner: int
+
+    @classmethod
+    def take(cls, path: Path) -> _Lock:
+        try:
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, files.PRIVATE)
+        except OSError as error:
+            raise StorageError(f"{path} cannot be made: {error.strerror}") from error
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(fd)
+            raise Conflict(
+                f"another process uses this state ({path} is locked); stop it first", kind="in_use"
+            ) from error
+        except OSError as error:
+            os.close(fd)
+            raise StorageError(f"{path} cannot be locked: {error.strerror}") from error
+        return cls(fd, os.getpid())
+
+    def release(self) -> None:
+        os.close(self.fd)
