@@ -8,6 +8,7 @@ command is sealed. So a device that was away gets the present once, not the past
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,7 @@ from e4core.errors import NotFound
 
 OPEN = (Delivery.PENDING.value, Delivery.SENDING.value, Delivery.SENT.value)
 NO_OBJECT = bytes(16)
+_ID = re.compile(r"[0-9a-f]{32}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +69,9 @@ def count(db: sa.Connection, identity: bytes) -> Operation:
 
 def parse_id(text: str) -> bytes:
     """16 bytes from hexadecimal digits. Raises: NotFound: anything else, as nothing has such an id."""
-    try:
-        return bytes.fromhex(text)
-    except ValueError:
-        raise NotFound(f"{text!r} is no id; ids have 32 hexadecimal digits") from None
+    if not _ID.fullmatch(text):
+        raise NotFound(f"{text!r} is no id; ids have 32 hexadecimal digits")
+    return bytes.fromhex(text)
 
 
 def page(

@@ -201,8 +201,6 @@ idempotency = sa.Table(
     "idempotency",
     metadata,
     sa.Column("key", sa.LargeBinary(32), primary_key=True),
-    sa.Column("request", sa.LargeBinary(32), nullable=False),
-    sa.Column("status", sa.Integer, nullable=False),
     sa.Column("answer", sa.LargeBinary, nullable=False),
     sa.Column("created", _TIME, nullable=False, index=True),
 )

@@ -48,7 +48,9 @@ def create(db: sa.Connection, realm: Realm, name: str, lifetime_s: float | None 
 
 def page(db: sa.Connection, realm: Realm, after: str = "", limit: int = 100) -> list[Token]:
     """Tokens by id, those after ``after`` (hexadecimal)."""
-    statement = sa.select(token).where(token.c.id > parse_id(after)).order_by(token.c.id).limit(limit)
+    statement = (
+        sa.select(token).where(token.c.id > (parse_id(after) if after else b"")).order_by(token.c.id).limit(limit)
+    )
     return [_view(row) for row in db.execute(statement).mappings()]
 
 

@@ -16,6 +16,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
+from alembic.util import CommandError
 
 from e4core.errors import StorageError
 
@@ -36,9 +37,12 @@ class Store:
             self._writer = _engine(path, "BEGIN IMMEDIATE")
             self._reader = _engine(path, "BEGIN")
             with self._writer.begin() as db:
+                _check_ours(db, path)
                 migrate(db)
         except sa.exc.DBAPIError as error:
             raise StorageError(f"{path} cannot be used as a database: {error.orig}") from None
+        except CommandError as error:
+            raise StorageError(f"{path} was written by another release; use that one: {error}") from None
         self._write_thread = ThreadPoolExecutor(1, "e4-writer")
         self._read_threads = ThreadPoolExecutor(READERS, "e4-reader")
 
@@ -70,6 +74,12 @@ def migrate(db: sa.Connection, revision: str = "head") -> None:
     command.upgrade(config, revision)
 
 
+def _check_ours(db: sa.Connection, path: Path) -> None:
+    tables = sa.inspect(db).get_table_names()
+    if tables and "alembic_version" not in tables:
+        raise StorageError(f"{path} is the database of another program; choose another file")
+
+
 async def _in(
     threads: ThreadPoolExecutor, engine: sa.Engine, use_case: UseCase[P, T], *args: P.args, **kwargs: P.kwargs
 ) -> T:
@@ -81,12 +91,14 @@ def _transact(engine: sa.Engine, use_case: Callable[..., T], args: Any, kwargs: 
     try:
         with engine.begin() as db:
             return use_case(db, *args, **kwargs)
-    except sa.exc.OperationalError as error:
+    except sa.exc.DatabaseError as error:
         raise StorageError(f"the database refused: {error.orig}") from error
 
 
 def _engine(path: Path, begin: str) -> sa.Engine:
-    engine = sa.create_engine(f"sqlite:///{path}", connect_args={"check_same_thread": False, "timeout": 30})
+    engine = sa.create_engine(
+        f"sqlite:///{path}", hide_parameters=True, connect_args={"check_same_thread": False, "timeout": 30}
+    )
 
     @sa.event.listens_for(engine, "connect")
     def _connect(connection: Any, _record: Any) -> None:

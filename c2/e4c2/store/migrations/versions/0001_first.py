@@ -51,8 +51,6 @@ def upgrade() -> None:
     op.create_table(
         "idempotency",
         sa.Column("key", sa.LargeBinary(length=32), nullable=False),
-        sa.Column("request", sa.LargeBinary(length=32), nullable=False),
-        sa.Column("status", sa.Integer(), nullable=False),
         sa.Column("answer", sa.LargeBinary(), nullable=False),
         sa.Column("created", sa.Float(), nullable=False),
         sa.PrimaryKeyConstraint("key", name=op.f("pk_idempotency")),

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``/v1/clients``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Annotated, Concatenate, ParamSpec, TypeVar
+
+import sqlalchemy as sa
+from fastapi import APIRouter, Query, Response
+from pydantic import Field
+
+from e4c2 import c2keys, clients, topics
+from e4c2.api.caller import Asking, by_id
+from e4c2.api.values import Body, DeviceKey, Id, Page, Paging, Parameters, page
+from e4c2.clients import Client, Reason
+from e4c2.commands import Operation
+from e4c2.rows import Realm
+from e4c2.topics import Topic
+from e4core.errors import NotFound
+from e4core.keys import Secret
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+router = APIRouter(prefix="/v1/clients", tags=["clients"])
+
+
+class NewClient(Body):
+    name: str
+    key: DeviceKey
+    id: Id | None = Field(None, description="without it the id follows from the name")
+
+
+class NewKey(Body):
+    reason: Reason = Field(strict=False)
+
+
+class Enrolment(Body):
+    key: DeviceKey
+
+
+class Named(Paging):
+    name: str | None = Field(None, description="only the one with exactly this name")
+
+
+class Removal(Parameters):
+    rekey: bool = Field(True, description="re-key the topics that it leaves")
+
+
+@router.post("", status_code=201, response_model=Client, summary="Register a client; none is ever overwritten")
+async def create(asking: Asking, new: NewClient) -> Response:
+    return await asking.change(HTTPStatus.CREATED, _create, new.name, new.key, new.id)
+
+
+@router.get("", summary="List clients by name")
+async def list_(asking: Asking, query: Annotated[Named, Query()]) -> Page[Client]:
+    if query.name is not None:
+        return page(await asking.read(_named, query.name), query.limit, _mark)
+    return page(await asking.read(clients.page, query.after(), query.limit + 1), query.limit, _mark)
+
+
+@router.get("/{client}", summary="Show a client")
+async def show(asking: Asking, client: Id) -> Client:
+    return await asking.read(_of(clients.show), client)
+
+
+@router.delete("/{client}", status_code=202, response_model=Operation, summary="Forget a client, evicted everywhere")
+async def remove(asking: Asking, client: Id, query: Annotated[Removal, Query()]) -> Response:
+    return await asking.change(HTTPStatus.ACCEPTED, _of(clients.remove), client, query.rekey)
+
+
+@router.get("/{client}/topics", summary="List the topics that a client is a member of, by name")
+async def list_topics(asking: Asking, client: Id, query: Annotated[Paging, Query()]) -> Page[Topic]:
+    return page(await asking.read(_of(_topics), client, query.after(), query.limit + 1), query.limit, _mark)
+
+
+@router.post(
+    "/{client}/key",
+    status_code=202,
+    response_model=Operation,
+    summary="Change a device's key; or suspend the client, as its key is compromised",
+)
+async def new_key(asking: Asking, client: Id, new: NewKey) -> Response:
+    return await asking.change(HTTPStatus.ACCEPTED, _of(clients.new_key), client, new.reason)
+
+
+@router.post(
+    "/{client}/key/confirm", status_code=202, response_model=Operation, summary="Tell that the device uses its new key"
+)
+async def confirm_key(asking: Asking, client: Id) -> Response:
+    return await asking.change(HTTPStatus.ACCEPTED, _of(clients.confirm_key), client)
+
+
+@router.post("/{client}/key/cancel", response_model=Client, summary="Tell that the device still uses its old key")
+async def cancel_key(asking: Asking, client: Id) -> Response:
+    return await asking.change(HTTPStatus.OK, _of(clients.cancel_key), client)
+
+
+@router.post(
+    "/{client}/enrol", status_code=202, response_model=Operation, summary="Give a suspended client a key made anew"
+)
+async def enrol(asking: Asking, client: Id, enrolment: Enrolment) -> Response:
+    return await asking.change(HTTPStatus.ACCEPTED, _of(_enrol), client, enrolment.key)
+
+
+@router.post(
+    "/{client}/reset", status_code=202, response_model=Operation, summary="Empty a device, and send all it should hold"
+)
+async def reset(asking: Asking, client: Id) -> Response:
+    return await asking.change(HTTPStatus.ACCEPTED, _of(clients.reset), client)
+
+
+def _of(
+    use_case: Callable[Concatenate[sa.Connection, Realm, str, P], T],
+) -> Callable[Concatenate[sa.Connection, Realm, str, P], T]:
+    return by_id(clients.name_of, use_case)
+
+
+def _mark(row: Client | Topic) -> str:
+    return row.name
+
+
+def _create(db: sa.Connection, realm: Realm, name: str, key: Secret, identity: str | None) -> Client:
+    chosen = None if identity is None else bytes.fromhex(identity)
+    return clients.create(db, realm, name, key, c2keys.active_version(db, realm), chosen)
+
+
+def _named(db: sa.Connection, realm: Realm, name: str) -> list[Client]:
+    try:
+        return [clients.show(db, realm, name)]
+    except NotFound:
+        return []
+
+
+def _topics(db: sa.Connection, realm: Realm, name: str, after: str, limit: int) -> list[Topic]:
+    return [topics.show(db, realm, each) for each in clients.topics_of(db, realm, name, after, limit)]
+
+
+def _enrol(db: sa.Connection, realm: Realm, name: str, key: Secret) -> Operation:
+    return clients.enrol(db, realm, name, key, c2keys.active_version(db, realm))

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``/v1/commands`` and ``/v1/operations``: what devices are still to be brought to, and what came of it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import sqlalchemy as sa
+from fastapi import APIRouter, Query
+from pydantic import Field
+
+from e4c2 import clients, commands
+from e4c2.api.caller import Asking
+from e4c2.api.values import Id, Page, Paging, page
+from e4c2.commands import Command, Operation
+from e4c2.model import Delivery
+from e4c2.rows import Realm
+
+router = APIRouter(prefix="/v1", tags=["commands"])
+
+_NUMBER = r"[0-9]{1,18}"
+
+
+class Chosen(Paging):
+    client: Id | None = Field(None, description="only those to this client")
+    state: Delivery | None = Field(None, description="only those in this state")
+
+
+@router.get("/commands", summary="List commands, oldest first")
+async def list_(asking: Asking, query: Annotated[Chosen, Query()]) -> Page[Command]:
+    after = int(query.after(_NUMBER) or 0)
+    found = await asking.read(_page, after, query.limit + 1, query.client, query.state)
+    return page(found, query.limit, lambda command: str(command.id))
+
+
+@router.get("/operations/{operation}", summary="Show how far the commands of a change are")
+async def show(asking: Asking, operation: Id) -> Operation:
+    return await asking.read(_count, operation)
+
+
+def _page(
+    db: sa.Connection, _realm: Realm, after: int, limit: int, client: str | None, state: Delivery | None
+) -> list[Command]:
+    name = None if client is None else clients.name_of(db, client)
+    return commands.page(db, after, limit, name, state)
+
+
+def _count(db: sa.Connection, _realm: Realm, operation: str) -> Operation:
+    return commands.count(db, commands.parse_id(operation))

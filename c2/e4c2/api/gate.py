@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The door of the API: who has no token gets no further, whatever the path.
+
+It stands before routing and parsing, so that nothing can be left open by a forgotten line, and a stranger's body is never read.
+"""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from http import HTTPStatus
+
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from e4c2 import tokens
+from e4c2.api.parts import C2
+from e4c2.api.status import INTERNAL, TOO_LARGE, of_error, problem, status_of
+from e4c2.tokens import Token
+from e4core.errors import E4Error, InvalidInput
+
+log = logging.getLogger(__name__)
+
+OPEN_PATHS = frozenset({"/v1/health", "/v1/ready"})
+"""Paths that need no token; they answer yes or no, and take no body."""
+BODY_MAX = 1024 * 1024
+"""Longest body of a request, in bytes."""
+
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+class Gate:
+    """ASGI middleware: authenticates, limits bodies, and is the border at which errors become answers."""
+
+    def __init__(self, app: ASGIApp, c2: C2) -> None:
+        self._app = app
+        self._c2 = c2
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        answering = _Answering(send)
+        try:
+            await self._admit(scope, receive, answering)
+        except E4Error as error:
+            if status_of(error) >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                log.error("%s %r: %s", scope["method"], scope["path"], error)
+            await answering.instead(scope, receive, of_error(error))
+        # The border of the API: a bug is answered, and its traceback logged without texts, which may quote parameters.
+        except Exception as error:
+            where = "".join(traceback.format_tb(error.__traceback__))
+            log.error("%s %r: unexpected %s\n%s", scope["method"], scope["path"], type(error).__name__, where)
+            text = "something unexpected went wrong in the C2; its log says where"
+            await answering.instead(scope, receive, problem(HTTPStatus.INTERNAL_SERVER_ERROR, text, INTERNAL))
+
+    async def _admit(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] in OPEN_PATHS:
+            return await self._app(scope, _replayed(b"", receive), send)
+        scope.setdefault("state", {})["token"] = await self._authenticate(scope)
+        body = await _body(receive)
+        return await self._app(scope, _replayed(body, receive), send)
+
+    async def _authenticate(self, scope: Scope) -> Token:
+        given = [value for name, value in scope["headers"] if name == b"authorization"]
+        scheme, _, text = given[0].decode("latin-1").partition(" ") if len(given) == 1 else ("", "", "")
+        text = text.strip() if scheme.lower() == "bearer" else ""
+        return await self._c2.store.read(tokens.authenticate, self._c2.realm, text)
+
+
+class _Answering:
+    """Sends an answer, with the headers that every answer has."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._begun = False
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self._begun = True
+            MutableHeaders(scope=message).update(_HEADERS)
+        await self._send(message)
+
+    async def instead(self, scope: Scope, receive: Receive, answer: ASGIApp) -> None:
+        """Send ``answer``, unless another one is half sent: then the server breaks the connection."""
+        if not self._begun:
+            await answer(scope, receive, self)
+
+
+async def _body(receive: Receive) -> bytes:
+    body = bytearray()
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise InvalidInput("the request ended early")
+        body += message.get("body", b"")
+        if len(body) > BODY_MAX:
+            raise InvalidInput(f"a body is {BODY_MAX} bytes long at most", kind=TOO_LARGE)
+        if not message.get("more_body", False):
+            return bytes(body)
+
+
+def _replayed(body: bytes, receive: Receive) -> Receive:
+    first: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def again() -> Message:
+        return first.pop() if first else await receive()
+
+    return again

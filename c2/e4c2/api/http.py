@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The application: its routes, its description, and what it says to requests that fit none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from http import HTTPStatus
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import FastAPI, Request, Response, Security
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from fastapi.security import HTTPBearer
+from starlette.exceptions import HTTPException
+
+from e4c2.api import clients, commands, links, own, tokens, topics
+from e4c2.api.gate import Gate
+from e4c2.api.parts import C2
+from e4c2.api.status import MEDIA_TYPE, Problem, problem
+from e4core.errors import InvalidInput
+
+OPENAPI = "/v1/openapi.json"
+
+_ROUTERS = (own.router, clients.router, links.router, topics.router, commands.router, tokens.router)
+_ERROR: dict[int | str, dict[str, Any]] = {
+    "default": {"description": "An error", "content": {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}}
+}
+_TEXT = """
+Changes that send commands answer 202 with an operation: ask for it again to see how far its commands are.
+
+A POST or DELETE with the header `Idempotency-Key` is done once in 24 hours, however often it is sent, and gets the same answer.
+Every error is a problem (RFC 9457), whose `kind` is stable.
+"""
+_KINDS = {HTTPStatus.BAD_REQUEST: InvalidInput.kind}
+
+
+def build(c2: C2) -> FastAPI:
+    """The ASGI application for ``c2``."""
+    app = FastAPI(
+        title="E4 C2",
+        version=version("e4core"),
+        description=_TEXT,
+        openapi_url=OPENAPI,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        generate_unique_id_function=_operation_id,
+        dependencies=[Security(HTTPBearer(auto_error=False, description="a token: e4_..."))],
+        responses=_ERROR,
+        exception_handlers={HTTPException: _http_problem, RequestValidationError: _validation_problem},
+    )
+    app.state.c2 = c2
+    app.add_middleware(Gate, c2=c2)
+    for router in _ROUTERS:
+        app.include_router(router)
+    return app
+
+
+def _operation_id(route: APIRoute) -> str:
+    return f"{route.tags[0]}_{route.name.strip('_')}"
+
+
+async def _http_problem(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    status = HTTPStatus(error.status_code)
+    kind = _KINDS.get(status, status.name.lower())
+    return problem(status, str(error.detail), kind, error.headers)
+
+
+async def _validation_problem(_request: Request, error: Exception) -> Response:
+    """The first thing that is wrong, never with the value that was given, which may be a key."""
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    malformed = first["type"] == "json_invalid"
+    status = HTTPStatus.BAD_REQUEST if malformed else HTTPStatus.UNPROCESSABLE_ENTITY
+    return problem(status, f"{_place(first['loc'])}: {first['msg']}", InvalidInput.kind)
+
+
+def _place(parts: Iterable[object]) -> str:
+    return ".".join(str(part) for part in parts)

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``/v1/clients/{client}/links``: whose public keys a client holds."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Annotated
+
+import sqlalchemy as sa
+from fastapi import APIRouter, Query, Response
+
+from e4c2 import clients, links
+from e4c2.api.caller import Asking
+from e4c2.api.values import Body, Id, Page, Paging, page
+from e4c2.clients import Client
+from e4c2.commands import Operation
+from e4c2.rows import Realm
+
+router = APIRouter(prefix="/v1/clients/{client}/links", tags=["links"])
+
+
+class NewLink(Body):
+    peer: Id
+
+
+@router.get("", summary="List the clients whose public keys a client holds, by name")
+async def list_(asking: Asking, client: Id, query: Annotated[Paging, Query()]) -> Page[Client]:
+    peers = await asking.read(_peers, client, query.after(), query.limit + 1)
+    return page(peers, query.limit, lambda peer: peer.name)
+
+
+@router.post("", status_code=202, response_model=Operation, summary="Send a client the public key of a peer")
+async def create(asking: Asking, client: Id, new: NewLink) -> Response:
+    return await asking.change(HTTPStatus.ACCEPTED, _send, client, new.peer)
+
+
+@router.delete("", status_code=202, response_model=Operation, summary="Make a client forget all public keys")
+async def reset(asking: Asking, client: Id) -> Response:
+    return await asking.change(HTTPStatus.ACCEPTED, _reset, client)
+
+
+@router.delete(
+    "/{peer}", status_code=202, response_model=Operation, summary="Make a client forget the public key of a peer"
+)
+async def remove(asking: Asking, client: Id, peer: Id) -> Response:
+    return await asking.change(HTTPStatus.ACCEPTED, _remove, client, peer)
+
+
+def _peers(db: sa.Connection, realm: Realm, client: str, after: str, limit: int) -> list[Client]:
+    found = links.page(db, realm, clients.name_of(db, client), after, limit)
+    return [clients.show(db, realm, link.peer) for link in found]
+
+
+def _send(db: sa.Connection, realm: Realm, client: str, peer: str) -> Operation:
+    return links.send(db, realm, clients.name_of(db, client), clients.name_of(db, peer))
+
+
+def _remove(db: sa.Connection, realm: Realm, client: str, peer: str) -> Operation:
+    return links.remove(db, realm, clients.name_of(db, client), clients.name_of(db, peer))
+
+
+def _reset(db: sa.Connection, realm: Realm, client: str) -> Operation:
+    return links.reset(db, realm, clients.name_of(db, client))

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``/v1/c2``, ``/v1/health`` and ``/v1/ready``: the C2 itself."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Literal, cast
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+import sqlalchemy as sa
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, Field
+
+from e4c2 import c2keys
+from e4c2.api.caller import Asking
+from e4c2.api.parts import C2
+from e4c2.api.values import Body
+from e4c2.c2keys import C2Key
+from e4c2.commands import Operation
+from e4core.errors import TransportError
+
+router = APIRouter(prefix="/v1", tags=["c2"])
+
+_PUBLIC_OPTIONS = ("version", "qos")
+"""Options of a broker's URI that devices need too; others name files of this machine, or more."""
+
+
+class About(BaseModel):
+    suite: str
+    wire_name: str = Field(description="names the algorithms: suites with the same one understand each other")
+    format: int
+    symmetric: bool = Field(description="true: clients are registered with their secret key, and there are no links")
+    c2_keys: list[C2Key] = Field(description="all versions, oldest first; none in symmetric suites")
+    broker: str = Field(description="where devices meet, without user and credentials")
+
+
+class Finish(Body):
+    force: bool = Field(False, description="with clients left that have not confirmed; they stay reachable")
+
+
+class Alive(BaseModel):
+    status: Literal["ok"] = "ok"
+
+
+@router.get("/health", summary="Whether the process answers; needs no token")
+async def health() -> Alive:
+    return Alive()
+
+
+@router.get("/ready", summary="Whether database and broker can be used; needs no token")
+async def ready(request: Request) -> Alive:
+    c2 = cast(C2, request.app.state.c2)
+    await c2.store.read(_ask)
+    if not c2.transport.connected:
+        raise TransportError
+    return Alive()
+
+
+@router.get("/c2", summary="Suite, broker and public keys of this C2")
+async def show(asking: Asking) -> About:
+    suite = asking.c2.realm.suite
+    return About(
+        suite=suite.name,
+        wire_name=suite.wire_name,
+        format=suite.format,
+        symmetric=suite.is_symmetric,
+        c2_keys=await asking.read(c2keys.page),
+        broker=public_uri(asking.c2.broker),
+    )
+
+
+@router.post(
+    "/c2/key", status_code=202, response_model=Operation, summary="Make a new C2 key, and send it to all clients"
+)
+async def new_key(asking: Asking) -> Response:
+    return await asking.change(HTTPStatus.ACCEPTED, c2keys.new)
+
+
+@router.post("/c2/key/finish", response_model=C2Key, summary="Make the new C2 key the active one")
+async def finish_key(asking: Asking, finish: Finish) -> Response:
+    return await asking.change(HTTPStatus.OK, c2keys.finish, finish.force)
+
+
+def public_uri(uri: str) -> str:
+    """``uri`` without user, password, and options that are nobody's business."""
+    parts = urlsplit(uri)
+    options = [(name, value) for name, value in parse_qsl(parts.query) if name in _PUBLIC_OPTIONS]
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query=urlencode(options), fragment="").geturl()
+
+
+def _ask(db: sa.Connection) -> None:
+    db.execute(sa.select(1))

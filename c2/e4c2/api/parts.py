@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the API works on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from e4c2.delivery import Courier
+from e4c2.rows import Realm
+from e4c2.store.engine import Store
+from e4core.transport import Transport
+
+
+@dataclass(frozen=True, slots=True)
+class C2:
+    """The parts of a running C2; ``broker`` is the URI that ``transport`` connects to."""
+
+    store: Store
+    realm: Realm
+    transport: Transport
+    courier: Courier
+    broker: str

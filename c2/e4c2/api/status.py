@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The one table from errors to HTTP, and the one form that every error answer has (RFC 9457)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+
+from pydantic import BaseModel, Field
+from starlette.responses import JSONResponse
+
+from e4core.errors import (
+    AuthenticationFailed,
+    Conflict,
+    Denied,
+    E4Error,
+    InvalidInput,
+    KmsUnavailable,
+    NotFound,
+    NotFresh,
+    RateExceeded,
+    StorageError,
+    Tampered,
+    TransportError,
+    UnknownKey,
+    UnsupportedSuite,
+)
+
+MEDIA_TYPE = "application/problem+json"
+UNAUTHENTICATED = "unauthenticated"
+TOO_LARGE = "too_large"
+INTERNAL = "internal"
+_DETAIL_MAX = 500
+
+BY_CLASS: Mapping[type[E4Error], HTTPStatus] = {
+    E4Error: HTTPStatus.INTERNAL_SERVER_ERROR,
+    InvalidInput: HTTPStatus.UNPROCESSABLE_ENTITY,
+    AuthenticationFailed: HTTPStatus.UNPROCESSABLE_ENTITY,
+    NotFresh: HTTPStatus.CONFLICT,
+    RateExceeded: HTTPStatus.TOO_MANY_REQUESTS,
+    UnknownKey: HTTPStatus.CONFLICT,
+    UnsupportedSuite: HTTPStatus.CONFLICT,
+    NotFound: HTTPStatus.NOT_FOUND,
+    Conflict: HTTPStatus.CONFLICT,
+    Denied: HTTPStatus.FORBIDDEN,
+    Tampered: HTTPStatus.INTERNAL_SERVER_ERROR,
+    KmsUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    TransportError: HTTPStatus.SERVICE_UNAVAILABLE,
+    StorageError: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+"""Error class -> status; what is not named is answered as its nearest ancestor."""
+
+BY_KIND: Mapping[str, HTTPStatus] = {
+    UNAUTHENTICATED: HTTPStatus.UNAUTHORIZED,
+    TOO_LARGE: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+}
+"""Kind -> status, where a class alone does not tell."""
+
+_HEADERS: Mapping[HTTPStatus, Mapping[str, str]] = {
+    HTTPStatus.UNAUTHORIZED: {"WWW-Authenticate": 'Bearer realm="e4"'},
+    HTTPStatus.SERVICE_UNAVAILABLE: {"Retry-After": "5"},
+}
+
+
+class Problem(BaseModel):
+    """An error (RFC 9457)."""
+
+    type: str = Field(description="always about:blank: `kind` tells what it is")
+    title: str = Field(description="name of the status")
+    status: int
+    detail: str = Field(description="one sentence for people")
+    kind: str = Field(description="stable name for programs")
+
+
+def status_of(error: E4Error) -> HTTPStatus:
+    """Status for ``error``: by its kind, else by its nearest class in the table."""
+    return BY_KIND.get(error.kind) or next(BY_CLASS[kind] for kind in type(error).__mro__ if kind in BY_CLASS)
+
+
+def of_error(error: E4Error) -> JSONResponse:
+    """The answer to a request that failed with ``error``; what failed inside the C2 is told to its log alone."""
+    status = status_of(error)
+    inside = status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    return problem(status, str(type(error).__doc__ if inside else error), error.kind)
+
+
+def problem(status: int, detail: str, kind: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    known = HTTPStatus(status)
+    content = Problem(
+        type="about:blank", title=known.phrase, status=status, detail=_printable(detail)[:_DETAIL_MAX], kind=kind
+    )
+    answer = JSONResponse(content.model_dump(), status, {**_HEADERS.get(known, {}), **(headers or {})})
+    answer.headers["content-type"] = MEDIA_TYPE
+    return answer
+
+
+def _printable(text: str) -> str:
+    # a lone surrogate from a JSON escape cannot be sent as UTF-8
+    return text.encode(errors="replace").decode()

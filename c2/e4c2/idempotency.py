@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A request that is sent twice is done once (`design.md` section 5, rule 6).
+
+The answer is stored in the very transaction of the change: a crash leaves both or none, and whoever sends the request again after
+it gets the first answer or the first change. Answers may hold a new token's text, and are sealed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from e4c2.model import idempotency
+from e4c2.rows import Realm
+from e4core.errors import Conflict, InvalidInput
+from e4kms.records import Cell, canonical
+
+KEPT_S = 24 * 3600
+KEY_MAX = 255
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Who asks (id of a token), under which key of their choice (1 to 255 visible ASCII characters), and for what."""
+
+    caller: str
+    key: str
+    digest: bytes
+    """SHA-256 over all that the answer depends on, 32 B: see `digest`."""
+
+    def __post_init__(self) -> None:
+        if not (1 <= len(self.key) <= KEY_MAX and all("!" <= c <= "~" for c in self.key)):
+            raise InvalidInput(f"an Idempotency-Key is 1 to {KEY_MAX} visible ASCII characters")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """HTTP status and body (JSON, or nothing)."""
+
+    status: int
+    body: bytes
+
+
+def digest(method: str, path: str, query: bytes, body: bytes) -> bytes:
+    """What tells one request from another: 32 B."""
+    return hashlib.sha256(canonical(method.encode(), path.encode(), query, body)).digest()
+
+
+def once(db: sa.Connection, realm: Realm, request: Request | None, act: Callable[[], Answer]) -> Answer:
+    """The answer of ``act``, or of the same request within the last 24 h.
+
+    What fails is not kept: it changed nothing, and may succeed when repeated.
+    Raises: Conflict (``idempotency_key_reused``): the key belongs to another request; what ``act`` raises.
+    """
+    if request is None:
+        return act()
+    db.execute(sa.delete(idempotency).where(idempotency.c.created < realm.clock() - KEPT_S))
+    key = realm.keyring.lookup(canonical(b"idempotency", request.caller.encode(), request.key.encode()))
+    cell = Cell(idempotency.name, "answer", key)
+    row = db.execute(sa.select(idempotency).where(idempotency.c.key == key)).mappings().one_or_none()
+    if row is not None:
+        return _stored(realm.keyring.open(cell, row["answer"]), request)
+    answer = act()
+    sealed = realm.keyring.seal(cell, request.digest + answer.status.to_bytes(2, "little") + answer.body)
+    db.execute(sa.insert(idempotency).values(key=key, answer=sealed, created=realm.clock()))
+    return answer
+
+
+def _stored(record: bytes, request: Request) -> Answer:
+    """From request digest (32 B) | status (2 B) | body: sealed together, so that none of them can be exchanged."""
+    if not hmac.compare_digest(record[:32], request.digest):
+        raise Conflict(
+            "this Idempotency-Key was used for another request; choose a new one", kind="idempotency_key_reused"
+        )
+    return Answer(int.from_bytes(record[32:34], "little"), bytes(record[34:]))

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an operator may choose: read once, from ``e4.toml`` and the environment, then passed on as a value."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from ipaddress import IPv4Address, IPv6Address
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from e4core.errors import InvalidInput, StorageError
+
+FILE = Path("e4.toml")
+CONFIG_VARIABLE = "E4_CONFIG"
+
+
+class Settings(BaseSettings):
+    """Settings of a C2; each is a key of ``e4.toml`` and, with more weight, a variable ``E4_<NAME>``.
+
+    No secret is one: a URI names the file or variable that holds it. Relative paths begin in the working directory.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="E4_", env_ignore_empty=True, extra="forbid", frozen=True, use_attribute_docstrings=True
+    )
+
+    suite: str = "sk"
+    """Cryptography of the fleet, one of ``e4 suites``; fixed for a database by its first start."""
+
+    data: Path = Path("e4-data")
+    """Directory of the C2, made with mode 0700 if it is missing; for one server alone."""
+
+    database: Path | None = None
+    """SQLite database; without it ``c2.sqlite`` in ``data``."""
+
+    kms: str = "file:kek.json"
+    """URI of the KMS that wraps the database's keys; a relative ``file:`` begins in ``data``, and is made with a new database."""
+
+    broker: str = "embedded://127.0.0.1:1883"
+    """URI of the broker. ``embedded://ADDRESS:PORT[?password-file=PATH]`` runs one inside this process; port 0 takes a free one."""
+
+    host: IPv4Address | IPv6Address = IPv4Address("127.0.0.1")
+    """IP address at which the API listens; any but a loopback address needs TLS."""
+
+    port: int = Field(default=8884, ge=0, le=65535)
+    """TCP port of the API; 0 takes a free one."""
+
+    tls_certificate: Path | None = None
+    """PEM file with the certificate chain of the API; with it the API speaks TLS only."""
+
+    tls_key: Path | None = None
+    """PEM file with the private key that belongs to ``tls_certificate``."""
+
+    @property
+    def database_file(self) -> Path:
+        return self.database or self.data / "c2.sqlite"
+
+    @property
+    def admin_token_file(self) -> Path:
+        return self.data / "admin-token"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment above the file, and nothing else."""
+        return env_settings, init_settings
+
+    @model_validator(mode="after")
+    def _tokens_travel_encrypted(self) -> Self:
+        if (self.tls_certificate is None) is not (self.tls_key is None):
+            raise ValueError("tls_certificate and tls_key go together; give both or none")
+        if not self.host.is_loopback and self.tls_certificate is None:
+            raise ValueError(
+                f"at {self.host} others could read the tokens on their way; set tls_certificate and tls_key, or listen at 127.0.0.1"
+            )
+        return self
+
+
+def load(config: Path | None = None) -> Settings:
+    """Settings from ``config``, else from the file that ``E4_CONFIG`` names, else from ``e4.toml`` if there is one.
+
+    Raises: InvalidInput: names the file or variable and what is wrong with it. StorageError: the file cannot be read.
+    """
+    named = config or (Path(os.environ[CONFIG_VARIABLE]) if os.environ.get(CONFIG_VARIABLE) else None)
+    file = named or FILE
+    values = _read(file) if named or file.exists() else {}
+    unknown = sorted(values.keys() - Settings.model_fields.keys())
+    if unknown:
+        known = ", ".join(Settings.model_fields)
+        raise InvalidInput(f"{file}: {unknown[0]!r} is no setting; settings are: {known}", kind="bad_setting")
+    try:
+        return Settings(**values)
+    except ValidationError as error:
+        # from None: the chained error would show the values
+        raise InvalidInput(_sentence(error, file), kind="bad_setting") from None
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise StorageError(f"{file} cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise InvalidInput(f"{file} is no TOML: {error}", kind="bad_setting") from error
+
+
+def _sentence(error: ValidationError, file: Path) -> str:
+    first = error.errors(include_url=False, include_input=False)[0]
+    text = first["msg"].removeprefix("Value error, ")
+    if not first["loc"]:
+        return text
+    name = str(first["loc"][0])
+    variable = f"E4_{name.upper()}"
+    where = variable if os.environ.get(variable) else f"{file}: {name}"
+    return f"{where}: {text[:1].lower()}{text[1:]}"

@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Commands that ask a C2: what they have in common, as decorators.
+
+A command is a function from an `Api` and its own options to an answer. `shows`, `lists` and `changes` say what becomes of the
+answer, and add the options that all have: where the C2 is, who asks, and how to print.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from inspect import Parameter
+from pathlib import Path
+from typing import Annotated, Any, Concatenate, ParamSpec
+
+import typer
+
+from e4cli.api_client import DEFAULT_URL, Api, Document, Token
+from e4cli.output import Output, OutputOption, Row, show_record, show_rows
+from e4core.errors import StorageError
+from e4core.keys import Secret
+
+P = ParamSpec("P")
+Command = Callable[..., None]
+
+TOKEN_VARIABLE = "E4_TOKEN"  # noqa: S105
+DATA_VARIABLE = "E4_DATA"
+_TIMES = frozenset({"created", "rotated", "expires", "last_report"})
+
+UrlOption = Annotated[str, typer.Option("--url", metavar="URL", envvar="E4_URL", help="Where the C2 is.")]
+TokenFileOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--token-file",
+        metavar="FILE",
+        envvar="E4_TOKEN_FILE",
+        help=f"Holds the token; else ${TOKEN_VARIABLE} is it, or ./e4-data/admin-token holds it.",
+    ),
+]
+CaOption = Annotated[
+    Path | None,
+    typer.Option("--ca", metavar="FILE", envvar="E4_CA", help="PEM: who vouches for the C2, instead of the system."),
+]
+LimitOption = Annotated[int | None, typer.Option("--limit", min=1, metavar="N", help="Show the first N, not all.")]
+WaitOption = Annotated[bool, typer.Option("--wait", help="Until the commands of this change are sent.")]
+TimeoutOption = Annotated[float, typer.Option("--timeout", min=0, metavar="SECONDS", help="How long to --wait.")]
+
+
+def shows(asks: Callable[Concatenate[Api, P], Row]) -> Command:
+    """A command whose answer is one thing."""
+    return _command(asks, lambda _api, output, answer: show_record(output, _readable(output, answer)))
+
+
+def lists(asks: Callable[Concatenate[Api, P], Iterable[Row]]) -> Command:
+    """A command whose answer is a list."""
+    return _command(asks, lambda _api, output, rows: show_rows(output, [_readable(output, row) for row in rows]))
+
+
+def changes(asks: Callable[Concatenate[Api, P], Document]) -> Command:
+    """A command whose answer is an operation, which ``--wait`` follows."""
+    return _command(
+        asks,
+        _follow,
+        Parameter("wait", Parameter.KEYWORD_ONLY, default=False, annotation=WaitOption),
+        Parameter("timeout", Parameter.KEYWORD_ONLY, default=60.0, annotation=TimeoutOption),
+    )
+
+
+def open_api(url: str, token_file: Path | None, ca: Path | None) -> Api:
+    """Raises: InvalidInput: the URL, the token, or there is none. StorageError: a file cannot be read or is open to others."""
+    return Api(url, _token(token_file), ca)
+
+
+_CONNECTION = (
+    Parameter("url", Parameter.KEYWORD_ONLY, default=DEFAULT_URL, annotation=UrlOption),
+    Parameter("token_file", Parameter.KEYWORD_ONLY, default=None, annotation=TokenFileOption),
+    Parameter("ca", Parameter.KEYWORD_ONLY, default=None, annotation=CaOption),
+    Parameter("output", Parameter.KEYWORD_ONLY, default=Output.TABLE, annotation=OutputOption),
+)
+
+
+def _command(asks: Callable[..., Any], finish: Callable[..., None], *options: Parameter) -> Command:
+    """Args: finish: called with the API, how to print, the answer, and the values of ``options``."""
+    own = list(inspect.signature(asks, eval_str=True).parameters.values())[1:]
+
+    @functools.wraps(asks)
+    def run(*, url: str, token_file: Path | None, ca: Path | None, output: Output, **values: Any) -> None:
+        rest = {option.name: values.pop(option.name) for option in options}
+        with open_api(url, token_file, ca) as api:
+            finish(api, output, asks(api, **values), **rest)
+
+    parameters = [each.replace(kind=Parameter.KEYWORD_ONLY) for each in (*own, *options, *_CONNECTION)]
+    # this is what Typer reads
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {each.name: each.annotation for each in parameters}
+    return run
+
+
+def _follow(api: Api, output: Output, operation: Document, wait: bool, timeout: float) -> None:
+    from e4cli import following
+
+    if wait:
+        operation = following.follow(api, operation, timeout)
+    show_record(output, _readable(output, operation))
+    if wait:
+        following.check(operation, timeout)
+
+
+def _token(file: Path | None) -> Token:
+    from e4device import files
+
+    if file is None and (text := os.environ.get(TOKEN_VARIABLE)):
+        return Token(Secret(os.fsencode(text).strip()), f"${TOKEN_VARIABLE}")
+    path = file or Path(os.environ.get(DATA_VARIABLE) or "e4-data") / "admin-token"
+    try:
+        return Token(Secret(files.read(path).strip()), str(path))
+    except StorageError as error:
+        if file is not None:
+            raise
+        raise StorageError(f"a token is needed, by --token-file or ${TOKEN_VARIABLE}: {error}") from error
+
+
+def _readable(output: Output, row: Row) -> Row:
+    """Times as people read them; scripts get Unix seconds."""
+    if output is Output.JSON:
+        return row
+    return {name: _time(value) if name in _TIMES else value for name, value in row.items()}
+
+
+def _time(value: object) -> str | None:
+    if not isinstance(value, int | float):
+        return None
+    return f"{datetime.fromtimestamp(value, UTC):%Y-%m-%d %H:%M:%SZ}"

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``e4 clients``: the devices that a C2 knows, and their keys."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from e4cli import enrolment
+from e4cli.api_client import Api, Document
+from e4cli.asking import LimitOption, changes, lists, shows
+from e4cli.commands import hex_id
+from e4cli.enrolment import GenerateOption, KeyOption, KeySource, StateOption
+from e4cli.output import Row
+from e4cli.passphrases import PassphraseFileOption
+from e4cli.states import EncryptOption
+from e4core.keys import check_client_name
+
+app = typer.Typer(no_args_is_help=True, help="Register devices, and look after their keys.")
+
+ClientArgument = Annotated[str, typer.Argument(metavar="CLIENT", help="Name of the client.")]
+
+
+class Reason(StrEnum):
+    ROUTINE = "routine"
+    COMPROMISED = "compromised"
+
+
+@app.command()
+@shows
+def create(
+    api: Api,
+    client: ClientArgument,
+    key: KeyOption = None,
+    generate: GenerateOption = False,
+    state: StateOption = None,
+    id_: Annotated[
+        str | None, typer.Option("--id", metavar="HEX", help="Its id, 16 bytes; else it follows from the name.")
+    ] = None,
+    encrypt: EncryptOption = False,
+    passphrase_file: PassphraseFileOption = None,
+) -> Row:
+    """Register a client. Never overwrites one."""
+    source = KeySource(key, generate, state, encrypt, passphrase_file)
+    name, identity = check_client_name(client), hex_id(id_) if id_ is not None else None
+    new = {"name": name, **({"id": identity} if identity else {})}
+    return enrolment.register(api, name, identity, source, lambda key: api.post("/v1/clients", {**new, "key": key}))
+
+
+@app.command("list")
+@lists
+def list_(api: Api, limit: LimitOption = None) -> Iterable[Row]:
+    """List all clients by name."""
+    return api.items("/v1/clients", limit)
+
+
+@app.command()
+@shows
+def show(api: Api, client: ClientArgument) -> Row:
+    """Show a client."""
+    return api.get(api.client(client))
+
+
+@app.command()
+@changes
+def remove(
+    api: Api,
+    client: ClientArgument,
+    rekey: Annotated[
+        bool,
+        typer.Option("--rekey/--no-rekey", help="New keys for the topics that it leaves; without them it can read on."),
+    ] = True,
+) -> Document:
+    """Forget a client: it is evicted from all its topics."""
+    return api.delete(api.client(client), rekey="true" if rekey else "false")
+
+
+@app.command()
+@lists
+def topics(api: Api, client: ClientArgument, limit: LimitOption = None) -> Iterable[Row]:
+    """List the topics that a client is a member of."""
+    return api.items(f"{api.client(client)}/topics", limit)
+
+
+@app.command()
+@changes
+def new_key(
+    api: Api,
+    client: ClientArgument,
+    reason: Annotated[
+        Reason, typer.Option(help="routine: a fresh key is sent to the device; compromised: it is suspended.")
+    ],
+) -> Document:
+    """Change the key of a device, or suspend it because its key is known to others."""
+    return api.post(f"{api.client(client)}/key", {"reason": reason.value})
+
+
+@app.command()
+@changes
+def confirm_key(api: Api, client: ClientArgument) -> Document:
+    """Tell the C2 that the device uses its new key."""
+    return api.post(f"{api.client(client)}/key/confirm")
+
+
+@app.command()
+@shows
+def cancel_key(api: Api, client: ClientArgument) -> Row:
+    """Tell the C2 that the device still uses its old key."""
+    return api.post(f"{api.client(client)}/key/cancel")
+
+
+@app.command()
+@changes
+def enrol(
+    api: Api,
+    client: ClientArgument,
+    key: KeyOption = None,
+    generate: GenerateOption = False,
+    state: StateOption = None,
+    encrypt: EncryptOption = False,
+    passphrase_file: PassphraseFileOption = None,
+) -> Document:
+    """Give a suspended client a key that was made anew."""
+    source = KeySource(key, generate, state, encrypt, passphrase_file)
+    identity = api.client_id(client)
+    path = f"/v1/clients/{identity}/enrol"
+    return enrolment.register(api, client, identity, source, lambda key: api.post(path, {"key": key}))
+
+
+@app.command()
+@changes
+def reset(api: Api, client: ClientArgument) -> Document:
+    """Empty a device, and send it all that it should hold."""
+    return api.post(f"{api.client(client)}/reset")

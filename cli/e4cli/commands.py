@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``e4 commands``: what a C2 sends to devices, and how far it is. ``e4 c2``: the C2 itself."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Annotated
+
+import typer
+
+from e4cli.api_client import Api, Document
+from e4cli.asking import LimitOption, changes, lists, shows
+from e4cli.output import Row
+from e4core.errors import InvalidInput
+
+app = typer.Typer(no_args_is_help=True, help="See what the C2 sends to devices.")
+c2 = typer.Typer(no_args_is_help=True, help="The C2 itself, and its own key.")
+
+
+@app.command("list")
+@lists
+def list_(
+    api: Api,
+    client: Annotated[str | None, typer.Option(metavar="NAME", help="Only commands to this client.")] = None,
+    state: Annotated[
+        str | None, typer.Option(help="Only those that are pending, sending, sent, confirmed, refused or superseded.")
+    ] = None,
+    limit: LimitOption = None,
+) -> Iterable[Row]:
+    """List commands, oldest first."""
+    chosen = {"client": api.client_id(client) if client is not None else None, "state": state}
+    return api.items("/v1/commands", limit, **{name: value for name, value in chosen.items() if value is not None})
+
+
+@app.command()
+@changes
+def show(api: Api, operation: Annotated[str, typer.Argument(help="Id that a change gave.")]) -> Document:
+    """Show how far the commands of a change are."""
+    return api.get(f"/v1/operations/{hex_id(operation)}")
+
+
+@c2.command("show")
+@shows
+def show_c2(api: Api) -> Row:
+    """Show suite, broker and public keys of the C2."""
+    return api.get("/v1/c2")
+
+
+@c2.command()
+@changes
+def new_key(api: Api) -> Document:
+    """Make a new C2 key, and send it to all clients; both are in use until finish."""
+    return api.post("/v1/c2/key")
+
+
+@c2.command()
+@shows
+def finish(
+    api: Api,
+    force: Annotated[bool, typer.Option(help="Although clients have not confirmed it; they stay reachable.")] = False,
+) -> Row:
+    """Make the new C2 key the active one."""
+    return api.post("/v1/c2/key/finish", {"force": force})
+
+
+def hex_id(text: str) -> str:
+    """``text`` as it may stand in a path. Raises: InvalidInput (``bad_id``)."""
+    if not re.fullmatch(r"[0-9a-fA-F]{32}", text):
+        raise InvalidInput("an id is 16 bytes, written as 32 hexadecimal digits", kind="bad_id")
+    return text.lower()

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``e4 demo``: what E4 does, shown on a fleet that lives for some seconds, each claim checked as it is made."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from e4cli.output import Output, OutputOption
+
+
+class Suites(StrEnum):
+    SK = "sk"
+    PK = "pk"
+    BOTH = "both"
+
+
+def demo(
+    suite: Annotated[Suites, typer.Option(help="Cryptography of the fleet.")] = Suites.BOTH,
+    broker: Annotated[
+        str | None,
+        typer.Option(metavar="URI", help="A broker where everybody may subscribe to #; else one inside this process."),
+    ] = None,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Run a C2 and five devices on a broker, attack them, and check that nothing comes of it."""
+    from e4cli.signals import run_until_stopped
+    from e4core.errors import PluginError
+
+    try:
+        from e4cli.demo.play import Play
+        from e4cli.demo.screen import screen
+    except ModuleNotFoundError as error:
+        raise PluginError(f"the demo needs {error.name}; install it: pip install 'e4core[server]'") from error
+    names = [each.value for each in (Suites.SK, Suites.PK) if suite in (each, Suites.BOTH)]
+    play = Play(names, broker, screen(output))
+    run_until_stopped(play.run())
+    play.check()

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``--wait``: follow an operation until its commands are on their way."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from e4cli.api_client import Api, Document
+from e4cli.output import remark
+from e4core.errors import E4Error, TransportError
+
+UNDONE = ("pending", "sending")
+REFUSED = "refused"
+_POLL_S = (0.05, 1.0)
+"""Least and longest time between two questions."""
+
+
+def follow(api: Api, operation: Document, timeout_s: float) -> Document:
+    """``operation`` as it is when nothing of it is still to be sent, or after ``timeout_s``.
+
+    Raises: KeyboardInterrupt: after a remark that the C2 goes on by itself. E4Error.
+    """
+    deadline = time.monotonic() + timeout_s
+    pause, longest = _POLL_S
+    try:
+        with _progress() as advance:
+            while True:
+                advance(operation)
+                if not undone(operation) or time.monotonic() >= deadline:
+                    return operation
+                time.sleep(min(pause, max(deadline - time.monotonic(), 0)))
+                pause = min(2 * pause, longest)
+                operation = Document({**operation, **api.get(f"/v1/operations/{operation['id']}")})
+    except KeyboardInterrupt:
+        remark(f"the change is made, and its commands go out without this: e4 commands show {operation['id']}")
+        raise
+
+
+def check(operation: Document, timeout_s: float) -> None:
+    """Raises: TransportError (``undelivered``): commands are still to be sent. E4Error (``refused``): devices refused some."""
+    if waiting := undone(operation):
+        raise TransportError(
+            f"{waiting} commands are not sent after {timeout_s:g} s; the C2 keeps trying: "
+            f"e4 commands show {operation['id']}",
+            kind="undelivered",
+        )
+    if refused := operation["counts"].get(REFUSED, 0):
+        raise E4Error(f"{refused} commands were refused; see e4 commands list --state {REFUSED}", kind=REFUSED)
+
+
+def undone(operation: Document) -> int:
+    """How many commands are still to be sent."""
+    return sum(operation["counts"].get(state, 0) for state in UNDONE)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[Document], None]]:
+    """A bar on stderr, if that is a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda _operation: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("commands")
+
+        def advance(operation: Document) -> None:
+            total = sum(operation["counts"].values())
+            progress.update(task, total=total, completed=total - undone(operation))
+
+        yield advance

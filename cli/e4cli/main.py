@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The ``e4`` command: its sub-commands, and the one border where errors become a line on stderr and an exit status.
+
+Each sub-command lives in a module of its own, imports what it needs inside its functions (``e4 --help`` loads none of it), and
+is one line below.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from typing import Annotated, NoReturn
+
+import typer
+
+from e4cli import clients, commands, demo, device, exits, general, keygen, links, serve, token, topics
+from e4cli.output import ReaderGone, visible
+from e4core.errors import E4Error
+
+app = typer.Typer(
+    name="e4",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="End-to-end encryption for fleets of devices over any publish/subscribe broker.",
+    epilog="Exit statuses: 0 done, 2 usage, others by kind of error: e4 exit-codes.",
+)
+app.command("suites")(general.suites)
+app.command("exit-codes")(general.exit_codes)
+app.command("keygen")(keygen.keygen)
+app.command("serve")(serve.serve)
+app.add_typer(device.app, name="device")
+app.add_typer(clients.app, name="clients")
+app.add_typer(topics.app, name="topics")
+app.add_typer(links.app, name="links")
+app.add_typer(commands.c2, name="c2")
+app.add_typer(commands.app, name="commands")
+app.add_typer(token.app, name="token")
+app.command("demo")(demo.demo)
+
+
+@app.callback()
+def options(
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Tell on stderr what happens.")] = False,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=general.version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="e4: %(message)s", stream=sys.stderr)
+    # it complains by itself about what reaches us as a PluginError
+    logging.getLogger("stevedore").setLevel(logging.CRITICAL)
+
+
+def main() -> NoReturn:
+    """Run the command line of this process."""
+    sys.exit(_run())
+
+
+def _run() -> int:
+    try:
+        app(prog_name="e4")
+    except E4Error as error:
+        return _failed(str(error), exits.code_of(error), error)
+    except ReaderGone:
+        # nobody reads any more; without this Python complains once more when it flushes stdout at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return exits.CLOSED_PIPE
+    except KeyboardInterrupt:
+        return exits.INTERRUPTED
+    # The border of the program: a bug is one line, and the traceback is there for who asks for it.
+    except Exception as error:
+        text = f"unexpected {type(error).__name__}; set E4_DEBUG=1 to see where, and report it"
+        return _failed(text, exits.INTERNAL, error)
+    return exits.OK
+
+
+def _failed(text: str, code: int, error: Exception) -> int:
+    if os.environ.get("E4_DEBUG"):
+        logging.getLogger(__name__).error("traceback", exc_info=error)
+    sys.stderr.write(f"e4: {visible(text)}\n")
+    return code

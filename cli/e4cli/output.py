@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What commands print: tables for people, JSON for scripts, results on stdout and remarks on stderr. Never a secret.
+
+A command that answers prints one JSON document; one that goes on prints one JSON object a line, each as soon as it is known.
+Text from outside reaches a terminal only with its control characters made visible.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from enum import StrEnum
+from io import StringIO
+from shutil import get_terminal_size
+from typing import Annotated, TextIO
+
+import typer
+
+Value = str | int | float | bool | None | Sequence["Value"] | Mapping[str, "Value"]
+Row = Mapping[str, Value]
+
+
+class ReaderGone(Exception):
+    """Whoever read the output has closed it. (Typer would make a BrokenPipeError an exit of its own.)"""
+
+
+class Output(StrEnum):
+    TABLE = "table"
+    JSON = "json"
+
+
+OutputOption = Annotated[Output, typer.Option("--output", "-o", help="table for people, json for scripts")]
+
+
+def show_rows(output: Output, rows: Sequence[Row]) -> None:
+    """A list: a table with one column for each field of the first row, or a JSON array."""
+    if output is Output.JSON:
+        _print_json(rows, indent=2)
+    elif rows:
+        _print_table(list(rows[0]), [[_text(value) for value in row.values()] for row in rows], header=True)
+    else:
+        remark("none")
+
+
+def show_record(output: Output, record: Row) -> None:
+    """One thing: a table with a line for each field, or a JSON object."""
+    if output is Output.JSON:
+        _print_json(record, indent=2)
+    else:
+        _print_table(["", ""], [[name.replace("_", " "), _text(value)] for name, value in record.items()], header=False)
+
+
+def show_event(output: Output, event: Row, text: str) -> None:
+    """One of a stream: ``text`` for people, ``event`` as a line of JSON for scripts."""
+    if output is Output.JSON:
+        _print_json(event, indent=None)
+    else:
+        _print(visible(text), sys.stdout)
+
+
+def write_bytes(data: bytes) -> None:
+    """Payloads and messages, as they are."""
+    with _reader():
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+
+
+def remark(text: str) -> None:
+    """Something for people, on stderr, that is no part of the result."""
+    _print(visible(text), sys.stderr)
+
+
+def visible(text: str) -> str:
+    """``text`` in one line, with whatever could steer a terminal escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def _text(value: Value) -> str:
+    match value:
+        case None:
+            return "-"
+        case bool():
+            return "yes" if value else "no"
+        case str() | int() | float():
+            return visible(str(value))
+        case Mapping():
+            return ", ".join(f"{visible(name)} {_text(item)}" for name, item in value.items()) or "-"
+        case _:
+            return ", ".join(_text(item) for item in value) or "-"
+
+
+def _print_json(document: Sequence[Row] | Row, indent: int | None) -> None:
+    _print(json.dumps(document, indent=indent), sys.stdout)
+
+
+def _print(text: str, stream: TextIO) -> None:
+    with _reader():
+        stream.write(text + "\n")
+        stream.flush()
+
+
+@contextmanager
+def _reader() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError as error:
+        raise ReaderGone from error
+
+
+def _print_table(columns: list[str], rows: list[list[str]], header: bool) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    # a pipe has no width: nothing is folded there, so that grep finds whole values
+    width = get_terminal_size().columns if sys.stdout.isatty() else 10_000
+    # rich ends the process by itself when its stream is closed; so it only draws
+    console = Console(file=StringIO(), width=width)
+    table = Table(box=SIMPLE_HEAD, show_header=header, pad_edge=False, show_edge=False)
+    for column in columns:
+        table.add_column(Text(column.replace("_", " ")), overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    with console.capture() as drawn:
+        console.print(table)
+    _print("\n".join(line.rstrip() for line in drawn.get().splitlines()), sys.stdout)

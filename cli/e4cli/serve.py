@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``e4 serve``: a C2 at work."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from e4cli.output import Output, OutputOption, Row, show_event
+
+if TYPE_CHECKING:
+    from e4c2.app import Started
+
+
+def serve(
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", "-c", metavar="FILE", help="Instead of E4_CONFIG, or of e4.toml in this directory."),
+    ] = None,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Run a C2 until Ctrl-C or SIGTERM; without any configuration it keeps its data in ./e4-data."""
+    from e4cli.signals import run_until_stopped
+    from e4core.errors import PluginError
+
+    try:
+        from e4c2.app import serve
+        from e4c2.settings import load
+    except ModuleNotFoundError as error:
+        raise PluginError(f"a C2 needs {error.name}; install it: pip install 'e4core[server]'") from error
+    run_until_stopped(serve(load(config), lambda started: _tell(started, output)))
+
+
+def _tell(started: Started, output: Output) -> None:
+    file = str(started.admin_token_file) if started.admin_token_file else None
+    event: Row = {"event": "listening", "url": started.url, "broker": started.broker, "admin_token_file": file}
+    show_event(output, event, f"the API listens at {started.url}, devices meet at {started.broker}")
+    if output is Output.TABLE:
+        if file:
+            show_event(output, event, f"the admin token is in {file}")
+        # only where a person looks: nothing that collects the output of servers may come to hold it
+        if started.admin_token and sys.stdout.isatty():
+            show_event(output, event, f"it is {started.admin_token.decode()}")

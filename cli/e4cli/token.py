@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``e4 token``: who may speak to a C2. The text of a token is shown once, where only the person asking for it looks."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from e4cli.api_client import Api
+from e4cli.asking import LimitOption, lists, shows
+from e4cli.commands import hex_id
+from e4cli.output import Row
+from e4core.keys import check_client_name
+
+app = typer.Typer(no_args_is_help=True, help="Say who may speak to the C2.")
+_DAY_S = 24 * 3600
+
+
+@app.command()
+@shows
+def create(
+    api: Api,
+    name: Annotated[str, typer.Argument(help="What it is for; several may have the same.")],
+    days: Annotated[
+        float | None, typer.Option(max=36_500, help="How long it is valid; without it, until revoked.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write its text there, mode 0600.")] = None,
+) -> Row:
+    """Make a token."""
+    from e4core.errors import InvalidInput
+
+    if days is not None and not days > 0:
+        raise typer.BadParameter("a token is valid for some time, or --days is left out")
+    if out is None and not sys.stdout.isatty():
+        raise InvalidInput("a token is shown on a terminal only; write it with --out FILE", kind="no_terminal")
+    lifetime_s = None if days is None else days * _DAY_S
+    made = api.post("/v1/tokens", {"name": check_client_name(name), "lifetime_s": lifetime_s})
+    if out is None:
+        return made
+    _write(api, made["id"], out, made.pop("token").encode() + b"\n")
+    return {**made, "file": str(out)}
+
+
+@app.command("list")
+@lists
+def list_(api: Api, limit: LimitOption = None) -> Iterable[Row]:
+    """List tokens, without their texts."""
+    return api.items("/v1/tokens", limit)
+
+
+@app.command()
+@shows
+def revoke(api: Api, token: Annotated[str, typer.Argument(metavar="ID", help="Id of the token; see list.")]) -> Row:
+    """Revoke a token, at once."""
+    identity = hex_id(token)
+    api.delete(f"/v1/tokens/{identity}")
+    return {"revoked": identity}
+
+
+def _write(api: Api, identity: str, path: Path, text: bytes) -> None:
+    """Nobody has a token that could not be written."""
+    from e4core.errors import E4Error
+    from e4device import files
+
+    try:
+        files.create(path, text, files.PRIVATE)
+    except E4Error:
+        api.delete(f"/v1/tokens/{identity}")
+        raise

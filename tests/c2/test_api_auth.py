@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who has no valid token learns nothing and changes nothing, whatever the path."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from tests.c2.served import Served, bearer, created, problem, serving, settings_in
+from tests.c2.test_api_routes import ROUTES
+
+PROTECTED = sorted(route for route in ROUTES if not route.endswith(("/health", "/ready")))
+
+
+@pytest.fixture(scope="module")
+def c2(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with serving(settings_in(tmp_path_factory.mktemp("c2"))) as served:
+        yield served
+
+
+@pytest.mark.parametrize("route", [*PROTECTED, "GET /v1/openapi.json", "GET /v1/none", "GET /", "POST /v1/health/"])
+def test_every_path_asks_for_a_token_before_it_looks_at_the_request(c2: Served, route: str) -> None:
+    method, path = route.split(" ")
+    with c2.stranger() as http:
+        answer = http.request(method, path.replace("{", "").replace("}", ""), content=b"{")
+    problem(answer, 401, "unauthenticated")
+    assert answer.headers["www-authenticate"].startswith("Bearer")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "Bearer",
+        "Bearer e4_" + "A" * 43,
+        "Basic {token}",
+        "{token}",
+        "Bearer {token}x",
+        "Bearer {token} {token}",
+        "Bearer " + "x" * 8000,
+        "Bearer \x80\xff",
+    ],
+)
+def test_a_wrong_token_is_refused(c2: Served, text: str) -> None:
+    header = text.replace("{token}", c2.token).encode("latin-1")
+    with c2.stranger() as http:
+        problem(http.get("/v1/topics", headers={b"Authorization": header}), 401, "unauthenticated")
+
+
+def test_two_authorizations_are_refused_even_if_one_is_right(c2: Served) -> None:
+    with c2.stranger() as http:
+        right, wrong = ("authorization", f"Bearer {c2.token}"), ("authorization", "Bearer e4_wrong")
+        problem(http.get("/v1/topics", headers=[right, wrong]), 401, "unauthenticated")
+
+
+def test_the_scheme_is_case_insensitive(c2: Served) -> None:
+    with c2.stranger() as http:
+        assert http.get("/v1/topics", headers={"Authorization": f"bEARER {c2.token}"}).status_code == 200
+
+
+def test_an_expired_token_is_refused(tmp_path_factory: pytest.TempPathFactory) -> None:
+    with serving(settings_in(tmp_path_factory.mktemp("expiry"))) as c2:
+        text = created(c2.http.post("/v1/tokens", json={"name": "short", "lifetime_s": 3600}))["token"]
+        with c2.stranger(text) as http:
+            c2.clock.ahead_s = 3500
+            assert http.get("/v1/topics").status_code == 200
+            c2.clock.ahead_s = 3601
+            problem(http.get("/v1/topics"), 401, "unauthenticated")
+
+
+def test_a_token_of_another_c2_is_refused(c2: Served, tmp_path_factory: pytest.TempPathFactory) -> None:
+    with serving(settings_in(tmp_path_factory.mktemp("other"))) as other, c2.stranger(other.token) as http:
+        problem(http.get("/v1/topics"), 401, "unauthenticated")
+
+
+def test_refusals_do_not_tell_an_expired_token_from_one_that_never_was(c2: Served) -> None:
+    made = created(c2.http.post("/v1/tokens", json={"name": "gone"}))
+    c2.http.delete(f"/v1/tokens/{made['id']}")
+    with c2.stranger() as http:
+        texts = (made["token"], "e4_" + "A" * 43, "x")
+        answers = {http.get("/v1/topics", headers=bearer(text)).content for text in texts}
+    assert len(answers) == 1
+
+
+def test_the_body_of_a_stranger_is_not_read(c2: Served) -> None:
+    host, port = c2.started.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=30) as connection:
+        connection.sendall(b"POST /v1/topics HTTP/1.1\r\nHost: c2\r\nContent-Length: 1000000\r\n\r\n")
+        assert connection.recv(12) == b"HTTP/1.1 401"
+
+
+def test_an_endless_head_is_cut_short(c2: Served) -> None:
+    host, port = c2.started.url.removeprefix("http://").split(":")
+    with (
+        socket.create_connection((host, int(port)), timeout=30) as connection,
+        pytest.raises(ConnectionError),
+    ):
+        connection.sendall(b"GET /v1/health HTTP/1.1\r\nX: ")
+        for _ in range(64):
+            connection.sendall(b"x" * 1024 * 1024)
+    assert c2.http.get("/v1/health").status_code == 200

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The courier over a broker in memory: what is lost is sent again, in order, and noise stops nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from e4c2 import clients, topics
+from e4c2.delivery import STALE_S, Courier
+from e4c2.model import Delivery
+from e4core.errors import TransportError
+from e4core.keys import control_topic, report_topic
+from e4core.transport import Incoming
+from e4transports.memory import MemoryBroker, MemoryTransport
+from tests.c2.devices import Witness
+from tests.c2.world import World
+
+PATIENCE_S = 10.0
+
+
+class Flaky:
+    """A link to a broker in memory on which chosen publications fail, or land only when the test says so."""
+
+    def __init__(self, broker: MemoryBroker, fails: Callable[[int], bool]) -> None:
+        self._link: MemoryTransport = broker.connect("c2")
+        self._fails = fails
+        self.published = 0
+
+    @property
+    def max_qos(self) -> int:
+        return 2
+
+    @property
+    def connected(self) -> bool:
+        return self._link.connected
+
+    async def __aenter__(self) -> Flaky:
+        await self._link.__aenter__()
+        return self
+
+    async def __aexit__(self, *args: Any) -> None:
+        await self._link.__aexit__(*args)
+
+    async def publish(self, topic: str, payload: bytes, qos: int = 1, /) -> None:
+        self.published += 1
+        if self._fails(self.published):
+            raise TransportError("lost on the way")
+        await self._link.publish(topic, payload, qos)
+
+    async def subscribe(self, topic: str, /) -> None:
+        await self._link.subscribe(topic)
+
+    async def unsubscribe(self, topic: str, /) -> None:
+        await self._link.unsubscribe(topic)
+
+    def __aiter__(self) -> AsyncIterator[Incoming]:
+        return aiter(self._link)
+
+
+async def device(world: World, broker: MemoryBroker, name: str) -> None:
+    mine = world.devices[name]
+    async with broker.connect(name) as link:
+        await link.subscribe(control_topic(mine.id))
+        async for incoming in link:
+            report = mine.take(incoming.payload, world.clock.now)
+            if report is not None:
+                await link.publish(report_topic(mine.id), report, 2)
+
+
+def with_courier(world: World, fails: Callable[[int], bool], done: Callable[[], bool], *names: str) -> Courier:
+    """Run the courier and these devices until ``done``, or for some seconds."""
+
+    async def run() -> Courier:
+        broker = MemoryBroker()
+        async with Flaky(broker, fails) as link:
+            courier = Courier(world.store, world.realm, link)
+            tasks = [asyncio.create_task(device(world, broker, name)) for name in names]
+            await asyncio.sleep(0.05)
+            tasks.append(asyncio.create_task(courier.run()))
+            deadline = time.monotonic() + PATIENCE_S
+            while time.monotonic() < deadline and not await asyncio.to_thread(done):
+                await asyncio.sleep(0.05)
+                world.clock.now += 0.2
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            return courier
+
+    return asyncio.run(run())
+
+
+def test_courier_carries_commands_out_and_reports_in(world: World) -> None:
+    for name in "ab":
+        world.add(name)
+    world.do(topics.create, "t")
+    operation = world.do(topics.join, "t", ["a", "b"])
+    with_courier(world, lambda _: False, lambda: world.counts(operation) == {"confirmed": 2}, "a", "b")
+    assert world.counts(operation) == {"confirmed": 2}
+    assert all(world.digest_fits(name) for name in "ab")
+
+
+def test_courier_sends_again_what_was_lost(world: World) -> None:
+    for name in "ab":
+        world.add(name)
+    world.do(topics.create, "t")
+    operation = world.do(topics.join, "t", ["a", "b"])
+    with_courier(world, lambda n: n in (1, 2, 4), lambda: world.counts(operation) == {"confirmed": 2}, "a", "b")
+    assert world.counts(operation) == {"confirmed": 2}
+
+
+def test_courier_begins_with_what_a_crash_left_behind(world: World) -> None:
+    world.add("a")
+    world.do(topics.create, "t")
+    operation = world.do(topics.join, "t", ["a"])
+    world.claim()
+    with_courier(world, lambda _: False, lambda: world.counts(operation) == {"confirmed": 1}, "a")
+    assert world.counts(operation) == {"confirmed": 1}
+
+
+def test_courier_does_not_let_a_lost_reset_overtake(world: World) -> None:
+    w = world.add("w", Witness)
+    world.topic("t", "w")
+    world.do(clients.reset, "w")
+    with_courier(world, lambda n: n == 1, lambda: not world.count(Delivery.PENDING, Delivery.SENDING), "w")
+    assert w.client.topic_keys[world.suite.derive_id("t").hex()] == world.topic_key("t")
+
+
+def test_bad_reports_are_counted_and_the_courier_goes_on(world: World) -> None:
+    a = world.add("a")
+    world.do(topics.create, "t")
+
+    def noise(broker: MemoryBroker) -> None:
+        for payload in (b"", b"\xff" * 6, b"x" * 10_000):
+            broker.publish(report_topic(a.id), payload)
+
+    async def run() -> Courier:
+        broker = MemoryBroker()
+        async with broker.connect("c2") as link:
+            courier = Courier(world.store, world.realm, link)
+            task = asyncio.create_task(courier.run())
+            await asyncio.sleep(0.2)
+            noise(broker)
+            deadline = time.monotonic() + PATIENCE_S
+            while sum(courier.refused.values()) < 3 and time.monotonic() < deadline:  # noqa: ASYNC110  counted elsewhere
+                await asyncio.sleep(0.02)
+            assert not task.done()
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            return courier
+
+    assert sum(asyncio.run(run()).refused.values()) == 3
+
+
+def test_command_that_lay_too_long_is_sealed_anew() -> None:
+    assert STALE_S < 600, "else a device could refuse it as too old"

@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Eviction evicts: who leaves a topic neither reads nor speaks there any more (rule 5)."""
+
+from __future__ import annotations
+
+import pytest
+
+from e4c2 import links, topics
+from e4c2.model import Delivery
+from e4core.command import Command, RemoveTopic, SetTopicKey
+from tests.c2.devices import Ours, Witness
+from tests.c2.world import World
+
+Commands = list[tuple[int, Command]]
+
+
+def is_purge(world: World, topic: str, commands: Commands) -> bool:
+    """RemoveTopic, then SetTopicKey with the present key in a later second, and nothing else."""
+    (first, remove), (second, put) = [each for each in commands if isinstance(each[1], RemoveTopic | SetTopicKey)]
+    of = world.suite.derive_id(topic)
+    return remove == RemoveTopic(of) and put == SetTopicKey(world.topic_key(topic), of) and first < second  # type: ignore[arg-type]
+
+
+def test_eviction_rekeys_for_those_who_stay_with_the_old_key_erased_C_8(world: World) -> None:
+    a, b = world.add("a"), world.add("b")
+    world.add("w", Witness)
+    world.befriend(*"abw")
+    world.topic("t", "a", "b", "w")
+    thief, before = a.thief(), len(world.wire)
+    operation = world.do(topics.leave, "t", ["a"])
+    world.settle_down()
+    assert is_purge(world, "t", world.sent_to("b", before))
+    assert is_purge(world, "t", world.sent_to("w", before))
+    assert RemoveTopic(world.suite.derive_id("t")) in [each for _, each in world.sent_to("a", before)]  # type: ignore[arg-type]
+    assert all(SetTopicKey is not type(each) for _, each in world.sent_to("a", before))
+    assert set(world.counts(operation)) == {Delivery.CONFIRMED, Delivery.SENT}
+    world.clock.now += 3
+    forged = thief.write("t", world.clock.now, b"forged")
+    assert [each.read("t", forged, world.clock.now) for each in (b, world.devices["w"])] == [None, None]
+    data = b.write("t", world.clock.now, b"secret")
+    assert [each.read("t", data, world.clock.now) for each in (thief, a)] == [None, None]
+    assert world.devices["w"].read("t", data, world.clock.now) == b"secret"
+    assert world.do(topics.members, "t") == ["b", "w"]
+
+
+def test_several_evictions_are_one_rekey(world: World) -> None:
+    for name in "abcde":
+        world.add(name)
+    world.topic("t", *"abcde")
+    before = len(world.wire)
+    world.do(topics.leave, "t", ["a", "b", "a"])
+    world.do(topics.leave, "t", ["c"])
+    world.settle_down()
+    for name in "de":
+        assert is_purge(world, "t", world.sent_to(name, before))
+    for name in "abc":
+        assert [each for _, each in world.sent_to(name, before)] == [RemoveTopic(world.suite.derive_id("t"))]  # type: ignore[arg-type]
+
+
+def test_eviction_without_rekey_is_the_operators_choice(world: World) -> None:
+    world.add("a")
+    world.add("b")
+    world.topic("t", "a", "b")
+    key, before = world.topic_key("t"), len(world.wire)
+    world.do(topics.leave, "t", ["a"], rekey=False)
+    world.settle_down()
+    assert world.topic_key("t") == key
+    assert world.sent_to("b", before) == []
+    assert world.digest_fits("a")
+
+
+def test_eviction_reaches_what_is_already_in_the_outbox(world: World) -> None:
+    """Membership is checked again when a command is sealed."""
+    a = world.add("a")
+    world.add("b")
+    world.topic("t", "b")
+    world.do(topics.join, "t", ["a"])
+    world.do(topics.leave, "t", ["a"])
+    world.settle_down()
+    assert SetTopicKey not in [type(each) for _, each in world.sent_to("a")]
+    assert a.client.state.topics == {}
+
+
+def test_evicted_and_taken_back_reads_again(world: World) -> None:
+    for name in "ab":
+        world.add(name)
+    world.befriend(*"ab")
+    world.topic("t", "a", "b")
+    world.do(topics.leave, "t", ["a"])
+    world.do(topics.join, "t", ["a"])
+    world.settle_down()
+    world.clock.now += 3
+    assert world.readers("t", "b") == {"a"}
+    assert world.digest_fits("a")
+    assert world.digest_fits("b")
+
+
+def test_purge_that_waits_is_inherited_by_the_next_rotation(world: World) -> None:
+    a, b = world.add("a"), world.add("b")
+    world.befriend(*"ab")
+    world.topic("t", "a", "b")
+    thief, before = a.thief(), len(world.wire)
+    world.do(topics.leave, "t", ["a"])
+    world.do(topics.rotate, "t")
+    world.do(topics.rotate, "t")
+    world.settle_down()
+    assert is_purge(world, "t", world.sent_to("b", before))
+    world.clock.now += 3
+    assert b.read("t", thief.write("t", world.clock.now), world.clock.now) is None
+
+
+@pytest.mark.parametrize("kind", [Ours, Witness])
+def test_purge_that_a_crash_interrupted_is_inherited_by_the_next_rotation(
+    world: World, kind: type[Ours] | type[Witness]
+) -> None:
+    a, b = world.add("a"), world.add("b", kind)
+    world.befriend(*"ab")
+    world.topic("t", "a", "b")
+    thief = a.thief()
+    world.do(topics.leave, "t", ["a"])
+    world.claim()
+    world.do(topics.rotate, "t")
+    world.crash()
+    world.settle_down()
+    world.clock.now += 3
+    assert b.read("t", thief.write("t", world.clock.now), world.clock.now) is None
+
+
+@pytest.mark.parametrize("kind", [Ours, Witness])
+def test_purge_that_the_broker_lost_is_inherited_by_the_next_rotation(
+    world: World, kind: type[Ours] | type[Witness]
+) -> None:
+    a, b = world.add("a"), world.add("b", kind)
+    world.befriend(*"ab")
+    world.topic("t", "a", "b")
+    thief = a.thief()
+    b.away = True
+    world.do(topics.leave, "t", ["a"])
+    world.settle_down()
+    b.away = False
+    world.do(topics.rotate, "t")
+    world.settle_down()
+    world.clock.now += 3
+    assert b.read("t", thief.write("t", world.clock.now), world.clock.now) is None
+
+
+def test_purge_of_which_only_the_new_key_arrived_is_not_confirmed(world: World) -> None:
+    """A device that connects between the two halves holds the new key, and the old one of the evicted for an hour more."""
+    a, b = world.add("a"), world.add("b")
+    world.befriend(*"ab")
+    world.topic("t", "a", "b")
+    thief = a.thief()
+    world.do(topics.leave, "t", ["a"])
+    world.carry()
+    b.inbox.popleft()
+    world.settle_down()
+    world.clock.now += 60
+    world.greet("b")
+    world.settle_down()
+    world.clock.now += 3
+    assert b.read("t", thief.write("t", world.clock.now), world.clock.now) is None
+
+
+def test_evicted_is_not_believed_by_those_it_shares_no_topic_with(pk: World) -> None:
+    for name in "abcd":
+        pk.add(name)
+    pk.befriend(*"abcd")
+    pk.topic("t", "a", "b", "c")
+    pk.topic("u", "a", "c", "d")
+    pk.do(topics.leave, "t", ["a"])
+    pk.settle_down()
+    assert [each.peer for each in pk.do(links.page, "b")] == ["c", "d"]
+    assert "a" in [each.peer for each in pk.do(links.page, "c")]
+    assert pk.devices["a"].id not in pk.devices["b"].client.state.peers  # type: ignore[attr-defined]
+    assert all(pk.digest_fits(name) for name in "abcd")
+
+
+@pytest.mark.parametrize("order", [["a", "b"], ["b", "a"]])
+def test_order_of_evictions_in_one_request_does_not_matter(pk: World, order: list[str]) -> None:
+    for name in "abc":
+        pk.add(name)
+    pk.befriend(*"abc")
+    pk.topic("t", "a", "b", "c")
+    pk.do(topics.leave, "t", order)
+    held = {name: [each.peer for each in pk.do(links.page, name)] for name in "abc"}
+    assert held["c"] == []
+    assert (held["a"] == ["b", "c"]) == (held["b"] == ["a", "c"])

@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The database: durable, private, all or nothing, and of our schema."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import stat
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+
+from e4backends import sk as sk_suite
+from e4c2 import clients, topics
+from e4c2.model import metadata
+from e4c2.store.engine import Store
+from e4c2.store.first_start import open_realm
+from e4core.errors import Conflict, E4Error, KmsError, StorageError
+from e4kms import file as kek_file
+from tests.c2.conftest import Worlds
+from tests.c2.world import World
+
+ROOT_OF_CLIENT = "SELECT rootpage FROM sqlite_master WHERE name = 'client'"
+
+
+def pragma(name: str) -> sa.TextClause:
+    return sa.text(f"PRAGMA {name}")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("journal_mode", "wal"), ("synchronous", 2), ("foreign_keys", 1), ("secure_delete", 1)]
+)
+def test_every_connection_is_durable_and_strict(sk: World, name: str, value: object) -> None:
+    assert sk.store.run(lambda db: db.scalar(pragma(name))) == value
+    assert asyncio.run(sk.store.read(lambda db: db.scalar(pragma(name)))) == value
+
+
+def test_files_are_private(tmp_path: Path) -> None:
+    store = Store(tmp_path / "c2.db")
+    files = list(tmp_path.iterdir())
+    assert len(files) > 1
+    assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
+    store.close()
+
+
+def test_migrations_lead_to_the_schema_of_the_model(sk: World) -> None:
+    def differences(db: sa.Connection) -> list[object]:
+        return list(compare_metadata(MigrationContext.configure(db), metadata))
+
+    assert sk.store.run(differences) == []
+
+
+def test_migrations_can_be_undone_and_done_again(tmp_path: Path) -> None:
+    store = Store(tmp_path / "c2.db")
+
+    def migrate(db: sa.Connection, how: str) -> set[str]:
+        config = Config()
+        config.set_main_option("script_location", "e4c2:store/migrations")
+        config.attributes["connection"] = db
+        (command.downgrade if how == "base" else command.upgrade)(config, how)
+        return set(sa.inspect(db).get_table_names()) - {"sqlite_sequence", "alembic_version"}
+
+    assert store.run(migrate, "base") == set()
+    assert store.run(migrate, "head") == set(metadata.tables)
+    store.close()
+
+
+def test_use_case_that_raises_is_rolled_back_whole(sk: World) -> None:
+    def fails(db: sa.Connection) -> None:
+        topics.create(db, sk.realm, "t")
+        raise RuntimeError
+
+    before = sk.dump()
+    with pytest.raises(RuntimeError):
+        sk.store.run(fails)
+    assert sk.dump() == before
+    sk.do(topics.create, "t")
+
+
+def test_reader_sees_only_what_is_committed_and_cannot_block_the_writer(sk: World) -> None:
+    async def run() -> None:
+        sk.do(topics.create, "t")
+        async with asyncio.TaskGroup() as tasks:
+            for i in range(20):
+                tasks.create_task(sk.store.write(topics.create, sk.realm, f"t{i}"))
+                tasks.create_task(sk.store.read(topics.page, sk.realm))
+
+    asyncio.run(run())
+    assert len(sk.do(topics.page)) == 21
+
+
+@pytest.mark.parametrize("content", [b"not a database at all" * 500, b"SQLite format 3\0" + b"\xff" * 5000])
+def test_file_that_is_no_database_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "c2.db"
+    path.write_bytes(content)
+    with pytest.raises(StorageError):
+        Store(path)
+    assert path.read_bytes() == content
+
+
+def test_place_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "missing" / "c2.db"):
+        with pytest.raises(StorageError):
+            Store(path)
+
+
+def sqlite(path: Path, *statements: str) -> None:
+    db = sqlite3.connect(path)
+    for statement in statements:
+        db.execute(statement)
+    db.commit()
+    db.close()
+
+
+def test_database_of_another_program_is_refused_and_left_alone(tmp_path: Path) -> None:
+    sqlite(tmp_path / "a.db", "CREATE TABLE client (x)")
+    sqlite(tmp_path / "b.db", "CREATE TABLE invoices (x)", "INSERT INTO invoices VALUES (1)")
+    for name in ("a.db", "b.db"):
+        with pytest.raises(StorageError):
+            Store(tmp_path / name)
+        db = sqlite3.connect(tmp_path / name)
+        assert len(db.execute("SELECT name FROM sqlite_master").fetchall()) == 1
+        db.close()
+
+
+def test_database_of_a_newer_release_is_refused_with_an_error_of_ours(tmp_path: Path) -> None:
+    path = tmp_path / "c2.db"
+    Store(path).close()
+    sqlite(path, "UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(StorageError):
+        Store(path)
+
+
+def test_damaged_database_is_an_error_of_ours(worlds: Worlds) -> None:
+    world = worlds("sk")
+    world.topic("t")
+    world.store.close()
+    data = bytearray(world.database.read_bytes())
+    data[4096:] = b"\xa5" * (len(data) - 4096)
+    world.database.write_bytes(bytes(data))
+    with pytest.raises(E4Error):
+        world.open()
+        world.dump()
+
+
+def test_table_that_is_gone_is_an_error_of_ours(sk: World) -> None:
+    sk.sql("DROP TABLE outbox")
+    with pytest.raises(StorageError):
+        sk.claim()
+
+
+def test_table_that_is_damaged_is_an_error_of_ours(worlds: Worlds) -> None:
+    world = worlds("sk")
+    world.add("a")
+    world.store.close()
+    db = sqlite3.connect(world.database)
+    (page,), (size,) = (db.execute(q).fetchone() for q in (ROOT_OF_CLIENT, "PRAGMA page_size"))
+    db.close()
+    with world.database.open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(b"\xa5" * size)
+    world.open()
+    with pytest.raises(StorageError):
+        world.do(clients.page)
+
+
+def test_realm_is_made_once_and_found_again(sk: World) -> None:
+    sk.do(topics.create, "t")
+    key = sk.topic_key("t")
+    sk.crash()
+    assert sk.topic_key("t") == key
+
+
+def test_database_opens_only_with_its_kek_and_its_suite(worlds: Worlds, tmp_path: Path) -> None:
+    world = worlds("pk")
+    kek_file.create(tmp_path / "kek.json")
+    uri = f"file://{tmp_path}/kek.json"
+    other = {uri: kek_file.open_kms(uri)}
+    with world.refuses(KmsError):
+        world.store.run(open_realm, world.suite, other, uri, world.clock)
+    with world.refuses(Conflict):
+        world.store.run(open_realm, sk_suite.SUITE, other, uri, world.clock)
+    with world.refuses(KmsError):
+        world.store.run(open_realm, world.suite, {world._kek_uri: other[uri]}, world._kek_uri, world.clock)

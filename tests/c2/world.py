@@ -1,0 +1,251 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A C2 and its devices in one process, stepped by the test: claim, publish, obey, report, each when the test says so.
+
+The clock is the test's.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import permutations
+from pathlib import Path
+from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
+
+import pytest
+import sqlalchemy as sa
+
+from e4c2 import c2keys, clients, commands, links, topics
+from e4c2.commands import requeue
+from e4c2.delivery import _settle
+from e4c2.model import Delivery, metadata, outbox, topic
+from e4c2.reports import expected_digest, receive, receive_all
+from e4c2.rows import Realm, reveal
+from e4c2.sealing import Sealed, claim
+from e4c2.store.engine import Store
+from e4c2.store.first_start import open_realm
+from e4core.command import Command, decode
+from e4core.errors import AuthenticationFailed, E4Error
+from e4core.keys import ClientId, Secret, control_topic, report_topic
+from e4core.suite import Suite
+from e4core.transport import Incoming
+from e4kms import file as kek_file
+from tests.c2.devices import Device, Ours, Witness
+
+P = ParamSpec("P")
+T = TypeVar("T")
+UseCase = Callable[Concatenate[sa.Connection, Realm, P], T]
+
+NOW = 1_800_000_000.25
+DONE = {Delivery.CONFIRMED.value, Delivery.SUPERSEDED.value}
+
+
+class Clock:
+    """Unix seconds; stands still until moved."""
+
+    def __init__(self, now: float = NOW) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Sent(NamedTuple):
+    """One publication on a control topic, and the C2's clock when it was sealed."""
+
+    topic: str
+    payload: bytes
+    now: float
+
+    @property
+    def second(self) -> int:
+        return int.from_bytes(self.payload[:8], "little")
+
+
+class World:
+    """Attributes: wire: all that was ever published. devices: by name. reports: sent and not yet received."""
+
+    def __init__(self, suite: Suite, database: Path, kek_uri: str, clock: Clock | None = None) -> None:
+        self.suite, self.database, self.clock = suite, database, clock or Clock()
+        self._kek_uri = kek_uri
+        self.devices: dict[str, Device] = {}
+        self.wire: list[Sent] = []
+        self.reports: deque[Incoming] = deque()
+        self.privates: dict[str, list[Secret]] = {}
+        self.open()
+
+    def open(self) -> None:
+        self.store = Store(self.database)
+        kms = {self._kek_uri: kek_file.open_kms(self._kek_uri)}
+        self.realm = self.store.run(open_realm, self.suite, kms, self._kek_uri, self.clock)
+
+    def crash(self) -> None:
+        """Lose all that is in memory only, start again as the courier does."""
+        self.store.close()
+        self.open()
+        self.store.run(requeue, (Delivery.SENDING,))
+
+    def do(self, use_case: UseCase[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run one use case in one transaction."""
+        return self.store.run(use_case, self.realm, *args, **kwargs)
+
+    def sql(self, statement: str, **values: Any) -> None:
+        """What somebody with access to the database could do."""
+        self.store.run(lambda db: db.execute(sa.text(statement), values) and None)
+
+    # ------------------------------------------------------------------------------------------------- the fleet
+
+    def add(self, name: str, kind: type[Ours] | type[Witness] = Ours, *, key: Secret | None = None) -> Any:
+        """Register a new device with the key of the C2 that is active."""
+        private = key or Secret(self.suite.device.generate())
+        version = self.do(c2keys.active_version)
+        self.do(clients.create, name, self.public(private), version)
+        client_id = ClientId(self.suite.derive_id(name))
+        device = kind(self.suite, name, client_id, private, self.c2_public(version))
+        self.devices[name] = device
+        self.privates.setdefault(name, []).append(private)
+        return device
+
+    def public(self, private: Secret) -> bytes:
+        return self.suite.device.public(self.suite.device.load(private))
+
+    def c2_public(self, version: int) -> bytes:
+        keys = {key.version: bytes.fromhex(key.public) for key in self.do(c2keys.page)}
+        return keys.get(version, b"")
+
+    def topic(self, name: str, *members: str) -> None:
+        """A topic, its key at all members."""
+        self.do(topics.create, name)
+        if members:
+            self.do(topics.join, name, list(members))
+            self.settle_down()
+
+    def befriend(self, *names: str) -> None:
+        """Each gets the public key of each other, where there are any."""
+        if not self.suite.is_symmetric:
+            for holder, peer in permutations(names, 2):
+                self.do(links.send, holder, peer)
+            self.settle_down()
+
+    def greet(self, *names: str) -> None:
+        """Let devices say hello."""
+        for name in names or list(self.devices):
+            device = self.devices[name]
+            if isinstance(device, Ours):
+                self.reports.append(Incoming(report_topic(device.id), device.client.hello()))
+
+    # ------------------------------------------------------------------------------------------------- stepping
+
+    def claim(self, limit: int = 500) -> list[Sealed]:
+        return self.do(claim, limit)
+
+    def publish(self, sealed: Sealed) -> None:
+        for payload in sealed.payloads:
+            self.wire.append(Sent(sealed.topic, payload, self.clock.now))
+            for device in self.devices.values():
+                if control_topic(device.id) == sealed.topic and not device.away:
+                    device.inbox.append(payload)
+
+    def settle(self, sent: list[Sealed], lost: list[Sealed] | None = None) -> None:
+        self.store.run(_settle, [each.id for each in sent], [each.id for each in lost or []])
+
+    def carry(self) -> bool:
+        """Claim, publish and settle what is ready; whether there was anything."""
+        sealed = self.claim()
+        for each in sealed:
+            self.publish(each)
+        self.settle(sealed)
+        return bool(sealed)
+
+    def obey(self) -> None:
+        """All devices work off what has arrived, and send their reports."""
+        for device in self.devices.values():
+            while device.inbox:
+                report = device.take(device.inbox.popleft(), self.clock.now)
+                if report is not None:
+                    self.reports.append(Incoming(report_topic(device.id), report))
+
+    def receive(self) -> list[E4Error]:
+        """The C2 takes all reports; what it refused."""
+        batch = list(self.reports)
+        self.reports.clear()
+        return self.store.run(receive_all, self.realm, batch) if batch else []
+
+    def settle_down(self, limit: int = 200) -> None:
+        """Go on, second by second, until nothing is on its way and nothing waits."""
+        for _ in range(limit):
+            moved = self.carry()
+            self.obey()
+            moved |= bool(self.reports)
+            self.receive()
+            if not moved and not self.count(Delivery.PENDING, Delivery.SENDING):
+                return
+            self.clock.now += 1
+        pytest.fail(f"not quiet after {limit} s: {self.states()}")
+
+    def hear(self, device: Device, data: bytes) -> None:
+        """Take one report at once, raising why it is refused."""
+        self.do(receive, Incoming(report_topic(device.id), data))
+
+    # ------------------------------------------------------------------------------------------------- looking
+
+    def counts(self, operation: commands.Operation) -> dict[str, int]:
+        return self.store.run(commands.count, bytes.fromhex(operation.id)).counts
+
+    def topic_key(self, name: str) -> bytes:
+        return bytes(self.do(lambda db, realm: reveal(realm, topic, topics.require(db, realm, name), "key")))
+
+    def count(self, *states: Delivery) -> int:
+        where = outbox.c.state.in_([state.value for state in states])
+        return self.store.run(lambda db: db.scalar(sa.select(sa.func.count()).where(where)) or 0)
+
+    def deliveries(self, name: str | None = None) -> list[commands.Command]:
+        return self.store.run(commands.page, 0, 100_000, name)
+
+    def states(self, name: str | None = None) -> list[tuple[str, str, str]]:
+        return [(each.client, each.kind, each.state) for each in self.deliveries(name) if each.state not in DONE]
+
+    def dump(self) -> dict[str, list[tuple[Any, ...]]]:
+        """Every row of every table."""
+        return self.store.run(
+            lambda db: {
+                table.name: sorted((tuple(row) for row in db.execute(sa.select(table))), key=repr)
+                for table in metadata.sorted_tables
+            }
+        )
+
+    def digest_fits(self, name: str) -> bool:
+        device = self.devices[name]
+        expected = self.do(lambda db, realm: expected_digest(db, realm, clients.require(db, realm, name)))
+        return isinstance(device, Ours) and device.client._digest() == expected
+
+    def sent_to(self, name: str, since: int = 0, privates: Sequence[Secret] | None = None) -> list[tuple[int, Command]]:
+        """What was published for a device, opened with these of its keys (else all it ever had) and any C2 key: second, command."""
+        to = control_topic(self.devices[name].id)
+        publics = [bytes.fromhex(key.public) for key in self.do(c2keys.page)] or [b""]
+        load, at_device = self.suite.device.load, self.suite.control.at_device
+        keys = [at_device(load(each), c2).command_key for each in privates or self.privates[name] for c2 in publics]
+        found = []
+        for sent in self.wire[since:]:
+            for key in keys if sent.topic == to else ():
+                try:
+                    plain = key.open(b"", sent.payload[8:], sent.payload[:8])
+                except AuthenticationFailed:
+                    continue
+                found.append((sent.second, decode(plain, self.suite)))
+        return found
+
+    def readers(self, topic: str, sender: str) -> set[str]:
+        """Who reads a fresh message of ``sender``; senders themselves are not asked."""
+        data = self.devices[sender].write(topic, self.clock.now, f"{self.clock.now} {sender}".encode())
+        return {name for name, d in self.devices.items() if name != sender and d.read(topic, data, self.clock.now)}
+
+    @contextmanager
+    def refuses(self, *errors: type[E4Error], kind: str = "") -> Iterator[None]:
+        """What happens inside is refused, and changes no row of any table."""
+        before = self.dump()
+        with pytest.raises(errors) as caught:
+            yield
+        assert not kind or caught.value.kind == kind
+        assert self.dump() == before

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The ``e4`` command as its users run it: another process."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+PROGRAM = (sys.executable, "-m", "e4cli")
+PATIENCE_S = 30.0
+_CLEARED = ("E4_STATE", "E4_STATE_PASSPHRASE", "E4_BROKER", "E4_DEBUG")
+
+
+def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    inherited = {name: value for name, value in os.environ.items() if name not in _CLEARED}
+    return {**inherited, "TERM": "dumb", "COLUMNS": "200", **(extra or {})}
+
+
+def e4(
+    *arguments: str | Path, stdin: bytes = b"", env: Mapping[str, str] | None = None, cwd: Path | None = None
+) -> subprocess.CompletedProcess[bytes]:
+    """Run ``e4`` without a terminal, to its end."""
+    return subprocess.run(
+        [*PROGRAM, *map(str, arguments)],
+        input=stdin,
+        capture_output=True,
+        env=environment(env),
+        cwd=cwd,
+        timeout=PATIENCE_S,
+        check=False,
+        start_new_session=True,
+    )
+
+
+def ok(*arguments: str | Path, stdin: bytes = b"", env: Mapping[str, str] | None = None) -> bytes:
+    """Standard output of a run that must succeed."""
+    done = e4(*arguments, stdin=stdin, env=env)
+    assert done.returncode == 0, done.stderr.decode()
+    return done.stdout
+
+
+def answer(*arguments: str | Path, env: Mapping[str, str] | None = None) -> Any:
+    """The JSON document that a run gives."""
+    return json.loads(ok(*arguments, "--output", "json", env=env))
+
+
+def refused(code: int, *arguments: str | Path, stdin: bytes = b"", env: Mapping[str, str] | None = None) -> str:
+    """The one line that a run says before it ends with ``code``."""
+    done = e4(*arguments, stdin=stdin, env=env)
+    lines = done.stderr.decode().splitlines()
+    assert done.returncode == code, (done.returncode, lines)
+    assert done.stdout == b""
+    assert len(lines) == 1, lines
+    assert lines[0].startswith("e4: ")
+    return lines[0]
+
+
+class Running:
+    """A command that goes on, with a stream of JSON lines."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self.process = process
+
+    def event(self, kind: str) -> dict[str, Any]:
+        """The next event, which must be of ``kind``."""
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        assert line, self.errors()
+        event: dict[str, Any] = json.loads(line)
+        assert event["event"] == kind, event
+        return event
+
+    def write(self, data: bytes) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(data)
+        self.process.stdin.flush()
+
+    def end(self, how: signal.Signals) -> int:
+        self.process.send_signal(how)
+        return self.process.wait(PATIENCE_S)
+
+    def errors(self) -> str:
+        assert self.process.stderr is not None
+        return self.process.stderr.read().decode()
+
+
+@contextmanager
+def running(*arguments: str | Path) -> Iterator[Running]:
+    with subprocess.Popen(
+        [*PROGRAM, *map(str, arguments), "--output", "json"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(),
+        start_new_session=True,
+    ) as process:
+        try:
+            yield Running(process)
+        finally:
+            process.kill()

@@ -1,0 +1,341 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Commands that ask a C2: each does what it says, in tables and in JSON."""
+
+from __future__ import annotations
+
+import base64
+import os
+import re
+import stat
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from e4cli.api_client import Api, Token
+from e4core.keys import Secret
+from e4core.state import State
+from tests.cli.c2_server import C2
+from tests.cli.devices import loaded
+
+OPERATION = {"id", "kind", "subject", "created", "counts"}
+NAMES = [
+    "attic/left room",
+    "Dachboden-Süd ☃",
+    "a+b=c&d?e#f%20",
+    "two  spaces ",
+    "../../etc",
+    "0" * 32,
+    "'; DROP",
+    "--help",
+]
+_numbers = count()
+
+
+def fresh(what: str) -> str:
+    return f"{what}-{next(_numbers)}"
+
+
+def client(c2: C2, name: str = "") -> str:
+    name = name or fresh("client")
+    c2.served.client(name, suite=c2.suite)
+    return name
+
+
+def topic(c2: C2, *members: str) -> str:
+    name = fresh("topic")
+    c2.served.topic(name, *(c2.answer("clients", "show", member)["id"] for member in members))
+    return name
+
+
+def generated(c2: C2, name: str, *options: str) -> tuple[State, dict[str, object]]:
+    """What ``--generate`` wrote, and what it said."""
+    shown = c2.answer("clients", "create", name, "--generate", *options)
+    return loaded(c2.folder / shown["state_file"]), shown
+
+
+class TestClients:
+    def test_a_client_is_registered_with_a_key_from_a_file(self, c2: C2) -> None:
+        name = fresh("client")
+        _, registered = c2.key_file(name)
+        made = c2.answer("clients", "create", name, "--key", registered)
+        assert made == c2.answer("clients", "show", name)
+        assert made["id"] == c2.suite.derive_id(name).hex()
+        assert made["status"] == "active"
+
+    def test_a_client_gets_the_id_that_it_is_to_have(self, c2: C2) -> None:
+        identity = os.urandom(16).hex()
+        state, shown = generated(c2, fresh("client"), "--id", identity.upper())
+        assert state.client_id.hex() == shown["id"] == identity
+
+    def test_generate_writes_a_state_that_belongs_to_what_is_registered(self, c2: C2) -> None:
+        name = fresh("attic/left")
+        state, shown = generated(c2, name)
+        assert shown["state_file"] == name.replace("/", "_") + ".state"
+        assert state.suite == c2.suite.name
+        assert state.client_id.hex() == shown["id"] == c2.answer("clients", "show", name)["id"]
+        keys = c2.answer("c2", "show")["c2_keys"]
+        assert state.c2_public.hex() == (keys[-1]["public"] if keys else "")
+        assert stat.S_IMODE((c2.folder / str(shown["state_file"])).stat().st_mode) == 0o600
+
+    def test_generate_can_seal_the_state(self, c2: C2) -> None:
+        passphrase = c2.folder / fresh("passphrase")
+        passphrase.touch(0o600)
+        passphrase.write_text("a passphrase of the state\n")
+        state = c2.folder / fresh("state")
+        c2.ok("clients", "create", fresh("client"), "--generate", "--state", state, "--passphrase-file", passphrase)
+        assert c2.answer("device", "show", "--state", state, "--passphrase-file", passphrase)["encrypted"]
+
+    @pytest.mark.parametrize("name", NAMES)
+    def test_any_name_does(self, c2: C2, name: str) -> None:
+        client(c2, name)
+        assert c2.answer("clients", "show", "--", name)["name"] == name
+        on = topic(c2)
+        c2.ok("topics", "join", on, "--", name)
+        assert [row["name"] for row in c2.answer("topics", "members", on)] == [name]
+        c2.ok("clients", "remove", "--", name)
+        assert c2.answer("topics", "members", on) == []
+
+    def test_remove_re_keys_what_the_client_leaves_unless_told_not_to(self, c2: C2) -> None:
+        stays, goes, goes_too = client(c2), client(c2), client(c2)
+        topic(c2, stays, goes, goes_too)
+        assert sum(c2.answer("clients", "remove", goes, "--no-rekey")["counts"].values()) == 0
+        assert sum(c2.answer("clients", "remove", goes_too)["counts"].values()) == 1
+
+    def test_the_topics_of_a_client_are_listed(self, c2: C2) -> None:
+        name = client(c2)
+        topics = sorted(topic(c2, name) for _ in range(3))
+        assert [row["name"] for row in c2.answer("clients", "topics", name)] == topics
+        assert [row["name"] for row in c2.answer("clients", "topics", name, "--limit", "2")] == topics[:2]
+
+    def test_a_key_is_changed_and_confirmed_or_cancelled(self, c2: C2) -> None:
+        name = client(c2)
+        for end in ("confirm-key", "cancel-key"):
+            operation = c2.answer("clients", "new-key", name, "--reason", "routine")
+            assert operation["kind"] == "new_key_routine"
+            assert c2.answer("clients", "show", name)["key_change"]
+            c2.ok("clients", end, name)
+            assert not c2.answer("clients", "show", name)["key_change"]
+
+    def test_a_client_with_a_compromised_key_is_enrolled_anew(self, c2: C2) -> None:
+        name = fresh("client")
+        old, _ = generated(c2, name)
+        on = topic(c2, name)
+        c2.ok("clients", "new-key", name, "--reason", "compromised")
+        assert c2.answer("clients", "show", name)["status"] == "suspended"
+        state = c2.folder / fresh("state")
+        enrolled = c2.answer("clients", "enrol", name, "--generate", "--state", state)
+        assert enrolled.keys() == OPERATION | {"state_file"}
+        assert loaded(state).private != old.private
+        assert loaded(state).client_id == old.client_id
+        assert c2.answer("clients", "show", name)["status"] == "active"
+        assert [row["name"] for row in c2.answer("topics", "members", on)] == [name]
+
+    def test_a_device_is_reset(self, c2: C2) -> None:
+        name = client(c2)
+        topic(c2, name)
+        operation = c2.answer("clients", "reset", name)
+        assert operation["kind"] == "reset"
+        assert sum(operation["counts"].values()) == (2 if c2.suite.is_symmetric else 3)
+
+
+class TestTopics:
+    def test_a_topic_is_created_shown_and_removed(self, c2: C2) -> None:
+        name = fresh("plant 3/höhe/°C")
+        made = c2.answer("topics", "create", name)
+        assert made == c2.answer("topics", "show", name)
+        assert made["members"] == 0
+        assert c2.answer("topics", "remove", name)["kind"] == "remove_topic"
+        assert c2.run("topics", "show", name).code == 8
+
+    def test_clients_join_and_leave(self, c2: C2) -> None:
+        names, on = sorted(client(c2) for _ in range(3)), topic(c2)
+        joined = c2.answer("topics", "join", on, *names, names[0])
+        assert sum(joined["counts"].values()) == 3
+        assert [row["name"] for row in c2.answer("topics", "members", on)] == names
+        assert sum(c2.answer("topics", "leave", on, names[0])["counts"].values()) == 3
+        assert sum(c2.answer("topics", "leave", on, names[1], "--no-rekey")["counts"].values()) == 1
+        assert [row["name"] for row in c2.answer("topics", "members", on)] == names[2:]
+
+    def test_rotate_sends_a_new_key_to_all_members(self, c2: C2) -> None:
+        on = topic(c2, client(c2), client(c2))
+        before = c2.answer("topics", "show", on)
+        operation = c2.answer("topics", "rotate", on)
+        assert operation.keys() == OPERATION
+        assert sum(operation["counts"].values()) == 2
+        assert c2.answer("topics", "show", on)["rotated"] > before["rotated"]
+
+
+class TestLinks:
+    def test_public_keys_are_sent_listed_and_forgotten(self, pk: C2) -> None:
+        holder, *peers = client(pk), client(pk), client(pk)
+        for peer in peers:
+            assert pk.answer("links", "send", holder, peer)["subject"] == f"{holder} <- {peer}"
+        assert [row["name"] for row in pk.answer("links", "list", holder)] == sorted(peers)
+        assert pk.answer("links", "list", peers[0]) == []
+        pk.ok("links", "remove", holder, peers[0])
+        assert [row["name"] for row in pk.answer("links", "list", holder)] == peers[1:]
+        assert pk.answer("links", "reset", holder)["kind"] == "reset_links"
+        assert pk.answer("links", "list", holder) == []
+
+
+class TestC2:
+    def test_the_c2_shows_what_it_is(self, c2: C2) -> None:
+        shown = c2.answer("c2", "show")
+        assert (shown["suite"], shown["symmetric"]) == (c2.suite.name, c2.suite.is_symmetric)
+        assert shown["broker"] == c2.served.settings.broker
+
+    def test_the_key_of_the_c2_is_changed_and_new_devices_get_the_active_one(self, pk: C2) -> None:
+        laggard = client(pk)
+        old = pk.answer("c2", "show")["c2_keys"][-1]["public"]
+        assert pk.answer("c2", "new-key")["kind"] == "new_c2_key"
+        state, _ = generated(pk, fresh("client"))
+        assert state.c2_public.hex() == old
+        assert pk.run("c2", "finish").code == 9
+        active = pk.answer("c2", "finish", "--force")
+        assert active["state"] == "active"
+        state, _ = generated(pk, fresh("client"))
+        assert state.c2_public.hex() == active["public"] != old
+        assert pk.answer("clients", "show", laggard)["status"] == "active"
+
+
+class TestCommands:
+    def test_commands_are_chosen_by_client_and_state(self, c2: C2) -> None:
+        name, other = client(c2), client(c2)
+        on = topic(c2, other)
+        operation = c2.answer("topics", "join", on, name, "--wait")
+        assert operation["counts"] == {"sent": 1}
+        (command,) = c2.answer("commands", "list", "--client", name)
+        assert (command["client"], command["kind"], command["state"]) == (name, "topic", "sent")
+        assert command["operation"] == operation["id"]
+        assert c2.answer("commands", "list", "--client", name, "--state", "refused") == []
+        assert c2.answer("commands", "show", operation["id"]) == operation
+
+    def test_wait_ends_when_all_is_sent(self, c2: C2) -> None:
+        on = topic(c2, client(c2), client(c2))
+        for _ in range(2):
+            assert c2.answer("topics", "rotate", on, "--wait")["counts"] == {"sent": 2}
+
+
+class Small(Api):
+    page_len = 2
+
+
+class TestLists:
+    @pytest.mark.parametrize("limit", [None, 1, 2, 3, 4, 5, 6])
+    def test_a_list_has_all_there_is_however_many_pages_that_is(self, sk: C2, limit: int | None) -> None:
+        names = sorted(client(sk) for _ in range(5))
+        on = sk.answer("topics", "show", topic(sk, *names))["id"]
+        with Small(sk.served.started.url, Token(Secret(sk.served.token.encode()), "the test")) as api:
+            assert [row["name"] for row in api.items(f"/v1/topics/{on}/members", limit)] == names[:limit]
+
+    @pytest.mark.parametrize("what", ["clients", "topics"])
+    def test_everything_is_listed_by_name(self, c2: C2, what: str) -> None:
+        made = [client(c2) if what == "clients" else topic(c2) for _ in range(2)]
+        names = [row["name"] for row in c2.answer(what, "list")]
+        assert set(made) <= set(names)
+        assert names == sorted(names, key=str.encode)
+        assert [row["name"] for row in c2.answer(what, "list", "--limit", "1")] == names[:1]
+
+
+class TestTokens:
+    def test_a_token_is_made_used_and_revoked(self, c2: C2) -> None:
+        file = c2.folder / fresh("token")
+        made = c2.answer("token", "create", "ci pipeline", "--days", "1.5", "--out", file)
+        assert made.keys() == {"id", "name", "created", "expires", "file"}
+        assert made["expires"] == pytest.approx(made["created"] + 1.5 * 24 * 3600)
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        listed = {row["id"]: row for row in c2.answer("token", "list")}
+        assert listed[made["id"]]["name"] == "ci pipeline"
+        assert c2.run("c2", "show", "--token-file", file).code == 0
+        c2.ok("token", "revoke", made["id"])
+        assert c2.run("c2", "show", "--token-file", file).code == 10
+        assert file.read_text().strip() not in "".join(c2.told)
+
+    def test_a_token_that_cannot_be_written_is_nobodys(self, c2: C2) -> None:
+        before = c2.answer("token", "list")
+        file = c2.folder / fresh("token")
+        file.write_text("something else")
+        c2.refused(9, "token", "create", "a", "--out", file)
+        assert file.read_text() == "something else"
+        assert c2.answer("token", "list") == before
+
+    def test_a_token_is_not_shown_where_nobody_looks(self, c2: C2) -> None:
+        before = c2.answer("token", "list")
+        assert "--out" in c2.refused(3, "token", "create", "a")
+        assert c2.answer("token", "list") == before
+
+
+class TestTables:
+    def test_a_record_is_a_line_for_each_field_with_times_that_people_read(self, c2: C2) -> None:
+        name = client(c2)
+        lines = dict(row for row in c2.table("clients", "show", name) if len(row) == 2)
+        assert lines["name"] == name
+        assert lines["status"] == "active"
+        assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ", lines["created"])
+        assert lines["last report"] == "-"
+
+    def test_a_list_has_one_header(self, c2: C2) -> None:
+        on = topic(c2, client(c2), client(c2))
+        header, *rows = c2.table("topics", "members", on)
+        assert header[:3] == ["name", "id", "status"]
+        assert len(rows) == 2
+        assert c2.table("commands", "list", "--limit", "1")[0][0] == "id"
+
+    def test_an_operation_shows_its_counts(self, c2: C2) -> None:
+        on = topic(c2, client(c2))
+        lines = dict(c2.table("topics", "rotate", on, "--wait"))
+        assert lines["counts"] == "sent 1"
+
+    def test_an_empty_list_says_so_beside_the_result(self, c2: C2) -> None:
+        done = c2.run("topics", "members", topic(c2))
+        assert (done.stdout, done.stderr) == (b"", b"none\n")
+
+
+def secrets_in(path: Path) -> list[str]:
+    private = bytes(loaded(path).private[:32]) if path.suffix == ".state" else path.read_bytes()
+    return [private.hex(), base64.b64encode(private)[:42].decode(), repr(private)[2:-1]]
+
+
+@pytest.mark.parametrize("output", ["table", "json"])
+def test_no_command_prints_a_secret(c2: C2, output: str) -> None:
+    """The whole life of two clients, told twice, and searched for each of its keys."""
+    one, two, on = fresh("client"), fresh("client"), fresh("topic")
+    private, registered = c2.key_file(fresh("key"))
+    anew, anew_registered = c2.key_file(fresh("key"))
+    files = [private, anew, c2.folder / f"{two}.state"]
+    story: list[list[str | Path]] = [
+        ["clients", "create", one, "--key", registered],
+        ["clients", "create", one, "--key", registered],
+        ["clients", "create", two, "--generate"],
+        ["topics", "create", on],
+        ["topics", "join", on, one, two, "--wait"],
+        ["links", "send", one, two],
+        ["clients", "new-key", one, "--reason", "routine"],
+        ["clients", "confirm-key", one],
+        ["clients", "new-key", one, "--reason", "compromised"],
+        ["clients", "enrol", one, "--key", registered],
+        ["clients", "enrol", one, "--key", anew_registered],
+        ["topics", "rotate", on, "--wait"],
+        ["clients", "show", one],
+        ["clients", "list"],
+        ["topics", "members", on],
+        ["commands", "list"],
+        ["token", "list"],
+        ["c2", "show"],
+        ["c2", "show", "--token-file", registered],
+        ["c2", "show", "--ca", private],
+        ["clients", "create", fresh("client"), "--key", c2.served.settings.admin_token_file],
+    ]
+    told = "".join(
+        part for step in story for done in [c2.run(*step, "-o", output)] for part in (done.stdout, done.stderr)
+    )
+    secrets = [secret for file in files for secret in secrets_in(file)]
+    assert not [secret for secret in (*secrets, c2.served.token) if secret in told]
+
+
+def test_the_state_that_generate_makes_is_ready_to_run(c2: C2) -> None:
+    name = fresh("client")
+    _, shown = generated(c2, name)
+    facts = c2.answer("device", "show", "--state", str(shown["state_file"]))
+    assert facts["id"] == shown["id"]

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The frame of the command line: help, exit statuses, errors, completion, and what is loaded at all."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from e4cli.exits import TABLE, code_of
+from e4cli.output import visible
+from e4core import errors
+from e4core.errors import E4Error
+from tests.cli.command import PROGRAM, answer, e4, environment, ok, refused
+
+ERRORS = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, E4Error)]
+
+
+def test_help_names_the_commands_and_where_the_exit_statuses_are() -> None:
+    text = ok("--help").decode()
+    for name in ("device", "keygen", "suites", "exit-codes", "--install-completion"):
+        assert name in text
+
+
+def test_the_installed_command_is_the_same() -> None:
+    program = Path(sys.executable).with_name("e4")
+    assert subprocess.run([program, "--version"], capture_output=True, check=True).stdout == ok("--version")
+    assert re.fullmatch(rb"e4 \d+\.\d+\.\d+\S*\n", ok("--version"))
+
+
+def test_each_exit_status_has_one_meaning() -> None:
+    shown = answer("exit-codes")
+    assert shown == [{"code": entry.code, "name": entry.name, "meaning": entry.meaning} for entry in TABLE]
+    assert len({entry["code"] for entry in shown}) == len({entry["name"] for entry in shown}) == len(shown)
+
+
+@pytest.mark.parametrize("kind", ERRORS)
+def test_every_error_has_the_exit_status_of_its_nearest_class(kind: type[E4Error]) -> None:
+    parents = [code_of(parent("x")) for parent in kind.__mro__[1:] if issubclass(parent, E4Error)]
+    assert code_of(kind("x")) not in {0, 2, 70, 130}
+    if kind not in (errors.Replayed, errors.TooOld, errors.InFuture):
+        assert code_of(kind("x")) not in parents
+    else:
+        assert code_of(kind("x")) == code_of(errors.NotFresh("x"))
+
+
+def test_an_error_that_is_not_in_the_table_is_still_one_of_ours() -> None:
+    class Novel(errors.KmsUnavailable):
+        pass
+
+    assert code_of(Novel("x")) == code_of(errors.KmsUnavailable("x"))
+
+
+def test_the_installed_suites_are_shown_with_their_parts() -> None:
+    suites = {row["suite"]: row for row in answer("suites")}
+    assert suites["sk"]["aead"] == {"part": "Siv", "key": 32, "nonce": 0, "tag": 16}
+    assert suites["sk"]["signature"] is None
+    assert suites["pk"]["device_key"] == {"part": "Ed25519Identity", "private": 64, "public": 32}
+    assert {row["problem"] for row in suites.values()} == {None}
+    table = ok("suites").decode()
+    assert "Ed25519Identity" in table
+
+
+def test_an_unknown_command_is_a_usage_error() -> None:
+    assert e4("nonesuch").returncode == 2
+    assert e4("device", "nonesuch").returncode == 2
+
+
+def test_a_bug_is_one_line_and_its_traceback_is_there_for_who_asks() -> None:
+    script = """
+import sys
+from e4cli import main
+sys.argv = ["e4", "bug"]
+@main.app.command("bug")
+def bug() -> None:
+    raise ZeroDivisionError("a detail that may be secret")
+main.main()
+"""
+
+    def run(**extra: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", script]
+        return subprocess.run(command, capture_output=True, text=True, env=environment(extra), check=False)
+
+    quiet, loud = run(), run(E4_DEBUG="1")
+    assert quiet.returncode == loud.returncode == 70
+    assert quiet.stderr == "e4: unexpected ZeroDivisionError; set E4_DEBUG=1 to see where, and report it\n"
+    assert "Traceback" in loud.stderr
+    assert "Traceback" not in quiet.stderr
+
+
+def test_nothing_from_outside_steers_the_terminal(tmp_path: Path) -> None:
+    line = refused(18, "device", "show", "--state", tmp_path / "a\x1b[31m\nb")
+    assert "\x1b" not in line
+    assert visible("a\tb\x1b[0m\u202e\x9b") == "a\\tb\\x1b[0m\\u202e\\x9b"
+
+
+def test_who_closes_the_output_early_gets_no_traceback() -> None:
+    with subprocess.Popen(
+        [*PROGRAM, "exit-codes"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait() == 141
+
+
+def test_completion_knows_the_commands() -> None:
+    words = {"_E4_COMPLETE": "complete_bash", "COMP_WORDS": "e4 device ", "COMP_CWORD": "2"}
+    assert {"init", "run", "protect", "unprotect"} <= set(ok(env=words).decode().split())
+
+
+def test_help_loads_neither_plugins_nor_cryptography() -> None:
+    script = """
+import json, sys
+import e4cli.main
+print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
+"""
+    loaded = json.loads(subprocess.run([sys.executable, "-c", script], capture_output=True, check=True).stdout)
+    assert not {"cryptography", "nacl", "stevedore", "paho", "amqtt", "sqlalchemy", "fastapi", "httpx2"} & set(loaded)

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The brokers at which every transport must behave alike."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+
+import pytest
+
+from e4core.transport import Incoming, Transport
+from e4transports.broker import EmbeddedBroker
+from e4transports.memory import MemoryBroker
+from e4transports.mqtt import open_transport
+from tests.servers import Mosquitto
+
+Connect = Callable[[str], Transport]
+"""A transport for this client id, not yet connected."""
+Story = Callable[[Connect], Awaitable[None]]
+
+PATIENCE_S = 30.0
+
+
+@dataclass(frozen=True)
+class Place:
+    """A kind of broker; ``max_qos`` is the promise that it keeps."""
+
+    max_qos: int
+    broker: Callable[[], AbstractAsyncContextManager[Connect]]
+
+    def tell(self, story: Story) -> None:
+        """Run ``story`` against the broker, in an event loop of its own."""
+
+        async def told() -> None:
+            async with asyncio.timeout(PATIENCE_S), self.broker() as connect:
+                await story(connect)
+
+        asyncio.run(told())
+
+
+@pytest.fixture(params=["memory", "mqtt-3.1.1", "mqtt-5", "embedded"])
+def place(request: pytest.FixtureRequest) -> Place:
+    if request.param == "memory":
+        return Place(2, _memory)
+    if request.param == "embedded":
+        return Place(1, _embedded)
+    server: Mosquitto = request.getfixturevalue("mosquitto")
+    return real(server, request.param.removeprefix("mqtt-"))
+
+
+def real(server: Mosquitto, version: str) -> Place:
+    @asynccontextmanager
+    async def broker() -> AsyncIterator[Connect]:
+        yield lambda client_id: open_transport(f"{server.uri}?version={version}", client_id)
+
+    return Place(2, broker)
+
+
+@asynccontextmanager
+async def _memory() -> AsyncIterator[Connect]:
+    yield MemoryBroker().connect
+
+
+@asynccontextmanager
+async def _embedded() -> AsyncIterator[Connect]:
+    async with EmbeddedBroker() as broker:
+        yield lambda client_id: open_transport(broker.uri, client_id)
+
+
+async def receive(transport: Transport, count: int) -> list[Incoming]:
+    """The next ``count`` messages."""
+    arrivals = aiter(transport)
+    return [await anext(arrivals) for _ in range(count)]
+
+
+async def nothing_else(transport: Transport, through: Transport, topic: str) -> None:
+    """Fails if anything is still to come before a last message that is published ``through`` another transport."""
+    await through.publish(topic, b"last", 1)
+    assert await receive(transport, 1) == [Incoming(topic, b"last")]
