@@ -94,11 +94,12 @@ def remove(db: sa.Connection, realm: Realm, name: str, rekey: bool = True) -> Op
     row = require(db, realm, name)
     operation = commands.begin(db, realm, "remove_client", name)
     topics = _topics(db, realm, row)
-    holders = [held["holder"] for held in find_all(db, realm, link, link.c.peer == row["id"])]
-    db.execute(sa.delete(membership).where(membership.c.client == row["id"]))
-    db.execute(sa.delete(link).where(sa.or_(link.c.holder == row["id"], link.c.peer == row["id"])))
+    linked = find_all(db, realm, link, sa.or_(link.c.holder == row["id"], link.c.peer == row["id"]))
+    holders = [each["holder"] for each in linked if each["peer"] == row["id"]]
+    delete(db, realm, membership, *find_all(db, realm, membership, membership.c.client == row["id"]))
+    delete(db, realm, link, *linked)
     db.execute(sa.delete(outbox).where(outbox.c.client == row["id"]))
-    delete(db, client, row)
+    delete(db, realm, client, row)
     commands.enqueue(db, realm, operation, holders, Kind.PEER, row["id"])
     for left in topics if rekey else ():
         rotation.rekey(db, realm, left, operation, purge=True)

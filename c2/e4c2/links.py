@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from e4c2 import clients, commands
 from e4c2.commands import Operation
 from e4c2.model import Kind, client, link
-from e4c2.rows import Realm, delete, find, insert
+from e4c2.rows import Realm, delete, find, find_all, insert
 from e4core.errors import InvalidInput, NotFound, UnsupportedSuite
 
 
@@ -43,7 +43,7 @@ def remove(db: sa.Connection, realm: Realm, holder: str, peer: str) -> Operation
     if row is None:
         raise NotFound(f"{holder} does not hold the public key of {peer}")
     operation = commands.begin(db, realm, "unlink", f"{holder} <- {peer}")
-    delete(db, link, row)
+    delete(db, realm, link, row)
     commands.enqueue(db, realm, operation, [to["id"]], Kind.PEER, of["id"])
     return commands.count(db, operation)
 
@@ -53,7 +53,7 @@ def reset(db: sa.Connection, realm: Realm, holder: str) -> Operation:
     _require_signatures(realm)
     to = clients.require(db, realm, holder)
     operation = commands.begin(db, realm, "reset_links", holder)
-    db.execute(sa.delete(link).where(link.c.holder == to["id"]))
+    delete(db, realm, link, *find_all(db, realm, link, link.c.holder == to["id"]))
     commands.close(db, to["id"], (Kind.PEER,))
     commands.enqueue(db, realm, operation, [to["id"]], Kind.RESET_PEERS)
     return commands.count(db, operation)

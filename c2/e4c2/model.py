@@ -97,6 +97,13 @@ dek_wrap = sa.Table(
     sa.ForeignKeyConstraint(["purpose", "version"], ["dek.purpose", "dek.version"]),
 )
 
+ledger = sa.Table(
+    "ledger",
+    metadata,
+    sa.Column("name", sa.String(32), primary_key=True),
+    sa.Column("sum", sa.LargeBinary(128), nullable=False),
+)
+
 client = sa.Table(
     "client",
     metadata,
@@ -228,5 +235,6 @@ SEALED: dict[str, tuple[str, ...]] = {
     "topic": ("key",),
     "c2_key": ("private",),
     "idempotency": ("answer",),
+    "ledger": ("sum",),
 }
 """Table -> columns sealed under the records DEK."""

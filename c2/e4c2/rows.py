@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rows that grant something: written with a MAC and a generation, checked whenever they are read for use.
 
-Who can write to the database can delete such a row, but neither forge one, nor swap what is in two of them.
+Who can write to the database can delete such a row, but neither forge one, nor swap what is in two of them. That one is missing,
+or was put back to an older state together with its MAC, is found by `e4c2.ledger`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from e4c2 import ledger
 from e4c2.model import GRANTING, SEALED
 from e4core.errors import Conflict
 from e4core.keys import Secret
@@ -39,9 +41,11 @@ def insert(db: sa.Connection, realm: Realm, table: sa.Table, **values: Any) -> R
     sealed["mac"] = realm.keyring.mac(_authority(table, sealed))
     try:
         with db.begin_nested():
-            return db.execute(sa.insert(table).values(**sealed).returning(*table.c)).mappings().one()
+            row = db.execute(sa.insert(table).values(**sealed).returning(*table.c)).mappings().one()
     except sa.exc.IntegrityError as error:
         raise Conflict(f"this {table.name.replace('_', ' ')} exists already") from error
+    ledger.shift(db, realm.keyring, table, row["mac"])
+    return row
 
 
 def update(db: sa.Connection, realm: Realm, table: sa.Table, row: Row, **changes: Any) -> Row:
@@ -57,11 +61,15 @@ def update(db: sa.Connection, realm: Realm, table: sa.Table, row: Row, **changes
     changed = db.execute(statement).mappings().one_or_none()
     if changed is None:
         raise Conflict(f"the {table.name} was changed by somebody else meanwhile; read it again")
+    ledger.shift(db, realm.keyring, table, row["mac"], changed["mac"])
     return changed
 
 
-def delete(db: sa.Connection, table: sa.Table, row: Row) -> None:
-    db.execute(sa.delete(table).where(*_same(table, row)))
+def delete(db: sa.Connection, realm: Realm, table: sa.Table, *rows: Row) -> None:
+    """Delete rows that were read for use."""
+    for row in rows:
+        db.execute(sa.delete(table).where(*_same(table, row)))
+    ledger.shift(db, realm.keyring, table, *(row["mac"] for row in rows))
 
 
 def check(realm: Realm, table: sa.Table, row: Row) -> Row:

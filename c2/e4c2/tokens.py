@@ -59,7 +59,7 @@ def revoke(db: sa.Connection, realm: Realm, identity: str) -> None:
     row = find(db, realm, token, token.c.id == parse_id(identity))
     if row is None:
         raise NotFound(f"there is no token {identity}")
-    delete(db, token, row)
+    delete(db, realm, token, row)
 
 
 def authenticate(db: sa.Connection, realm: Realm, text: str) -> Token:

@@ -83,8 +83,8 @@ def remove(db: sa.Connection, realm: Realm, name: str) -> Operation:
     row = require(db, realm, name)
     operation = commands.begin(db, realm, "remove_topic", name)
     commands.enqueue_members(db, realm, operation, row["id"])
-    db.execute(sa.delete(membership).where(membership.c.topic == row["id"]))
-    delete(db, topic, row)
+    delete(db, realm, membership, *find_all(db, realm, membership, membership.c.topic == row["id"]))
+    delete(db, realm, topic, row)
     return commands.count(db, operation)
 
 
@@ -117,7 +117,7 @@ def leave(db: sa.Connection, realm: Realm, name: str, client_names: list[str], r
         member = find(db, realm, membership, membership.c.topic == row["id"], membership.c.client == each["id"])
         if member is None:
             raise NotFound(f"{each['name']} is no member of {name}")
-        delete(db, membership, member)
+        delete(db, realm, membership, member)
         _unlink_strangers(db, realm, each["id"], row["id"], operation)
     commands.enqueue(db, realm, operation, [each["id"] for each in leaving], Kind.TOPIC, row["id"])
     if rekey:
@@ -131,7 +131,7 @@ def _unlink_strangers(db: sa.Connection, realm: Realm, gone: bytes, left: bytes,
     shared = sa.exists().where(theirs.c.client == link.c.holder, its.c.topic == theirs.c.topic, its.c.client == gone)
     stays = sa.exists().where(membership.c.client == link.c.holder, membership.c.topic == left)
     for row in find_all(db, realm, link, link.c.peer == gone, stays, ~shared):
-        delete(db, link, row)
+        delete(db, realm, link, row)
         commands.enqueue(db, realm, operation, [row["holder"]], Kind.PEER, gone)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 
 import sqlalchemy as sa
 
-from e4c2 import c2keys
+from e4c2 import c2keys, ledger
 from e4c2.model import dek, dek_wrap
 from e4c2.model import realm as realm_table
 from e4c2.rows import Realm
@@ -32,7 +32,9 @@ def open_realm(
         return _create(db, suite, kms, kms_uri, clock)
     if row["suite"] != suite.name:
         raise Conflict(f"this database is of the suite {row['suite']}, not {suite.name}; one C2 runs one suite")
-    return Realm(suite, Keyring.unwrap(load_deks(db), row["database_id"], kms), clock)
+    realm = Realm(suite, Keyring.unwrap(load_deks(db), row["database_id"], kms), clock)
+    ledger.verify(db, realm.keyring)
+    return realm
 
 
 def load_deks(db: sa.Connection) -> list[Dek]:

@@ -57,6 +57,12 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_idempotency_created"), "idempotency", ["created"], unique=False)
     op.create_table(
+        "ledger",
+        sa.Column("name", sa.String(length=32), nullable=False),
+        sa.Column("sum", sa.LargeBinary(length=128), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_ledger")),
+    )
+    op.create_table(
         "operation",
         sa.Column("id", sa.LargeBinary(length=16), nullable=False),
         sa.Column("kind", sa.String(length=32), nullable=False),
@@ -177,6 +183,7 @@ def downgrade() -> None:
     op.drop_table("token")
     op.drop_table("realm")
     op.drop_table("operation")
+    op.drop_table("ledger")
     op.drop_index(op.f("ix_idempotency_created"), table_name="idempotency")
     op.drop_table("idempotency")
     op.drop_table("dek")
