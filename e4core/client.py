@@ -206,7 +206,12 @@ class Client:
         return self._report(Hello(self._digest(), self._nonce))
 
     def close(self) -> None:
-        """Stop in order: save the replay memory, so that the next start need not refuse what is recent. Then it is unusable."""
+        """Stop in order: save the replay memory, so that the next start need not refuse what is recent. Then it is unusable.
+
+        Closing it again does nothing.
+        """
+        if self._closed:
+            return
         sent = self._sending.newest(self._state.sent)
         self._keep(replace(self._state, clean=True, seen=self._memories.seen(), sent=sent))
         self._closed = True

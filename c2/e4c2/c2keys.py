@@ -15,7 +15,7 @@ from e4c2 import commands
 from e4c2.commands import Operation
 from e4c2.model import C2KeyState, Kind, Status, c2_key, client
 from e4c2.rows import Realm, Row, find, find_all, insert, reveal, update
-from e4core.errors import Conflict, NotFound, UnsupportedSuite
+from e4core.errors import Conflict, InvalidInput, NotFound, Tampered, UnsupportedSuite
 from e4core.suite import PrivateKey
 
 NO_VERSION = 0
@@ -43,6 +43,17 @@ def active_version(db: sa.Connection, realm: Realm) -> int:
     if realm.suite.is_symmetric:
         return NO_VERSION
     return int(_in_state(db, realm, C2KeyState.ACTIVE)["version"])
+
+
+def check_version(db: sa.Connection, realm: Realm, version: int) -> None:
+    """Raises: InvalidInput: no version that a device can hold."""
+    known = (
+        [NO_VERSION]
+        if realm.suite.is_symmetric
+        else [key.version for key in page(db, realm) if key.state != C2KeyState.RETIRED]
+    )
+    if version not in known:
+        raise InvalidInput(f"there is no version {version} of the C2's key; there are: {', '.join(map(str, known))}")
 
 
 def first(db: sa.Connection, realm: Realm) -> None:
@@ -93,12 +104,20 @@ class Versions:
     current: tuple[int, ...]
     newest_public: bytes
 
+    def private(self, version: int) -> PrivateKey:
+        """Raises: Tampered."""
+        if version not in self.privates:
+            raise Tampered(f"version {version} of the C2's key is gone from the database; restore it from a backup")
+        return self.privates[version]
+
 
 def versions(db: sa.Connection, realm: Realm) -> Versions:
     """Raises: Tampered."""
     if realm.suite.is_symmetric:
         return Versions({NO_VERSION: realm.suite.c2.load(b"")}, (), b"")
     rows = sorted(find_all(db, realm, c2_key), key=lambda row: int(row["version"]))
+    if not rows:
+        raise Tampered("the C2's key is gone from the database; restore it from a backup")
     return Versions(
         privates={row["version"]: realm.suite.c2.load(reveal(realm, c2_key, row, "private")) for row in rows},
         current=tuple(row["version"] for row in rows if row["state"] != C2KeyState.RETIRED),

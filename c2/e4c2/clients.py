@@ -8,12 +8,15 @@ from enum import StrEnum
 
 import sqlalchemy as sa
 
-from e4c2 import commands, rotation
-from e4c2.commands import Operation, parse_id
+from e4c2 import c2keys, commands, rotation
+from e4c2.commands import Operation, is_text, parse_id
 from e4c2.model import Delivery, Kind, Status, client, link, membership, outbox, topic
 from e4c2.rows import Realm, Row, delete, find, find_all, find_ids, insert, reveal, update
 from e4core.errors import Conflict, InvalidInput, NotFound
 from e4core.keys import ClientId, check_client_name, control_topic
+
+ARRIVES_WITHIN_S = 660
+"""After this a command is too old for every device: 600 s, and a minute for their clocks."""
 
 
 class Reason(StrEnum):
@@ -49,6 +52,7 @@ def create(
     """
     check_client_name(name)
     realm.suite.device.check(key)
+    c2keys.check_version(db, realm, c2_key)
     row = insert(
         db,
         realm,
@@ -65,6 +69,7 @@ def create(
         last_report=None,
         command_second=0,
     )
+    commands.tell_c2_key(db, realm, row, None)
     return view(row)
 
 
@@ -132,16 +137,25 @@ def new_key(db: sa.Connection, realm: Realm, name: str, reason: Reason) -> Opera
 
 def confirm_key(db: sa.Connection, realm: Realm, name: str) -> Operation:
     """An operator has seen that the device uses its new key. Raises: NotFound. Conflict: no change is under way."""
-    row = require(db, realm, name)
+    row = require_active(db, realm, name)
     operation = commands.begin(db, realm, "confirm_key", name)
     adopt_pending_key(db, realm, row, operation)
     return commands.count(db, operation)
 
 
 def cancel_key(db: sa.Connection, realm: Realm, name: str) -> Client:
-    """An operator knows that the device still uses its old key. Raises: NotFound. Conflict: no change is under way."""
-    row = require(db, realm, name)
+    """An operator knows that the device still uses its old key.
+
+    Raises: NotFound. Conflict: no change is under way, or its command may still reach the device.
+    """
+    row = require_active(db, realm, name)
     _require_pending(row)
+    sealed = sa.select(sa.func.max(outbox.c.second)).where(
+        outbox.c.client == row["id"], outbox.c.kind == Kind.ID_KEY.value
+    )
+    wait = (db.scalar(sealed) or 0) + ARRIVES_WITHIN_S - realm.clock()
+    if wait > 0:
+        raise Conflict(f"the command with the new key may still reach the device; cancel in {wait:.0f} s, or confirm")
     commands.close(db, row["id"], (Kind.ID_KEY,))
     return view(update(db, realm, client, row, pending_key=None, pending_private=None))
 
@@ -155,9 +169,11 @@ def enrol(db: sa.Connection, realm: Realm, name: str, key: bytes, c2_key: int) -
     if row["status"] != Status.SUSPENDED:
         raise Conflict(f"{name} is not suspended")
     realm.suite.device.check(key)
-    if reveal(realm, client, row, "key") == key:
+    c2keys.check_version(db, realm, c2_key)
+    if any(reveal(realm, client, row, column) == key for column in ("key", "pending_key") if row[column] is not None):
         raise Conflict("this is the compromised key; make a new one")
-    row = update(db, realm, client, row, status=Status.ACTIVE.value, key=key, c2_key=c2_key, reports=False)
+    fresh = {"key": key, "pending_key": None, "c2_key": c2_key, "reports": False}
+    row = update(db, realm, client, row, status=Status.ACTIVE.value, **fresh)
     operation = commands.begin(db, realm, "enrol", name)
     commands.catch_up(db, realm, row, operation)
     commands.enqueue_holders(db, realm, operation, row["id"])
@@ -192,7 +208,7 @@ def name_of(db: sa.Connection, identity: str) -> str:
 
 def require(db: sa.Connection, realm: Realm, name: str) -> Row:
     """Raises: NotFound. Tampered."""
-    row = find(db, realm, client, client.c.name == name)
+    row = find(db, realm, client, client.c.name == name) if is_text(name) else None
     if row is None:
         raise NotFound(f"there is no client {name!r}")
     return row
@@ -219,7 +235,7 @@ def view(row: Row) -> Client:
         id=row["id"].hex(),
         status=row["status"],
         reports=bool(row["reports"]),
-        key_change=row["pending_key"] is not None,
+        key_change=row["pending_private"] is not None,
         created=row["created"],
         last_report=row["last_report"],
     )
@@ -230,8 +246,11 @@ def receiving_topic(row: Row) -> str:
 
 
 def _suspend(db: sa.Connection, realm: Realm, row: Row, operation: bytes) -> None:
-    """Trust the device in nothing any more; its memberships and links stay on record, for when it is enrolled anew."""
-    update(db, realm, client, row, status=Status.SUSPENDED.value, pending_key=None, pending_private=None)
+    """Trust the device in nothing any more; its memberships and links stay on record, for when it is enrolled anew.
+
+    So does the public part of a key that was under way: it was sent under the compromised one.
+    """
+    update(db, realm, client, row, status=Status.SUSPENDED.value, pending_private=None)
     commands.close(db, row["id"], tuple(Kind))
     commands.enqueue_holders(db, realm, operation, row["id"])
     for of in _topics(db, realm, row):

@@ -15,12 +15,15 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from e4c2.model import Delivery, Kind, Status, client, link, membership, operation, outbox
+from e4c2.model import Delivery, Kind, Status, c2_key, client, link, membership, operation, outbox
 from e4c2.rows import Realm, Row
 from e4core.errors import NotFound
 
 OPEN = (Delivery.PENDING.value, Delivery.SENDING.value, Delivery.SENT.value)
 NO_OBJECT = bytes(16)
+PORTION = 500
+KEPT_S = 30 * 24 * 3600
+"""How long deliveries that are done stay on record."""
 _ID = re.compile(r"[0-9a-f]{32}")
 
 
@@ -67,6 +70,11 @@ def count(db: sa.Connection, identity: bytes) -> Operation:
     return Operation(identity.hex(), row["kind"], row["subject"], row["created"], counts)
 
 
+def is_text(name: str) -> bool:
+    """False for what cannot be encoded, and so names nothing."""
+    return not any("\ud800" <= c <= "\udfff" for c in name)
+
+
 def parse_id(text: str) -> bytes:
     """16 bytes from hexadecimal digits. Raises: NotFound: anything else, as nothing has such an id."""
     if not _ID.fullmatch(text):
@@ -97,8 +105,11 @@ def enqueue(
     purge: bool = False,
 ) -> None:
     """Bring ``target`` at each of ``clients`` to the present; what waits for the same takes one place (rule 3)."""
-    for identity in clients:
-        _insert(db, realm, operation_id, sa.literal(identity, client.c.id.type), [], kind, target, purge)
+    ids = list(clients)
+    for start in range(0, len(ids), PORTION):
+        chosen = client.c.id.in_(ids[start : start + PORTION])
+        of_chosen = outbox.c.client.in_(ids[start : start + PORTION])
+        _insert(db, realm, operation_id, client.c.id, [chosen], kind, target, purge, [of_chosen])
 
 
 def enqueue_members(
@@ -115,18 +126,27 @@ def enqueue_holders(db: sa.Connection, realm: Realm, operation_id: bytes | None,
     _insert(db, realm, operation_id, link.c.holder, where, Kind.PEER, peer, purge=False)
 
 
-def catch_up(db: sa.Connection, realm: Realm, row: Row, operation_id: bytes | None) -> None:
-    """Empty a device and bring it everything that it should hold."""
-    me = row["id"]
-    close(db, me, (Kind.TOPIC, Kind.PEER, Kind.RESET_TOPICS, Kind.RESET_PEERS))
-    enqueue(db, realm, operation_id, [me], Kind.RESET_TOPICS)
-    topics = sa.select(membership.c.topic).where(membership.c.client == me)
-    for topic_id in db.scalars(topics):
-        enqueue(db, realm, operation_id, [me], Kind.TOPIC, topic_id)
+def catch_up(db: sa.Connection, realm: Realm, row: Row, operation_id: bytes | None, not_before: float = 0) -> None:
+    """Empty a device and bring it everything that it should hold, from ``not_before`` (Unix seconds) on."""
+    me = [row["id"]]
+    close(db, row["id"], (Kind.TOPIC, Kind.PEER, Kind.RESET_TOPICS, Kind.RESET_PEERS))
+    enqueue(db, realm, operation_id, me, Kind.RESET_TOPICS)
+    for topic_id in db.scalars(sa.select(membership.c.topic).where(membership.c.client == row["id"])).all():
+        enqueue(db, realm, operation_id, me, Kind.TOPIC, topic_id)
     if not realm.suite.is_symmetric:
-        enqueue(db, realm, operation_id, [me], Kind.RESET_PEERS)
-        for peer in db.scalars(sa.select(link.c.peer).where(link.c.holder == me)):
-            enqueue(db, realm, operation_id, [me], Kind.PEER, peer)
+        enqueue(db, realm, operation_id, me, Kind.RESET_PEERS)
+        for peer in db.scalars(sa.select(link.c.peer).where(link.c.holder == row["id"])).all():
+            enqueue(db, realm, operation_id, me, Kind.PEER, peer)
+    tell_c2_key(db, realm, row, operation_id)
+    waiting = [outbox.c.client == row["id"], outbox.c.state == Delivery.PENDING.value]
+    db.execute(sa.update(outbox).where(*waiting, outbox.c.not_before < not_before).values(not_before=not_before))
+
+
+def tell_c2_key(db: sa.Connection, realm: Realm, row: Row, operation_id: bytes | None) -> None:
+    """Send the C2's newest key to a client that is not known to hold it."""
+    newest = db.scalar(sa.select(sa.func.max(c2_key.c.version)))
+    if newest is not None and row["c2_key"] < newest:
+        enqueue(db, realm, operation_id, [row["id"]], Kind.C2_KEY)
 
 
 def close(db: sa.Connection, client_id: bytes, kinds: Collection[Kind], state: Delivery = Delivery.SUPERSEDED) -> None:
@@ -135,17 +155,32 @@ def close(db: sa.Connection, client_id: bytes, kinds: Collection[Kind], state: D
     db.execute(sa.update(outbox).where(*where).values(state=state.value))
 
 
-def requeue(db: sa.Connection, states: Collection[Delivery]) -> None:
-    """Send again what is in ``states``, unless the same waits already; its purge is then inherited (rule 1)."""
-    names = [state.value for state in states]
-    later = outbox.alias("later")
-    same = sa.and_(later.c.client == outbox.c.client, later.c.kind == outbox.c.kind, later.c.object == outbox.c.object)
-    waits = sa.exists().where(same, later.c.state == Delivery.PENDING.value)
-    purged = sa.exists().where(same, later.c.state.in_(names), later.c.purge.is_(True))
-    pending = outbox.c.state == Delivery.PENDING.value
-    db.execute(sa.update(outbox).where(pending, purged).values(purge=True))
-    db.execute(sa.update(outbox).where(outbox.c.state.in_(names), waits).values(state=Delivery.SUPERSEDED.value))
-    db.execute(sa.update(outbox).where(outbox.c.state.in_(names)).values(state=Delivery.PENDING.value))
+def requeue(db: sa.Connection, *which: sa.ColumnElement[bool]) -> None:
+    """Send again what is lost or was interrupted, and with it all later deliveries of the same devices (rule 2).
+
+    Where the same waits already, that will do; it then inherits the purge.
+    """
+    undone = outbox.c.state.in_((Delivery.SENDING.value, Delivery.SENT.value))
+    first = sa.select(outbox.c.client, sa.func.min(outbox.c.id)).where(undone, *which).group_by(outbox.c.client)
+    for client_id, from_id in db.execute(first).all():
+        again = [outbox.c.client == client_id, outbox.c.id >= from_id, undone]
+        later = outbox.alias("later")
+        same = sa.and_(later.c.client == client_id, later.c.kind == outbox.c.kind, later.c.object == outbox.c.object)
+        waits = sa.exists().where(same, later.c.state == Delivery.PENDING.value)
+        purged = sa.exists().where(same, later.c.purge.is_(True), later.c.id >= from_id, later.c.state.in_(OPEN))
+        pending = [outbox.c.client == client_id, outbox.c.state == Delivery.PENDING.value]
+        db.execute(sa.update(outbox).where(*pending, purged).values(purge=True))
+        db.execute(sa.update(outbox).where(*again, waits).values(state=Delivery.SUPERSEDED.value))
+        db.execute(sa.update(outbox).where(*again).values(state=Delivery.PENDING.value))
+
+
+def prune(db: sa.Connection, realm: Realm) -> None:
+    """Take what has long been done off the record."""
+    before = realm.clock() - KEPT_S
+    done = outbox.c.state.in_((Delivery.CONFIRMED.value, Delivery.SUPERSEDED.value, Delivery.REFUSED.value))
+    db.execute(sa.delete(outbox).where(done, outbox.c.created < before))
+    empty = ~sa.exists().where(outbox.c.operation == operation.c.id)
+    db.execute(sa.delete(operation).where(operation.c.created < before, empty))
 
 
 def _insert(
@@ -157,12 +192,20 @@ def _insert(
     kind: Kind,
     target: bytes,
     purge: bool,
+    of_whom: Collection[sa.ColumnElement[bool]] = (),
 ) -> None:
-    """Insert first, then supersede what waited before for the same; a purge that waited is inherited."""
+    """Insert first, then supersede what waited before for the same; a purge that is not known to be done is inherited."""
     last = db.scalar(sa.select(sa.func.max(outbox.c.id))) or 0
     waiting = outbox.alias("waiting")
-    same = [waiting.c.kind == kind.value, waiting.c.object == target, waiting.c.state == Delivery.PENDING.value]
-    inherited = sa.exists().where(waiting.c.client == who, waiting.c.purge.is_(True), *same)
+    same = [
+        waiting.c.client == who,
+        waiting.c.kind == kind.value,
+        waiting.c.object == target,
+        waiting.c.purge.is_(True),
+    ]
+    unsent = waiting.c.state.in_((Delivery.PENDING.value, Delivery.SENDING.value))
+    unconfirmed = sa.and_(waiting.c.state == Delivery.SENT.value, client.c.reports)
+    inherited = sa.exists().where(*same, sa.or_(unsent, unconfirmed))
     now = realm.clock()
     columns: dict[str, sa.ColumnElement[Any]] = {
         "client": who,
@@ -184,7 +227,7 @@ def _insert(
     db.execute(
         sa.update(outbox)
         .where(outbox.c.id <= last, outbox.c.kind == kind.value, outbox.c.object == target)
-        .where(outbox.c.state == Delivery.PENDING.value, replaced)
+        .where(outbox.c.state == Delivery.PENDING.value, replaced, *of_whom)
         .values(state=Delivery.SUPERSEDED.value)
     )
 

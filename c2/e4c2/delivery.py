@@ -13,7 +13,7 @@ from collections.abc import Iterable
 
 import sqlalchemy as sa
 
-from e4c2.commands import requeue
+from e4c2.commands import prune, requeue
 from e4c2.model import Delivery, outbox
 from e4c2.reports import REPORTS, receive_all
 from e4c2.rows import Realm
@@ -56,7 +56,8 @@ class Courier:
 
     async def run(self) -> None:
         """Work until cancelled."""
-        await self._store.write(requeue, (Delivery.SENDING,))
+        await self._store.write(requeue, outbox.c.state == Delivery.SENDING.value)
+        await self._store.write(prune, self._realm)
         await self._transport.subscribe(REPORTS)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._send())
@@ -97,7 +98,8 @@ class Courier:
                 log.error("a command could not be published: %s", error)
         if not flight.tasks:
             flight.lost |= self._realm.clock() - flight.sealed_at > STALE_S
-            del self._flying[flight.id]
+            if self._flying.get(flight.id) is flight:
+                del self._flying[flight.id]
             self._landed.append(flight)
             if len(self._flying) + BATCH == WINDOW:
                 self._woken.set()
@@ -108,9 +110,9 @@ class Courier:
             await asyncio.sleep(SETTLE_EVERY_S)
             landed, self._landed = self._landed, []
             if landed:
-                sent = [flight.id for flight in landed if not flight.lost]
-                lost = [flight.id for flight in landed if flight.lost]
-                await self._store.write(_settle, sent, lost)
+                sent = [(flight.id, flight.attempt) for flight in landed if not flight.lost]
+                lost = [(flight.id, flight.attempt) for flight in landed if flight.lost]
+                await self._store.write(settle, sent, lost)
                 if lost:
                     self._woken.set()
 
@@ -139,18 +141,27 @@ class Courier:
 class _Flight:
     """A delivery on its way."""
 
-    __slots__ = ("id", "lost", "sealed_at", "tasks")
+    __slots__ = ("attempt", "id", "lost", "sealed_at", "tasks")
 
     def __init__(self, sealed: Sealed, now: float) -> None:
         self.id = sealed.id
+        self.attempt = sealed.attempt
         self.sealed_at = now
         self.tasks = len(sealed.payloads)
         self.lost = False
 
 
-def _settle(db: sa.Connection, sent: Iterable[int], lost: Iterable[int]) -> None:
-    """A report may have been quicker: then the delivery is confirmed already, and stays so."""
-    for ids, state in ((list(sent), Delivery.SENT), (list(lost), Delivery.PENDING)):
-        for start in range(0, len(ids), BATCH):
-            chosen = [outbox.c.id.in_(ids[start : start + BATCH]), outbox.c.state == Delivery.SENDING.value]
-            db.execute(sa.update(outbox).where(*chosen).values(state=state.value))
+def settle(db: sa.Connection, sent: Iterable[tuple[int, int]], lost: Iterable[tuple[int, int]]) -> None:
+    """Write down what the broker has and what it may not have: (delivery, attempt).
+
+    A report may have been quicker: then the delivery is confirmed already, and stays so.
+    """
+    this = [
+        outbox.c.id == sa.bindparam("row"),
+        outbox.c.attempts == sa.bindparam("attempt"),
+        outbox.c.state == Delivery.SENDING.value,
+    ]
+    if landed := [{"row": row, "attempt": attempt} for row, attempt in sent]:
+        db.execute(sa.update(outbox).where(*this).values(state=Delivery.SENT.value), landed)
+    for row, attempt in lost:
+        requeue(db, outbox.c.id == row, outbox.c.attempts == attempt)

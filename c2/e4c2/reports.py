@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from e4c2 import c2keys, clients, commands
-from e4c2.model import Delivery, Kind, Status, client, link, membership, outbox, topic
+from e4c2.commands import requeue
+from e4c2.model import Delivery, Kind, Status, c2_key, client, link, membership, outbox, topic
 from e4c2.rows import Realm, Row, find, find_all, find_ids, reveal, update
 from e4c2.sealing import channels
 from e4core import report
@@ -54,7 +55,7 @@ def receive(db: sa.Connection, realm: Realm, incoming: Incoming) -> None:
     if isinstance(opened.content, Hello):
         _sync(db, realm, row, opened.content)
     else:
-        _acknowledged(db, realm, row, opened.content)
+        _acknowledged(db, realm, row, opened.content, opened)
 
 
 def receive_all(db: sa.Connection, realm: Realm, batch: list[Incoming]) -> list[E4Error]:
@@ -99,48 +100,79 @@ def _learn(db: sa.Connection, realm: Realm, row: Row, opened: _Opened) -> Row:
         commands.close(db, row["id"], (Kind.C2_KEY,), Delivery.CONFIRMED)
     if not row["reports"]:
         row = update(db, realm, client, row, reports=True)
-    db.execute(sa.update(client).where(client.c.id == row["id"]).values(last_report=realm.clock()))
     return row
 
 
 def _sync(db: sa.Connection, realm: Realm, row: Row, hello: Hello) -> None:
     """Answer a hello, at most one in 10 s; it may be a replay, so nothing else follows from it."""
-    if _recent(db, realm, row, Kind.SYNC, SYNC_EVERY_S):
+    if _last(db, realm, row, Kind.SYNC) > realm.clock() - SYNC_EVERY_S:
         return
     commands.close(db, row["id"], (Kind.SYNC,))
     commands.enqueue(db, realm, None, [row["id"]], Kind.SYNC, hello.nonce)
 
 
-def _acknowledged(db: sa.Connection, realm: Realm, row: Row, ack: Ack) -> None:
+def _acknowledged(db: sa.Connection, realm: Realm, row: Row, ack: Ack, opened: _Opened) -> None:
     """Only the ack of a command that is still unconfirmed is fresh, and says what the device holds now."""
     answered = _answered(db, row, ack)
     if answered is None:
         return
-    state, refusal = _outcome(answered, ack)
-    settled = sa.update(outbox).where(outbox.c.id == answered["id"])
-    db.execute(settled.values(state=state.value, refusal=refusal))
-    newer = [outbox.c.client == row["id"], outbox.c.state.in_(commands.OPEN), outbox.c.id > answered["id"]]
-    if state is Delivery.PENDING or db.scalar(sa.select(outbox.c.id).where(*newer).limit(1)) is not None:
+    db.execute(sa.update(client).where(client.c.id == row["id"]).values(last_report=realm.clock()))
+    this = outbox.c.id == answered["id"]
+    if ack.subject in _split(answered["purge_tags"]):
+        db.execute(sa.update(outbox).where(this).values(purge_tags=b""))
         return
-    if ack.digest == expected_digest(db, realm, row):
-        sent = [outbox.c.client == row["id"], outbox.c.state.in_((Delivery.SENDING.value, Delivery.SENT.value))]
-        db.execute(sa.update(outbox).where(*sent).values(state=Delivery.CONFIRMED.value))
-    elif not _recent(db, realm, row, Kind.RESET_TOPICS, CATCH_UP_EVERY_S):
-        commands.catch_up(db, realm, row, commands.begin(db, realm, "catch_up", row["name"]))
+    state, refusal = _outcome(answered, ack)
+    if state is Delivery.PENDING:
+        requeue(db, this)
+        return
+    db.execute(sa.update(outbox).where(this).values(state=state.value, refusal=refusal))
+    if opened.column == "key":
+        _requeue_lost_keys(db, row, answered, opened)
+    newer = [outbox.c.client == row["id"], outbox.c.state.in_(commands.OPEN), outbox.c.id > answered["id"]]
+    if db.scalar(sa.select(outbox.c.id).where(*newer).limit(1)) is None:
+        _compare(db, realm, row, ack.digest)
+
+
+def _requeue_lost_keys(db: sa.Connection, row: Row, answered: Row, opened: _Opened) -> None:
+    """A later command was answered under old keys: so the command that was to change them never arrived."""
+    kinds = [Kind.ID_KEY.value] if row["pending_key"] is not None else []
+    newest = db.scalar(sa.select(sa.func.max(c2_key.c.version))) or 0
+    if opened.c2_version < newest:
+        kinds.append(Kind.C2_KEY.value)
+    lost = [outbox.c.client == row["id"], outbox.c.kind.in_(kinds), outbox.c.id < answered["id"]]
+    requeue(db, *lost)
+
+
+def _compare(db: sa.Connection, realm: Realm, row: Row, digest: bytes) -> None:
+    """Nothing is under way: what the device holds is what it should hold, or it is brought there."""
+    if digest == expected_digest(db, realm, row):
+        held = (Kind.TOPIC.value, Kind.PEER.value, Kind.RESET_TOPICS.value, Kind.RESET_PEERS.value, Kind.SYNC.value)
+        sent = outbox.c.state.in_((Delivery.SENDING.value, Delivery.SENT.value))
+        mine = [outbox.c.client == row["id"], outbox.c.kind.in_(held), sent]
+        db.execute(sa.update(outbox).where(*mine).values(state=Delivery.CONFIRMED.value))
+        return
+    not_before = _last(db, realm, row, Kind.RESET_TOPICS) + CATCH_UP_EVERY_S
+    commands.catch_up(db, realm, row, commands.begin(db, realm, "catch_up", row["name"]), not_before)
 
 
 def _answered(db: sa.Connection, row: Row, ack: Ack) -> Row | None:
     waiting = (Delivery.SENDING.value, Delivery.SENT.value)
     statement = sa.select(outbox).where(outbox.c.client == row["id"], outbox.c.state.in_(waiting))
     for delivery in db.execute(statement.order_by(outbox.c.id)).mappings():
-        tags = delivery["tags"] or b""
-        if any(tags[i : i + _TAG_LEN] == ack.subject for i in range(0, len(tags), _TAG_LEN)):
+        if ack.subject in (*_split(delivery["tags"]), *_split(delivery["purge_tags"])):
             return delivery
     return None
 
 
+def _split(tags: bytes | None) -> list[bytes]:
+    held = tags or b""
+    return [held[i : i + _TAG_LEN] for i in range(0, len(held), _TAG_LEN)]
+
+
 def _outcome(delivery: Row, ack: Ack) -> tuple[Delivery, str | None]:
     if ack.outcome in (Outcome.APPLIED, Outcome.ALREADY):
+        if delivery["purge_tags"]:  # its first half was never answered: the key of before may still be there
+            return Delivery.PENDING, None
         return Delivery.CONFIRMED, None
     if ack.outcome is Outcome.OUTDATED:
         if delivery["attempts"] < MAX_OUTDATED:
@@ -151,6 +183,7 @@ def _outcome(delivery: Row, ack: Ack) -> tuple[Delivery, str | None]:
     return Delivery.REFUSED, ack.refusal
 
 
-def _recent(db: sa.Connection, realm: Realm, row: Row, kind: Kind, seconds: float) -> bool:
-    where = [outbox.c.client == row["id"], outbox.c.kind == kind.value, outbox.c.created > realm.clock() - seconds]
-    return db.scalar(sa.select(outbox.c.id).where(*where).limit(1)) is not None
+def _last(db: sa.Connection, realm: Realm, row: Row, kind: Kind) -> float:
+    """When the last delivery of this kind was ordered; one that seems to lie in the future does not count."""
+    where = [outbox.c.client == row["id"], outbox.c.kind == kind.value, outbox.c.created <= realm.clock()]
+    return db.scalar(sa.select(sa.func.max(outbox.c.created)).where(*where)) or float("-inf")

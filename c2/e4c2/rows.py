@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from e4c2 import ledger
 from e4c2.model import GRANTING, SEALED
-from e4core.errors import Conflict
+from e4core.errors import Conflict, Tampered
 from e4core.keys import Secret
 from e4core.suite import Suite
 from e4kms.keyring import Keyring
@@ -80,8 +80,10 @@ def check(realm: Realm, table: sa.Table, row: Row) -> Row:
 
 def find(db: sa.Connection, realm: Realm, table: sa.Table, *where: sa.ColumnElement[bool]) -> Row | None:
     """The one row that fits, checked. Raises: Tampered."""
-    row = db.execute(sa.select(table).where(*where)).mappings().one_or_none()
-    return None if row is None else check(realm, table, row)
+    rows = find_all(db, realm, table, *where)
+    if len(rows) > 1:
+        raise Tampered(f"the table {table.name} has a row too many; restore the database from a backup")
+    return rows[0] if rows else None
 
 
 def find_all(db: sa.Connection, realm: Realm, table: sa.Table, *where: sa.ColumnElement[bool]) -> list[Row]:

@@ -49,6 +49,9 @@ class Sealed:
     second: int | None = None
     tags: bytes = b""
     """SIV tags of its last command, 16 bytes each, one for each key it is sealed under."""
+    purge_tags: bytes = b""
+    """Those of the command before it, if there are two."""
+    attempt: int = 0
 
 
 @dataclass(slots=True)
@@ -154,8 +157,17 @@ def _seal(realm: Realm, row: Row, batch: _Batch, now: int) -> Sealed | float:
     clock.use(kind, target, last)
     keys = [channel.command_key for channel in channels(realm, batch.c2_keys, of).values()]
     payloads = [_protect(key, encode(each), second) for second, each in enumerate(commands, first) for key in keys]
-    tags = b"".join(payload[TAG] for payload in payloads[-len(keys) :])
-    return Sealed(row["id"], of["id"], control_topic(ClientId(of["id"])), tuple(payloads), last, tags)
+    tags = [payload[TAG] for payload in payloads]
+    return Sealed(
+        id=row["id"],
+        client=of["id"],
+        topic=control_topic(ClientId(of["id"])),
+        payloads=tuple(payloads),
+        second=last,
+        tags=b"".join(tags[-len(keys) :]),
+        purge_tags=b"".join(tags[: -len(keys)]),
+        attempt=row["attempts"] + 1,
+    )
 
 
 def _commands(realm: Realm, kind: Kind, target: bytes, purge: bool, of: Row, batch: _Batch) -> list[Command]:
@@ -203,9 +215,7 @@ def channels(realm: Realm, c2_keys: c2keys.Versions, of: Row) -> dict[tuple[str,
     known = int(of["c2_key"])
     versions = [known, *(version for version in c2_keys.current if version > known)]
     return {
-        (column, version): realm.suite.control.at_c2(
-            c2_keys.privates[version], bytes(reveal(realm, client, of, column))
-        )
+        (column, version): realm.suite.control.at_c2(c2_keys.private(version), bytes(reveal(realm, client, of, column)))
         for column in columns
         for version in versions
     }
@@ -246,9 +256,10 @@ def _clocks(db: sa.Connection, clients: Mapping[bytes, Row], now: int) -> dict[b
 def _mark(db: sa.Connection, sealed: list[Sealed], waiting: Mapping[bytes, float], batch: _Batch) -> None:
     if sealed:
         _mark_sealed(db, sealed, batch)
-    for identity, second in waiting.items():
-        mine = [outbox.c.client == identity, outbox.c.state == Delivery.PENDING.value]
-        db.execute(sa.update(outbox).where(*mine).values(not_before=second))
+    if waiting:
+        mine = [outbox.c.client == sa.bindparam("of"), outbox.c.state == Delivery.PENDING.value]
+        seconds = [{"of": identity, "at": second} for identity, second in waiting.items()]
+        db.execute(sa.update(outbox).where(*mine).values(not_before=sa.bindparam("at")), seconds)
 
 
 def _mark_sealed(db: sa.Connection, sealed: list[Sealed], batch: _Batch) -> None:
@@ -260,6 +271,7 @@ def _mark_sealed(db: sa.Connection, sealed: list[Sealed], batch: _Batch) -> None
             attempts=outbox.c.attempts + 1,
             second=sa.bindparam("at"),
             tags=sa.bindparam("seals"),
+            purge_tags=sa.bindparam("purge_seals"),
         ),
         [
             {
@@ -267,6 +279,7 @@ def _mark_sealed(db: sa.Connection, sealed: list[Sealed], batch: _Batch) -> None
                 "to": (Delivery.SENDING if each.payloads else Delivery.SUPERSEDED).value,
                 "at": each.second,
                 "seals": each.tags,
+                "purge_seals": each.purge_tags,
             }
             for each in sealed
         ],

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from e4c2 import clients, commands, rotation
-from e4c2.commands import Operation, parse_id
+from e4c2.commands import Operation, is_text, parse_id
 from e4c2.model import Kind, client, link, membership, topic
 from e4c2.rows import Realm, Row, delete, find, find_all, insert
 from e4core.errors import InvalidInput, NotFound
@@ -118,6 +118,7 @@ def leave(db: sa.Connection, realm: Realm, name: str, client_names: list[str], r
         if member is None:
             raise NotFound(f"{each['name']} is no member of {name}")
         delete(db, realm, membership, member)
+    for each in leaving:
         _unlink_strangers(db, realm, each["id"], row["id"], operation)
     commands.enqueue(db, realm, operation, [each["id"] for each in leaving], Kind.TOPIC, row["id"])
     if rekey:
@@ -145,7 +146,7 @@ def name_of(db: sa.Connection, identity: str) -> str:
 
 def require(db: sa.Connection, realm: Realm, name: str) -> Row:
     """Raises: NotFound. Tampered."""
-    row = find(db, realm, topic, topic.c.name == name)
+    row = find(db, realm, topic, topic.c.name == name) if is_text(name) else None
     if row is None:
         raise NotFound(f"there is no topic {name!r}")
     return row

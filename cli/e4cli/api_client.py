@@ -212,19 +212,20 @@ def _http(url: str, token: Token, ca: Path | None) -> httpx2.Client:
     return httpx2.Client(
         base_url=url,
         headers={"Authorization": f"Bearer {token.text.decode()}"},
-        verify=_authorities(ca),
+        verify=_authorities(url, ca),
         timeout=_TIMEOUT_S,
         trust_env=False,
     )
 
 
-def _authorities(ca: Path | None) -> ssl.SSLContext | bool:
-    if ca is None:
-        return True
+def _authorities(url: str, ca: Path | None) -> ssl.SSLContext | bool:
     try:
-        return ssl.create_default_context(cafile=ca)
+        if ca is not None:
+            return ssl.create_default_context(cafile=ca)
     except OSError as error:
         raise StorageError(f"{ca} cannot be used as authorities: {error.strerror or error}") from error
+    # reading those of the system takes as long as a request; for http let it be nobody
+    return True if urlsplit(url).scheme == "https" else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 def _checked(url: str) -> str:

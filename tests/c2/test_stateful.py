@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
 from e4c2 import c2keys, clients, commands, links, topics
-from e4c2.model import Delivery
+from e4c2.model import Delivery, outbox
 from e4core.errors import Conflict, E4Error, NotFound
 from e4core.keys import Secret, control_topic
 from tests.c2.conftest import Worlds
@@ -226,5 +226,5 @@ def test_requeue_after_a_crash_is_idempotent(world: World) -> None:
     world.claim()
     world.crash()
     before = world.dump()
-    world.store.run(commands.requeue, (Delivery.SENDING,))
+    world.store.run(commands.requeue, outbox.c.state == Delivery.SENDING.value)
     assert world.dump() == before

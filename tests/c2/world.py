@@ -18,7 +18,7 @@ import sqlalchemy as sa
 
 from e4c2 import c2keys, clients, commands, links, topics
 from e4c2.commands import requeue
-from e4c2.delivery import _settle
+from e4c2.delivery import settle
 from e4c2.model import Delivery, metadata, outbox, topic
 from e4c2.reports import expected_digest, receive, receive_all
 from e4c2.rows import Realm, reveal
@@ -84,7 +84,7 @@ class World:
         """Lose all that is in memory only, start again as the courier does."""
         self.store.close()
         self.open()
-        self.store.run(requeue, (Delivery.SENDING,))
+        self.store.run(requeue, outbox.c.state == Delivery.SENDING.value)
 
     def do(self, use_case: UseCase[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run one use case in one transaction."""
@@ -148,7 +148,9 @@ class World:
                     device.inbox.append(payload)
 
     def settle(self, sent: list[Sealed], lost: list[Sealed] | None = None) -> None:
-        self.store.run(_settle, [each.id for each in sent], [each.id for each in lost or []])
+        self.store.run(
+            settle, [(each.id, each.attempt) for each in sent], [(each.id, each.attempt) for each in lost or []]
+        )
 
     def carry(self) -> bool:
         """Claim, publish and settle what is ready; whether there was anything."""

@@ -126,34 +126,29 @@ def test_a_publish_that_is_given_up_before_it_left_is_not_sent(mosquitto: Mosqui
     real(mosquitto, "5").tell(story)
 
 
-@pytest.mark.parametrize(
-    ("version", "writer_id", "cut_writer", "cut_reader"),
-    [
-        ("5", "writer", True, False),
-        ("5", "", True, False),
-        ("5", "writer", True, True),
-        ("3.1.1", "writer", True, False),
-        ("3.1.1", "writer", True, True),
-    ],
-)
+@pytest.mark.parametrize("cut_reader", [False, True])
+@pytest.mark.parametrize(("version", "writer_id"), [("5", "writer"), ("5", ""), ("3.1.1", "writer")])
 def test_1000_messages_at_qos_2_arrive_exactly_once_and_in_order_over_a_link_that_keeps_breaking(
-    start_mosquitto: StartMosquitto, version: str, writer_id: str, cut_writer: bool, cut_reader: bool
+    mosquitto: Mosquitto, version: str, writer_id: str, cut_reader: bool
 ) -> None:
-    # a limit for 3.1.1, as by default; without, each connection begins with more than it lives to carry
-    mosquitto = start_mosquitto(options=("max_inflight_messages 20",))
-
     async def story(connect: Connect) -> None:
         async with (
-            Proxy(mosquitto.port, 30_000 if cut_writer else 0) as at_writer,
-            Proxy(mosquitto.port, 30_000 if cut_reader else 0) as at_reader,
+            Proxy(mosquitto.port, cut_after=30_000) as at_writer,
+            Proxy(mosquitto.port) as at_reader,
             _open(f"mqtt://127.0.0.1:{at_reader.port}", version, "reader") as reader,
             _open(f"mqtt://127.0.0.1:{at_writer.port}", version, writer_id) as writer,
         ):
             await reader.subscribe("n")
-            await asyncio.gather(*(writer.publish("n", number, 2) for number in NUMBERS))
-            assert [payload for _, payload in await receive(reader, len(NUMBERS))] == NUMBERS
+            publishing = asyncio.gather(*(writer.publish("n", number, 2) for number in NUMBERS))
+            arrived: list[bytes] = []
+            for _ in range(10):
+                arrived += [payload for _, payload in await receive(reader, len(NUMBERS) // 10)]
+                if cut_reader:
+                    # by count and not by length: mosquitto sends all that waits at once, and a short-lived link never got through
+                    at_reader.cut()
+            assert arrived == NUMBERS
+            await publishing
             assert at_writer.cuts >= 3
-            assert at_reader.cuts >= 3 * cut_reader
             async with _open(mosquitto.uri, version, "") as control:
                 await nothing_else(reader, control, "n")
 

@@ -25,8 +25,7 @@ INFLIGHT = 20
 """Messages that may be on their way at once; more makes paho slower, since each acknowledgement walks over all of them."""
 
 _RECEIVE_MAXIMUM = 100
-"""Messages of QoS 1 and 2 that an MQTT 5 broker may send ahead of our acknowledgements. By default it is 65,535: over a bad link
-mosquitto then begins each connection with all that is queued, and with more than one connection carries never gets through."""
+"""Messages of QoS 1 and 2 that an MQTT 5 broker may send ahead of our acknowledgements; unsaid it is 65,535."""
 
 _KEPT_SESSION_S = 7 * 24 * 3600
 _PASSING_SESSION_S = 300

@@ -165,7 +165,10 @@ class Fleet:
 
     async def inject(self, data: bytes) -> None:
         """Let the eavesdropper publish."""
+        count = len(self.wire.on(self.topic))
         await self.wire.send(self.topic, data)
+        # also until it is heard here, else `say` might take it for its own
+        await self.wire.hear(self.topic, count)
 
     async def eventually(self, condition: Callable[[], bool]) -> bool:
         """Whether ``condition`` comes true in time."""
