@@ -24,7 +24,7 @@ Work = Callable[[list[bytes]], None]
 
 TOPIC = "sensors/room-1/temperature"
 NOW = 1_800_000_000.5
-SIZES = {64: {"sk": 20_000, "pk": 2_000}, 1024: {"sk": 20_000, "pk": 2_000}, 65536: {"sk": 400, "pk": 200}}
+SIZES = {64: {"sk": 2_000, "pk": 300}, 1024: {"sk": 2_000, "pk": 300}, 65536: {"sk": 200, "pk": 100}}
 """Payload size in bytes -> messages a run, by suite."""
 
 

@@ -87,9 +87,10 @@ async def _rotate(store: Store, realm: Realm, courier: Courier, transport: _Stop
 
 
 async def _until_delivered(courier: Courier, transport: _Stopwatch, already: int) -> float:
+    transport.wanted = already + MEMBERS
+    transport.reached.clear()
     courier.wake()
-    while transport.acknowledged < already + MEMBERS:
-        await asyncio.sleep(0.005)
+    await transport.reached.wait()
     return transport.last
 
 
@@ -102,6 +103,8 @@ class _Stopwatch:
         self.unsubscribe = transport.unsubscribe
         self.max_qos = transport.max_qos
         self.acknowledged = 0
+        self.wanted = 0
+        self.reached = asyncio.Event()
         self.last = 0.0
 
     @property
@@ -111,7 +114,9 @@ class _Stopwatch:
     async def publish(self, topic: str, payload: bytes, qos: int = 1, /) -> None:
         await self._transport.publish(topic, payload, qos)
         self.acknowledged += 1
-        self.last = time.perf_counter()
+        if self.acknowledged == self.wanted:
+            self.last = time.perf_counter()
+            self.reached.set()
 
     async def __aenter__(self) -> Self:
         return self

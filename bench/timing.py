@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ours against the floor: in turns, so that a machine that changes speed changes both; the best of several runs of each."""
+"""Ours against the floor: in turns, so that a machine that changes speed changes both; the best of seven rounds of each.
+
+A round is the best of five short passes, as other programs disturb long ones.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,8 @@ import time
 from collections.abc import Callable
 
 Figures = dict[str, dict[str, float]]
-REPEAT = 7
+ROUNDS = 7
+PASSES = 5
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -23,8 +27,8 @@ def seconds(work: Callable[[], object]) -> float:
         gc.enable()
 
 
-def compare(ours: Callable[[], float], floor: Callable[[], float], repeat: int = REPEAT) -> dict[str, float]:
-    """Best of ``repeat`` measurements of each, taken in turns, and their ratio. Each callable gives seconds."""
-    pairs = [(ours(), floor()) for _ in range(repeat)]
+def compare(ours: Callable[[], float], floor: Callable[[], float]) -> dict[str, float]:
+    """Best of each, measured in turns, and their ratio. Each callable gives seconds."""
+    pairs = [(ours(), floor()) for _ in range(ROUNDS * PASSES)]
     best_ours, best_floor = min(a for a, _ in pairs), min(b for _, b in pairs)
     return {"ours": best_ours, "floor": best_floor, "ratio": round(best_ours / best_floor, 3)}

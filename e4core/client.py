@@ -119,19 +119,21 @@ class Client:
         Layout: `wire.md` section 5 (24 B longer than the payload) or 6 (104 B). No two calls for a topic give the same bytes.
         Raises: UnknownKey (``topic_key_missing``). RateExceeded: equal payloads sent too fast. InvalidInput (``bad_topic``).
         """
-        keys = self._by_name.get(topic) or self._find(topic)
+        try:
+            keys = self._by_name[topic]
+        except KeyError:
+            keys = self._find(topic)
         sending = self._sending
-        if int(now) != sending.second:
+        if not sending.begins <= now < sending.ends:
             self._keep(sending.turn_to(int(now), self._state))
             sending.begin(int(now))
         header = sending.header
         sealed = keys.seal(b"", payload, header)
-        try:
-            keys.sent.accept(sealed[:16], sending.sent, sending.sent - STEP_BACK_S)
-        except NotFresh:
-            sent, header, sealed = sending.elsewhere(keys.sent, keys.seal, payload)
-            if sent > max(self._state.sent, sending.sent):
-                self._keep(replace(self._state, sent=sent))
+        tag, sent = sealed[:16], keys.sent
+        if sent.second == sending.sent and tag not in sent.tags and len(sent.tags) < sent.room:
+            sent.tags.add(tag)  # the usual case of what `_unlike_before` does, without its calls
+        else:
+            header, sealed = self._unlike_before(keys, payload, sealed)
         return self._finish(header, sealed)
 
     def unprotect(self, data: bytes, topic: str, now: float) -> Message:
@@ -140,33 +142,39 @@ class Client:
         Raises: UnknownKey (``topic_key_missing``, ``unknown_sender``). InvalidInput (``too_short``, ``bad_length``).
         InFuture, TooOld, Replayed. AuthenticationFailed (``bad_signature``, ``not_authentic``).
         """
-        keys = self._by_name.get(topic) or self._find(topic)
+        try:
+            keys = self._by_name[topic]
+        except KeyError:
+            keys = self._find(topic)
         if len(data) < self._shortest:
             raise InvalidInput(f"a protected message has at least {self._shortest} bytes", kind=self._too_short)
         header = data[:8]
         sent = _int(header, "little")
         if not now - WINDOW_S <= sent <= now + self._skew:
             check_window(sent, now, WINDOW_S, self._skew)
-        if self._authenticate is not None:
-            self._authenticate(data)
+        authenticate = self._authenticate
+        if authenticate is not None:
+            authenticate(data)
         sealed = data[self._sealed]
         try:
             payload = keys.open(b"", sealed, header)
         except AuthenticationFailed:
             payload = self._open_previous(keys, sealed, header, now)
-        sender = data[self._sender]
-        memory = keys.memories.get(sender) or self._memories.new(keys.memories, sender, self._state.floor)
+        if authenticate is None:
+            sender, memory = None, keys.memory
+        else:
+            sender = self._ids[data[self._sender]]
+            memory = keys.memories.get(sender) or self._memories.new(keys.memories, bytes(sender), self._state.floor)
         if sent > self._mark:
             self._raise_mark(sent, memory)
-        try:
-            memory.accept(sealed[:16], sent, now - WINDOW_S)
+        tag = sealed[:16]
+        if sent == memory.second and tag not in memory.tags and len(memory.tags) < memory.room:
+            memory.tags.add(tag)  # the usual case of what `_repeated` does, without its calls
             repeated = False
-        except Replayed:
-            if topic not in self.tolerance.repeats:
-                raise
-            repeated = True
+        else:
+            repeated = self._repeated(memory, tag, sent, topic, now)
         # not Message(...): its own __new__ is a Python function, and costs as much again
-        return _tuple(Message, (payload, self._ids[sender], sender != b"", 0, sent, repeated))
+        return _tuple(Message, (payload, sender, sender is not None, 0, sent, repeated))
 
     def command(self, data: bytes, now: float) -> Handled:
         """Obey one command from the control topic; the state is saved before this returns.
@@ -242,11 +250,32 @@ class Client:
         self._by_name[topic] = keys
         return keys
 
+    def _unlike_before(self, keys: Topic, payload: bytes, sealed: bytes) -> tuple[bytes, bytes]:
+        """Header and AEAD output that were never sent before."""
+        sending = self._sending
+        try:
+            keys.sent.accept(sealed[:16], sending.sent, sending.sent - STEP_BACK_S)
+        except NotFresh:
+            sent, header, sealed = sending.elsewhere(keys.sent, keys.seal, payload)
+            if sent > max(self._state.sent, sending.sent):
+                self._keep(replace(self._state, sent=sent))
+            return header, sealed
+        return sending.header, sealed
+
     def _open_previous(self, keys: Topic, sealed: bytes, header: bytes, now: float) -> bytes:
         if keys.open_previous is None:
             raise AuthenticationFailed
         check_window(keys.state.rotated, now, GRACE_S, self._skew)
         return keys.open_previous(b"", sealed, header)
+
+    def _repeated(self, memory: ReplayMemory, tag: bytes, sent: int, topic: str, now: float) -> bool:
+        try:
+            memory.accept(tag, sent, now - WINDOW_S)
+        except Replayed:
+            if topic not in self.tolerance.repeats:
+                raise
+            return True
+        return False
 
     def _raise_mark(self, sent: int, memory: ReplayMemory) -> None:
         if sent <= memory.floor:

@@ -105,6 +105,7 @@ TABLE: dict[int, _Layout] = {
     0x07: _Layout(SetC2Key, (_PUBLIC,), public_key_only=True),
 }
 _OPCODES: dict[type[Any], int] = {layout.command: opcode for opcode, layout in TABLE.items()}
+_NAMES = {layout.command: tuple(field.name for field in fields(layout.command)) for layout in TABLE.values()}
 
 
 def opcode(command: Command) -> int:
@@ -113,7 +114,7 @@ def opcode(command: Command) -> int:
 
 def encode(command: Command) -> bytes:
     """Opcode (1 B) | arguments, as the table says."""
-    return bytes([opcode(command)]) + b"".join(getattr(command, field.name) for field in fields(command))
+    return bytes([opcode(command)]) + b"".join([getattr(command, name) for name in _NAMES[type(command)]])
 
 
 def decode(data: bytes, suite: Suite) -> Command:

@@ -20,10 +20,15 @@ CAPACITY = {False: 65_536, True: 8_192}
 class Topic:
     """Ready keys of one topic, and what was sent and received on it."""
 
-    __slots__ = ("fingerprint", "memories", "open", "open_previous", "seal", "sent", "state")
+    __slots__ = ("fingerprint", "memories", "memory", "open", "open_previous", "seal", "sent", "state")
 
     def __init__(
-        self, suite: Suite, state: TopicState, memories: dict[bytes, ReplayMemory], sent: ReplayMemory
+        self,
+        suite: Suite,
+        state: TopicState,
+        memories: dict[bytes, ReplayMemory],
+        memory: ReplayMemory,
+        sent: ReplayMemory,
     ) -> None:
         current = suite.aead.key(state.key)
         self.state = state
@@ -32,6 +37,9 @@ class Topic:
         self.open_previous = suite.aead.key(state.previous).open if state.previous is not None else None
         self.fingerprint = report.fingerprint(suite, state.key)
         self.memories = memories
+        """By sender, where messages are signed."""
+        self.memory = memory
+        """Of all senders, where they are not."""
         self.sent = sent
 
 
@@ -88,7 +96,7 @@ class Ready:
     channel: Channel
     topics: dict[bytes, Topic]
     peers: dict[bytes, bytes]
-    ids: dict[bytes, ClientId | None]
+    ids: dict[bytes, ClientId]
     verifiers: dict[bytes, Verifier]
     layout: Layout
 
@@ -104,9 +112,9 @@ class Ready:
         )
         return cls(
             channel=suite.control.at_device(private, state.c2_public),
-            topics={bytes(topic): _topic(suite, topic, keys, memories, former) for topic, keys in state.topics.items()},
+            topics={bytes(topic): _topic(suite, topic, state, memories, former) for topic in state.topics},
             peers={bytes(peer): public for peer, public in state.peers.items()},
-            ids={b"": None, **{bytes(peer): peer for peer in state.peers}},
+            ids={bytes(peer): peer for peer in state.peers},
             verifiers=verifiers,
             layout=layout,
         )
@@ -123,11 +131,14 @@ def pulled_back(state: State, latest: int) -> State:
     return replace(state, command_second=latest, command_tags=frozenset())
 
 
-def _topic(suite: Suite, topic: TopicHash, keys: TopicState, memories: Memories, former: Ready | None) -> Topic:
+def _topic(suite: Suite, topic: TopicHash, state: State, memories: Memories, former: Ready | None) -> Topic:
+    keys = state.topics[topic]
     held = former.topics.get(topic) if former else None
     if held is not None and held.state is keys:
         return held
-    return Topic(suite, keys, memories.of(topic), memories.sending.memory(bytes(topic)))
+    by_sender = memories.of(topic)
+    unsigned = ReplayMemory(0, 0) if suite.signature else memories.new(by_sender, b"", state.floor)
+    return Topic(suite, keys, by_sender, unsigned, memories.sending.memory(bytes(topic)))
 
 
 def _verifiers(suite: Suite, state: State, former: Ready | None) -> dict[bytes, Verifier]:

@@ -16,7 +16,7 @@ from e4core.errors import Replayed, TooOld
 class ReplayMemory:
     """Accepts each (tag, second) once. Cost of an accept: constant; a new second: logarithmic in the seconds held."""
 
-    __slots__ = ("_capacity", "_count", "_order", "_room", "_second", "_seconds", "_tags", "floor")
+    __slots__ = ("_capacity", "_count", "_order", "_seconds", "floor", "room", "second", "tags")
 
     def __init__(self, floor: int, capacity: int) -> None:
         self.floor = floor
@@ -24,9 +24,10 @@ class ReplayMemory:
         self._count = 0  # tags in all seconds but the current one
         self._seconds: dict[int, set[bytes]] = {}
         self._order: list[int] = []
-        self._second = -1
-        self._tags: set[bytes] = set()
-        self._room = capacity
+        self.second = -1
+        """The current second, the one that `accept` is quick in; ``tags`` are of it, and ``room`` is how many it may have."""
+        self.tags: set[bytes] = set()
+        self.room = capacity
 
     def accept(self, tag: bytes, sent: int, horizon: float) -> None:
         """Remember ``tag``, sent at second ``sent``; what was sent before ``horizon`` is refused elsewhere, so forgotten.
@@ -34,18 +35,18 @@ class ReplayMemory:
         Call it only after full authentication, or anybody can fill it.
         Raises: Replayed: known. TooOld: sent at or before the floor.
         """
-        if sent != self._second:
+        if sent != self.second:
             self._turn_to(sent, horizon)
-        tags = self._tags
+        tags = self.tags
         size = len(tags)
         tags.add(tag)
         if len(tags) == size:
             raise Replayed
-        if size >= self._room:
+        if size >= self.room:
             self._forget_oldest()
 
     def _turn_to(self, sent: int, horizon: float) -> None:
-        """Make ``sent`` the current second, the one that `accept` is quick in."""
+        """Make ``sent`` the current second."""
         if sent <= self.floor:
             raise TooOld("sent before the oldest message that is still remembered")
         while self._order and self._order[0] < horizon:
@@ -53,28 +54,28 @@ class ReplayMemory:
         if sent not in self._seconds:
             heappush(self._order, sent)
             self._seconds[sent] = set()
-        self._count += len(self._tags)
-        self._second = sent
-        self._tags = self._seconds[sent]
-        self._count -= len(self._tags)
-        self._room = self._capacity - self._count
+        self._count += len(self.tags)
+        self.second = sent
+        self.tags = self._seconds[sent]
+        self._count -= len(self.tags)
+        self.room = self._capacity - self._count
 
     def _forget_oldest(self) -> None:
         oldest = heappop(self._order)
         tags = self._seconds.pop(oldest)
-        if oldest == self._second:
-            self._second = -1
-            self._tags = set()
+        if oldest == self.second:
+            self.second = -1
+            self.tags = set()
         else:
             self._count -= len(tags)
-        self._room = self._capacity - self._count
+        self.room = self._capacity - self._count
         self.floor = max(self.floor, oldest)
 
     def __bool__(self) -> bool:
         return True
 
     def __len__(self) -> int:
-        return self._count + len(self._tags)
+        return self._count + len(self.tags)
 
     @property
     def newest(self) -> int:

@@ -26,11 +26,11 @@ Seal = Callable[[bytes, bytes, bytes], bytes]
 class Sending:
     """Timestamps of one client. Exact over restarts too, unless a crash *and* a clock set back come together."""
 
-    __slots__ = ("_begun", "_floor", "_memories", "header", "second", "sent")
+    __slots__ = ("_begun", "_floor", "_memories", "begins", "ends", "header", "sent")
 
     def __init__(self) -> None:
-        self.second = -1
-        """Of the receiver's clock, for which the others below hold."""
+        self.begins = self.ends = 0.0
+        """From when to when on the own clock the others below hold: one second."""
         self.sent = 0
         self.header = b""
         self._begun = False
@@ -58,7 +58,7 @@ class Sending:
     def begin(self, second: int) -> None:
         """Go on with the second that `turn_to` has allowed."""
         self._begun = True
-        self.second = second
+        self.begins, self.ends = float(second), second + 1.0
         self.sent = max(second - BACKDATE_S, self._floor + 1)
         self.header = self.sent.to_bytes(8, "little")
 
@@ -69,7 +69,7 @@ class Sending:
         Raises: RateExceeded: there is none.
         """
         oldest = max(self._floor, self.sent - STEP_BACK_S)
-        for second in (*range(self.sent - 1, oldest, -1), *range(self.sent + 1, self.second + 1)):
+        for second in (*range(self.sent - 1, oldest, -1), *range(self.sent + 1, int(self.ends))):
             header = second.to_bytes(8, "little")
             sealed = seal(b"", payload, header)
             try:

@@ -177,8 +177,8 @@ def requeue(db: sa.Connection, *which: sa.ColumnElement[bool]) -> None:
 def prune(db: sa.Connection, realm: Realm) -> None:
     """Take what has long been done off the record."""
     before = realm.clock() - KEPT_S
-    done = outbox.c.state.in_((Delivery.CONFIRMED.value, Delivery.SUPERSEDED.value, Delivery.REFUSED.value))
-    db.execute(sa.delete(outbox).where(done, outbox.c.created < before))
+    undone = outbox.c.state.in_((Delivery.PENDING.value, Delivery.SENDING.value))
+    db.execute(sa.delete(outbox).where(~undone, outbox.c.created < before))
     empty = ~sa.exists().where(outbox.c.operation == operation.c.id)
     db.execute(sa.delete(operation).where(operation.c.created < before, empty))
 

@@ -201,7 +201,7 @@ outbox = sa.Table(
     sa.Index("ix_outbox_state_id", "state", "id"),
     sa.Index("ix_outbox_client_state", "client", "state"),
     sa.Index("ix_outbox_client_second", "client", "second"),
-    sa.Index("ix_outbox_object_state", "kind", "object", "state"),
+    sa.Index("ix_outbox_client_object", "client", "kind", "object"),
     sqlite_autoincrement=True,
 )
 

@@ -15,7 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from e4c2 import ledger
-from e4c2.model import GRANTING, SEALED
+from e4c2.model import GRANTING, SEALED, metadata
 from e4core.errors import Conflict, Tampered
 from e4core.keys import Secret
 from e4core.suite import Suite
@@ -23,6 +23,8 @@ from e4kms.keyring import Keyring
 from e4kms.records import AuthorityRow, Cell, Field
 
 Row = sa.RowMapping
+
+_PRIMARY = {table.name: tuple(column.name for column in table.primary_key) for table in metadata.sorted_tables}
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +119,7 @@ def _seal(realm: Realm, table: sa.Table, values: dict[str, Any]) -> dict[str, An
 
 
 def _authority(table: sa.Table, values: Any) -> AuthorityRow:
-    fields = tuple(_field(values.get(name)) for name in GRANTING[table.name])
+    fields = tuple([_field(values.get(name)) for name in GRANTING[table.name]])
     return AuthorityRow(table.name, _row_id(table, values), values["generation"], fields)
 
 
@@ -126,11 +128,11 @@ def _field(value: Any) -> Field:
 
 
 def _key(table: sa.Table, values: Any) -> dict[str, Any]:
-    return {column.name: values[column.name] for column in table.primary_key}
+    return {name: values[name] for name in _PRIMARY[table.name]}
 
 
 def _row_id(table: sa.Table, values: Any) -> bytes:
-    return b"".join(_id_bytes(part) for part in _key(table, values).values())
+    return b"".join([_id_bytes(values[name]) for name in _PRIMARY[table.name]])
 
 
 def _id_bytes(part: bytes | int) -> bytes:

@@ -245,11 +245,11 @@ def _pairs(
 def _clocks(db: sa.Connection, clients: Mapping[bytes, Row], now: int) -> dict[bytes, _Clock]:
     """Seconds long past need not be known: `_Clock.earliest` is never below ``now`` less the back-dating."""
     clocks = {identity: _Clock(row["command_second"]) for identity, row in clients.items()}
-    recent = sa.select(outbox.c.client, outbox.c.kind, outbox.c.object, outbox.c.second).where(
-        outbox.c.client.in_(list(clients)), outbox.c.second >= now - BACKDATE_S - 2
-    )
-    for row in db.execute(recent).mappings():
-        clocks[row["client"]].recall(Kind(row["kind"]), row["object"], row["second"])
+    which = (outbox.c.client, outbox.c.kind, outbox.c.object)
+    used = [outbox.c.client.in_(list(clients)), outbox.c.second >= now - BACKDATE_S - 2]
+    recent = sa.select(*which, sa.func.max(outbox.c.second)).where(*used).group_by(*which)
+    for identity, kind, target, second in db.execute(recent):
+        clocks[identity].recall(Kind(kind), target, second)
     return clocks
 
 

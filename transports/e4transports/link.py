@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """One open MQTT connection: between paho's thread and the event loop.
 
-paho-mqtt runs the protocol in a thread of its own, connects again after a loss, and sends again what was on its way. All other
-state lives in the event loop: paho's callbacks leave an event on the `_Ferry`, which carries them over in order, many with one
-wake-up. At most 20 messages are in paho's hands; the rest wait here, so that a new connection begins with those, in order, and not
-with a flood (paho would send all it has at once, beyond what an MQTT 5 broker has said it receives).
+paho-mqtt runs the protocol in a thread of its own, connects again after a loss, and sends again what was on its way. What waits and
+what is on its way is shared, under one lock, so that paho's thread fills the window itself: a detour through the event loop would
+cost a round trip of threads for every few messages. paho calls back with its own locks held, so ours is never taken in a callback,
+only in `_round`. All other state lives in the event loop: the callbacks leave an event on the `_Ferry`, which carries them over in
+order, many with one wake-up. At most 20 messages are in paho's hands; the rest wait here, so that a new connection begins with
+those, in order, and not with a flood (paho would send all it has at once, beyond what an MQTT 5 broker has said it receives).
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
+import threading
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -58,6 +61,8 @@ class Link:
         self._window = INFLIGHT
         self._queue: deque[_Outgoing] = deque()
         self._on_the_way: dict[int, _Outgoing] = {}
+        self._shared = threading.Lock()
+        self._answers: list[tuple[int, str]] = []
         self._ferry = _Ferry(self._loop)
         self._client = self._wired(PahoClient(address, client_id))
 
@@ -88,8 +93,9 @@ class Link:
     def publish(self, topic: str, payload: bytes, qos: int) -> asyncio.Future[None]:
         """Done when the broker has acknowledged, or for QoS 0 when the socket has it; cancelled before it left, it never does."""
         done: asyncio.Future[None] = self._loop.create_future()
-        self._queue.append(_Outgoing(topic, payload, qos, done))
-        self._send_next()
+        with self._shared:
+            self._queue.append(_Outgoing(topic, payload, qos, done))
+            self._send_next()
         return done
 
     def _send_next(self) -> None:
@@ -116,19 +122,18 @@ class Link:
         self.max_qos = min(self._address.max_qos, getattr(limits, "MaximumQoS", 2))
         self.max_packet_len = getattr(limits, "MaximumPacketSize", _MAX_PACKET_LEN)
         self._window = min(INFLIGHT, getattr(limits, "ReceiveMaximum", INFLIGHT))
-        self.up = True
+        with self._shared:
+            self.up = True
+            self._send_next()
         settle(self._opened, None)
-        self._send_next()
-
-    def _acknowledged(self, packet_id: int, refused: str) -> None:
-        if message := self._on_the_way.pop(packet_id, None):
-            settle(message.done, TransportError(f"the broker refused a message: {refused}") if refused else None)
-        self._send_next()
 
     def _lost(self, error: TransportError) -> None:
         self.up = False
-        for packet_id in [packet_id for packet_id, message in self._on_the_way.items() if not message.qos]:
-            settle(self._on_the_way.pop(packet_id).done, None)
+        with self._shared:
+            unanswered = [packet_id for packet_id, message in self._on_the_way.items() if not message.qos]
+            gone = [self._on_the_way.pop(packet_id) for packet_id in unanswered]
+        for message in gone:
+            settle(message.done, None)
         if self._opened.done():
             _LOG.info("the link to the MQTT broker at %s was lost; connecting again", self._address)
         settle(self._opened, error)
@@ -139,10 +144,12 @@ class Link:
         settle(self._opened, error)
 
     def _fail_all(self, error: TransportError) -> None:
-        for message in (*self._on_the_way.values(), *self._queue):
+        with self._shared:
+            unanswered = (*self._on_the_way.values(), *self._queue)
+            self._on_the_way.clear()
+            self._queue.clear()
+        for message in unanswered:
             settle(message.done, error)
-        self._on_the_way.clear()
-        self._queue.clear()
         self.subscriptions.fail(error)
         self.departures.fail(error)
 
@@ -153,7 +160,7 @@ class Link:
         client.on_connect_fail = self._on_connect_fail
         client.on_disconnect = self._on_disconnect
         client.on_broken = self._on_broken
-        client.on_round = self._ferry.leave
+        client.on_round = self._round
         client.on_publish = self._on_publish
         client.on_message = self._on_message
         client.on_subscribe = self._on_answer(self.subscriptions)
@@ -193,7 +200,19 @@ class Link:
     ) -> None:
         # an unknown identifier is the normal answer to a PUBREL that is sent again (MQTT 5.0, section 4.3.3)
         refused = reason.value >= 0x80 and reason.value != _PACKET_ID_NOT_FOUND
-        self._ferry.load(self._acknowledged, packet_id, str(reason) if refused else "")
+        self._answers.append((packet_id, str(reason) if refused else ""))
+
+    def _round(self) -> None:
+        answers, self._answers = self._answers, []
+        if answers:
+            with self._shared:
+                answered = [(self._on_the_way.pop(packet_id, None), refused) for packet_id, refused in answers]
+                self._send_next()
+            for message, refused in answered:
+                if message:
+                    error = TransportError(f"the broker refused a message: {refused}") if refused else None
+                    self._ferry.load(settle, message.done, error)
+        self._ferry.leave()
 
     def _on_message(self, client: Client, data: object, message: MQTTMessage) -> None:
         try:

@@ -163,7 +163,7 @@ def upgrade() -> None:
     )
     op.create_index("ix_outbox_client_second", "outbox", ["client", "second"], unique=False)
     op.create_index("ix_outbox_client_state", "outbox", ["client", "state"], unique=False)
-    op.create_index("ix_outbox_object_state", "outbox", ["kind", "object", "state"], unique=False)
+    op.create_index("ix_outbox_client_object", "outbox", ["client", "kind", "object"], unique=False)
     op.create_index(op.f("ix_outbox_operation"), "outbox", ["operation"], unique=False)
     op.create_index("ix_outbox_state_id", "outbox", ["state", "id"], unique=False)
 
@@ -171,7 +171,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_index("ix_outbox_state_id", table_name="outbox")
     op.drop_index(op.f("ix_outbox_operation"), table_name="outbox")
-    op.drop_index("ix_outbox_object_state", table_name="outbox")
+    op.drop_index("ix_outbox_client_object", table_name="outbox")
     op.drop_index("ix_outbox_client_state", table_name="outbox")
     op.drop_index("ix_outbox_client_second", table_name="outbox")
     op.drop_table("outbox")
