@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from pathlib import Path
 
 README = (Path(__file__).parent.parent / "README.md").read_text()

@@ -14,23 +14,28 @@ from e4core.errors import AuthenticationFailed, InvalidInput
 
 
 class _SivKey:
-    """AES-SIV with one string of associated data; the nonce is empty, SIV needs none."""
+    """AES-SIV with one string of associated data; the nonce is empty, SIV needs none.
 
-    __slots__ = ("_decrypt", "_encrypt")
+    Closures rather than methods: messages of 64 bytes take 1.3 us, and a method costs some percent of that.
+    """
+
+    __slots__ = ("open", "seal")
 
     def __init__(self, key: bytes) -> None:
         siv = AESSIV(key)
-        self._encrypt = siv.encrypt
-        self._decrypt = siv.decrypt
+        encrypt, decrypt = siv.encrypt, siv.decrypt
 
-    def seal(self, _nonce: bytes, plaintext: bytes, associated_data: bytes, /) -> bytes:
-        return self._encrypt(plaintext, [associated_data])
+        def seal(_nonce: bytes, plaintext: bytes, associated_data: bytes, /) -> bytes:
+            return encrypt(plaintext, [associated_data])
 
-    def open(self, _nonce: bytes, ciphertext: bytes, associated_data: bytes, /) -> bytes:
-        try:
-            return self._decrypt(ciphertext, [associated_data])
-        except InvalidTag:
-            raise AuthenticationFailed from None
+        def open_(_nonce: bytes, ciphertext: bytes, associated_data: bytes, /) -> bytes:
+            try:
+                return decrypt(ciphertext, [associated_data])
+            except InvalidTag:
+                raise AuthenticationFailed from None
+
+        self.seal = seal
+        self.open = open_
 
 
 @dataclass(frozen=True, slots=True)

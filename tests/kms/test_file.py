@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from e4kms.file import FileKms, create, open_kms, path_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -23,6 +22,7 @@ from e4core.errors import E4Error, InvalidInput, KeyNotFound, KmsError, Tampered
 from e4core.keys import Secret
 from e4core.kms import Kms, KmsFactory
 from e4core.plugins import KMS
+from e4kms.file import FileKms, create, open_kms, path_of
 
 SECRET = Secret(bytes(range(32)))
 CONTEXT = b"the context"

@@ -15,14 +15,14 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCMSIV
-from e4kms.keyring import Dek, Keyring, Purpose, State, Wrap, create
-from e4kms.records import MAC_LEN, UNKNOWN_VERSION, AuthorityRow, Cell
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from e4core.errors import E4Error, InvalidInput, KeyNotFound, KmsError, KmsUnavailable, Tampered
 from e4core.keys import Secret
 from e4core.kms import Kms, Wrapped
+from e4kms.keyring import Dek, Keyring, Purpose, State, Wrap, create
+from e4kms.records import MAC_LEN, UNKNOWN_VERSION, AuthorityRow, Cell
 from tests.kms.memory import MalleableKms, MemoryKms
 
 DATABASE = bytes(range(16))

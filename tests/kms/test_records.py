@@ -10,6 +10,11 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCMSIV
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from e4core.errors import InvalidInput, Tampered
+from e4core.keys import ClientId, Secret
 from e4kms.records import (
     AES_256_GCM_SIV,
     HEADER_LEN,
@@ -21,11 +26,6 @@ from e4kms.records import (
     RecordKey,
     canonical,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
-from e4core.errors import InvalidInput, Tampered
-from e4core.keys import ClientId, Secret
 
 DATABASE = bytes(range(16))
 RAW = bytes(range(100, 132))
