@@ -10,11 +10,13 @@ import asyncio
 import logging
 from collections import Counter, deque
 from collections.abc import Iterable
+from contextlib import suppress
 
 import sqlalchemy as sa
 
+from e4c2.clients import ARRIVES_WITHIN_S
 from e4c2.commands import prune, requeue
-from e4c2.model import Delivery, outbox
+from e4c2.model import Delivery, client, outbox
 from e4c2.reports import REPORTS, receive_all
 from e4c2.rows import Realm
 from e4c2.sealing import BATCH, Sealed, claim
@@ -56,8 +58,7 @@ class Courier:
 
     async def run(self) -> None:
         """Work until cancelled."""
-        await self._store.write(requeue, outbox.c.state == Delivery.SENDING.value)
-        await self._store.write(prune, self._realm)
+        await self._store.write(resume, self._realm)
         await self._transport.subscribe(REPORTS)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._send())
@@ -77,10 +78,11 @@ class Courier:
 
     async def _pause(self) -> None:
         """Until something was committed; or a while, as deliveries may wait for their second."""
-        try:
-            await asyncio.wait_for(self._woken.wait(), POLL_S)
-        except TimeoutError:
-            return
+        with suppress(
+            TimeoutError
+        ):  # not wait_for: on Python 3.11 it can swallow a cancellation that comes with the event
+            async with asyncio.timeout(POLL_S):
+                await self._woken.wait()
 
     def _launch(self, sealed: Sealed) -> None:
         """Begin all publications of one delivery before any of the next, as they leave in the order in which they begin."""
@@ -149,6 +151,16 @@ class _Flight:
         self.sealed_at = now
         self.tasks = len(sealed.payloads)
         self.lost = False
+
+
+def resume(db: sa.Connection, realm: Realm) -> None:
+    """After a start: send again what was interrupted, and what a device may have confirmed to a C2 that died meanwhile."""
+    reporting = outbox.c.client.in_(sa.select(client.c.id).where(client.c.reports))
+    lately = sa.and_(
+        outbox.c.state == Delivery.SENT.value, outbox.c.second > realm.clock() - ARRIVES_WITHIN_S, reporting
+    )
+    requeue(db, sa.or_(outbox.c.state == Delivery.SENDING.value, lately))
+    prune(db, realm)
 
 
 def settle(db: sa.Connection, sent: Iterable[tuple[int, int]], lost: Iterable[tuple[int, int]]) -> None:

@@ -22,8 +22,8 @@ from e4core.transport import Incoming
 REPORTS = "e4/+/report"
 SYNC_EVERY_S = 10
 CATCH_UP_EVERY_S = 30
-MAX_OUTDATED = 5
-"""How often a command that came too late is sealed anew before it is given up."""
+MAX_OUTDATED = 10
+"""How often a command that came too late is sealed anew before it is given up; each try is a second later, from 5 s ago on."""
 _TOPIC = re.compile(r"e4/([0-9a-f]{32})/report")
 _TAG_LEN = 16
 

@@ -7,6 +7,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -30,18 +31,22 @@ PATIENCE_S = 20.0
 
 
 class C2:
-    """Asks use cases of a database; what they bring to the outbox is carried by the courier, if there is one."""
+    """Asks use cases of a database; what they bring to the outbox is carried by the courier."""
 
-    def __init__(self, store: Store, realm: Realm, courier: Courier | None = None) -> None:
+    def __init__(self, store: Store, realm: Realm, courier: Courier) -> None:
         self.realm = realm
         self._store = store
         self._courier = courier
 
     async def do(self, use_case: UseCase[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         result = await self._store.write(use_case, self.realm, *args, **kwargs)
-        if self._courier:
-            self._courier.wake()
+        self._courier.wake()
         return result
+
+    async def do_in(self, seconds: float, use_case: UseCase[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """What would come of it so much later."""
+        later = replace(self.realm, clock=lambda: time.time() + seconds)
+        return await self._store.write(use_case, later, *args, **kwargs)
 
     async def ask(self, use_case: UseCase[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await self._store.read(use_case, self.realm, *args, **kwargs)
@@ -106,8 +111,10 @@ async def beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
         yield
     finally:
         task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        await asyncio.wait({task}, timeout=PATIENCE_S)
+        assert task.done(), "what was cancelled goes on"
+        if not task.cancelled():
+            task.result()
 
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:

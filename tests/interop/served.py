@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx2
@@ -25,78 +26,78 @@ from e4c2.store.first_start import open_realm
 from e4core.keys import TopicKey
 from e4core.suite import Suite
 from e4kms import file as kek_file
+from tests.interop.c2 import PATIENCE_S
 
 KEK_URI = "file:kek.json"
-STOP_S = 20.0
+ROOT = Path(__file__).parents[2]
 
 
 class ServedC2:
     """One C2 of the suite ``sk`` in ``folder``; many processes, one after the other."""
 
-    def __init__(self, folder: Path, broker: str) -> None:
+    def __init__(self, folder: Path, keeper: subprocess.Popen[str]) -> None:
         self.data = folder / "data"
         self.url = ""
-        self._log = folder / "c2.log"
-        self._environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("E4_")},
-            "E4_DATA": str(self.data),
-            "E4_BROKER": broker,
-            "E4_PORT": "0",
-        }
-        self._process: subprocess.Popen[bytes] | None = None
+        self._keeper = keeper
 
     def start(self) -> None:
         """Returns when the API listens."""
-        with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "e4cli", "serve", "--output", "json"],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                env=self._environment,
-                cwd=self._log.parent,
-                start_new_session=True,
-            )
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        assert line, self._log.read_text()
-        self.url = json.loads(line)["url"]
+        self.url = self._tell("start", "listening")["url"]
 
     def kill(self) -> None:
         """As a crash does: nothing is finished."""
-        process, self._process = self._process, None
-        if process:
-            process.kill()
-            process.wait(STOP_S)
-            assert process.stdout is not None
-            process.stdout.close()
+        self._tell("kill", "killed")
 
     def http(self) -> httpx2.AsyncClient:
-        """The API of the process that runs now, with the first token."""
+        """Has the first token; outlives the processes, as their `url` does not."""
         token = (self.data / "admin-token").read_text().strip()
-        return httpx2.AsyncClient(
-            base_url=self.url, headers={"Authorization": f"Bearer {token}"}, timeout=STOP_S, trust_env=False
-        )
+        return httpx2.AsyncClient(headers={"Authorization": f"Bearer {token}"}, timeout=PATIENCE_S, trust_env=False)
+
+    def _tell(self, order: str, answer: str) -> dict[str, str]:
+        stdin, stdout = self._keeper.stdin, self._keeper.stdout
+        assert stdin and stdout
+        print(order, file=stdin, flush=True)
+        event: dict[str, str] = json.loads(stdout.readline() or "{}")
+        assert event.get("event") == answer, f"no C2; its messages are in {self.data.with_name('c2.log')}"
+        return event
 
 
 @contextmanager
 def served(folder: Path, broker: str) -> Iterator[ServedC2]:
     """Not yet started; killed at the end."""
-    c2 = ServedC2(folder, broker)
-    try:
-        yield c2
-    finally:
-        c2.kill()
+    own = {"E4_DATA": str(folder / "data"), "E4_BROKER": broker, "E4_PORT": "0"}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("E4_")}
+    with (
+        (folder / "c2.log").open("wb") as log,
+        subprocess.Popen(
+            [sys.executable, "-m", "tests.interop.e4_serve"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            env={**inherited, **own},
+            cwd=ROOT,
+            start_new_session=True,
+        ) as keeper,
+    ):
+        try:
+            yield ServedC2(folder, keeper)
+        finally:
+            os.killpg(keeper.pid, signal.SIGKILL)
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What the database says of a topic: its key, its members; and of deliveries: how many, by state, to reporting devices or not."""
+    """A topic as the database has it, and how many deliveries are in which state, to devices that confirm and to silent ones."""
 
     key: TopicKey
-    members: frozenset[str]
+    members: frozenset[str] = field(repr=False)
     confirming: Counter[str]
     silent: Counter[str]
+
+    @property
+    def states(self) -> set[str]:
+        return {*self.confirming, *self.silent}
 
 
 @contextmanager
