@@ -8,9 +8,10 @@ or was put back to an older state together with its MAC, is found by `e4c2.ledge
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass, field
+from operator import itemgetter
+from typing import Any, Generic, TypeVar
 
 import sqlalchemy as sa
 
@@ -18,12 +19,41 @@ from e4c2 import ledger
 from e4c2.model import GRANTING, SEALED, metadata
 from e4core.errors import Conflict, Tampered
 from e4core.keys import Secret
-from e4core.suite import Suite
+from e4core.suite import Channel, Suite
 from e4kms.keyring import Keyring
 from e4kms.records import AuthorityRow, Cell, Field
 
 Row = sa.RowMapping
+T = TypeVar("T")
 
+
+class Kept(Generic[T]):
+    """What is costly to make again, `MOST` at a time; used by the writer thread alone."""
+
+    MOST = 20_000
+
+    def __init__(self) -> None:
+        self._made: dict[Hashable, T] = {}
+
+    def get(self, key: Hashable, make: Callable[[], T]) -> T:
+        made = self._made.get(key)
+        if made is None:
+            if len(self._made) >= self.MOST:
+                self._made.clear()
+            made = self._made[key] = make()
+        return made
+
+
+_GRANTED = {
+    name: itemgetter(
+        *[
+            list(metadata.tables[name].c.keys()).index(column)
+            for column in ("generation", "mac", *metadata.tables[name].primary_key.columns.keys(), *GRANTING[name])
+        ]
+    )
+    for name in GRANTING
+}
+"""Table -> from a row as selected: generation, MAC, primary key, granting columns."""
 _PRIMARY = {table.name: tuple(column.name for column in table.primary_key) for table in metadata.sorted_tables}
 
 
@@ -34,6 +64,8 @@ class Realm:
     suite: Suite
     keyring: Keyring
     clock: Callable[[], float]
+    channels: Kept[Channel] = field(default_factory=Kept, repr=False, compare=False)
+    """To devices, ready for use: making one opens a record, and in public-key suites costs a point multiplication."""
 
 
 def insert(db: sa.Connection, realm: Realm, table: sa.Table, **values: Any) -> Row:
@@ -74,12 +106,6 @@ def delete(db: sa.Connection, realm: Realm, table: sa.Table, *rows: Row) -> None
     ledger.shift(db, realm.keyring, table, *(row["mac"] for row in rows))
 
 
-def check(realm: Realm, table: sa.Table, row: Row) -> Row:
-    """``row``, if its MAC is right. Raises: Tampered."""
-    realm.keyring.verify_mac(_authority(table, row), row["mac"])
-    return row
-
-
 def find(db: sa.Connection, realm: Realm, table: sa.Table, *where: sa.ColumnElement[bool]) -> Row | None:
     """The one row that fits, checked. Raises: Tampered."""
     rows = find_all(db, realm, table, *where)
@@ -90,7 +116,11 @@ def find(db: sa.Connection, realm: Realm, table: sa.Table, *where: sa.ColumnElem
 
 def find_all(db: sa.Connection, realm: Realm, table: sa.Table, *where: sa.ColumnElement[bool]) -> list[Row]:
     """All rows that fit, checked. Raises: Tampered."""
-    return [check(realm, table, row) for row in db.execute(sa.select(table).where(*where)).mappings()]
+    rows = db.execute(sa.select(table).where(*where)).all()
+    granted = _GRANTED[table.name]
+    for row in rows:
+        _verify(realm, table, granted(row))
+    return [row._mapping for row in rows]
 
 
 def find_ids(
@@ -119,8 +149,16 @@ def _seal(realm: Realm, table: sa.Table, values: dict[str, Any]) -> dict[str, An
 
 
 def _authority(table: sa.Table, values: Any) -> AuthorityRow:
-    fields = tuple([_field(values.get(name)) for name in GRANTING[table.name]])
+    fields = tuple([_field(values[name]) for name in GRANTING[table.name]])
     return AuthorityRow(table.name, _row_id(table, values), values["generation"], fields)
+
+
+def _verify(realm: Realm, table: sa.Table, granted: tuple[Any, ...]) -> None:
+    """Raises: Tampered."""
+    keys = 2 + len(_PRIMARY[table.name])
+    row_id = b"".join([_id_bytes(part) for part in granted[2:keys]])
+    fields = tuple([_field(value) for value in granted[keys:]])
+    realm.keyring.verify_mac(AuthorityRow(table.name, row_id, granted[0], fields), granted[1])
 
 
 def _field(value: Any) -> Field:
