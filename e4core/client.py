@@ -38,6 +38,8 @@ COMMANDS_PER_SECOND = 65_536
 ALREADY_EVERY_S = 10
 """A command that was applied before is acknowledged again once in this time (`format2.md` section 3)."""
 
+DECLINED_KEPT = 1024
+
 _int = int.from_bytes
 _tuple = tuple.__new__
 
@@ -49,7 +51,7 @@ class Handled(NamedTuple):
     command: Command | None
     error: E4Error | None
     report: bytes | None
-    """Ack for the C2; None where the same was acknowledged a moment ago."""
+    """Ack for the C2; None where the same was acknowledged before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,7 @@ class Client:
         self._nonce = b""
         self._synchronised = False
         self._already = float("-inf")
+        self._declined_tags: set[bytes] = set()
         self._closed = False
         self._ready: Ready | None = None
         self._state: State
@@ -190,19 +193,19 @@ class Client:
         tag = data[8:24]
         state = self._state = pulled_back(self._state, int(now + self._skew))
         if sent < state.command_second:
-            return self._handled(tag, Outcome.OUTDATED, error=TooOld("older than the newest command accepted"))
+            return self._declined(tag, Outcome.OUTDATED, TooOld("older than the newest command accepted"))
         tags = state.command_tags if sent == state.command_second else frozenset()
         if tag in tags:
             return self._already_done(tag, now)
         if len(tags) >= COMMANDS_PER_SECOND:
-            return self._handled(tag, Outcome.OUTDATED, error=TooOld("too many commands in one second"))
+            return self._declined(tag, Outcome.OUTDATED, TooOld("too many commands in one second"))
         try:
             command = decode(plain, self.suite)
             after = transition.apply(self.suite, state, command, now)
         except E4Error as error:
             if error.kind not in report.REFUSALS:
                 raise
-            return self._handled(tag, Outcome.REFUSED, error=error)
+            return self._declined(tag, Outcome.REFUSED, error)
         self._obey(replace(after, command_second=sent, command_tags=tags | {tag}), now - WINDOW_S)
         if isinstance(command, RemoveTopic) and command.topic == self._nonce:
             self._nonce, self._synchronised = b"", True
@@ -293,6 +296,15 @@ class Client:
     ) -> Handled:
         refusal = error.kind if error is not None and outcome is Outcome.REFUSED else ""
         return Handled(outcome, command, error, self._report(Ack(self._digest(), tag, outcome, refusal)))
+
+    def _declined(self, tag: bytes, outcome: Outcome, error: E4Error) -> Handled:
+        """Not obeyed. Told once: who replays one command must not make a device talk without end."""
+        if tag in self._declined_tags:
+            return Handled(outcome, None, error, None)
+        if len(self._declined_tags) >= DECLINED_KEPT:
+            self._declined_tags.clear()
+        self._declined_tags.add(tag)
+        return self._handled(tag, outcome, error=error)
 
     def _already_done(self, tag: bytes, now: float) -> Handled:
         error = Replayed("this command was applied before")

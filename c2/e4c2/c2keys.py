@@ -32,7 +32,7 @@ class C2Key:
     created: float
 
 
-def page(db: sa.Connection, realm: Realm) -> list[C2Key]:
+def all_versions(db: sa.Connection, realm: Realm) -> list[C2Key]:
     """All versions, oldest first."""
     rows = sorted(find_all(db, realm, c2_key), key=lambda row: row["version"])
     return [C2Key(row["version"], row["state"], row["public"].hex(), row["created"]) for row in rows]
@@ -50,7 +50,7 @@ def check_version(db: sa.Connection, realm: Realm, version: int) -> None:
     known = (
         [NO_VERSION]
         if realm.suite.is_symmetric
-        else [key.version for key in page(db, realm) if key.state != C2KeyState.RETIRED]
+        else [key.version for key in all_versions(db, realm) if key.state != C2KeyState.RETIRED]
     )
     if version not in known:
         raise InvalidInput(f"there is no version {version} of the C2's key; there are: {', '.join(map(str, known))}")
@@ -69,7 +69,7 @@ def new(db: sa.Connection, realm: Realm) -> Operation:
     """
     if realm.suite.is_symmetric:
         raise UnsupportedSuite(f"the suite {realm.suite.name} has no C2 key")
-    keys = page(db, realm)
+    keys = all_versions(db, realm)
     if any(key.state == C2KeyState.PENDING for key in keys):
         raise Conflict("a change of the C2 key is under way; finish it first")
     version = keys[-1].version + 1
@@ -98,10 +98,9 @@ def finish(db: sa.Connection, realm: Realm, force: bool = False) -> C2Key:
 
 @dataclass(frozen=True, slots=True)
 class Versions:
-    """All that is needed to reach devices during a change; ``current``: versions not retired, oldest first."""
+    """All that is needed to reach devices: private keys by version, oldest first, retired ones too, for laggards."""
 
     privates: Mapping[int, PrivateKey]
-    current: tuple[int, ...]
     newest_public: bytes
 
     def private(self, version: int) -> PrivateKey:
@@ -114,13 +113,12 @@ class Versions:
 def versions(db: sa.Connection, realm: Realm) -> Versions:
     """Raises: Tampered."""
     if realm.suite.is_symmetric:
-        return Versions({NO_VERSION: realm.suite.c2.load(b"")}, (), b"")
+        return Versions({NO_VERSION: realm.suite.c2.load(b"")}, b"")
     rows = sorted(find_all(db, realm, c2_key), key=lambda row: int(row["version"]))
     if not rows:
         raise Tampered("the C2's key is gone from the database; restore it from a backup")
     return Versions(
         privates={row["version"]: realm.suite.c2.load(reveal(realm, c2_key, row, "private")) for row in rows},
-        current=tuple(row["version"] for row in rows if row["state"] != C2KeyState.RETIRED),
         newest_public=bytes(rows[-1]["public"]),
     )
 

@@ -105,6 +105,7 @@ def remove(db: sa.Connection, realm: Realm, name: str, rekey: bool = True) -> Op
     delete(db, realm, link, *linked)
     db.execute(sa.delete(outbox).where(outbox.c.client == row["id"]))
     delete(db, realm, client, row)
+    realm.channels.clear()
     commands.enqueue(db, realm, operation, holders, Kind.PEER, row["id"])
     for left in topics if rekey else ():
         rotation.rekey(db, realm, left, operation, purge=True)
@@ -252,6 +253,7 @@ def _suspend(db: sa.Connection, realm: Realm, row: Row, operation: bytes) -> Non
     """
     update(db, realm, client, row, status=Status.SUSPENDED.value, pending_private=None)
     commands.close(db, row["id"], tuple(Kind))
+    realm.channels.clear()
     commands.enqueue_holders(db, realm, operation, row["id"])
     for of in _topics(db, realm, row):
         rotation.rekey(db, realm, of, operation, purge=True)

@@ -14,14 +14,15 @@ from contextlib import suppress
 
 import sqlalchemy as sa
 
+from e4c2 import ledger
 from e4c2.clients import ARRIVES_WITHIN_S
-from e4c2.commands import prune, requeue
+from e4c2.commands import PORTION, prune, requeue
 from e4c2.model import Delivery, client, outbox
 from e4c2.reports import REPORTS, receive_all
 from e4c2.rows import Realm
 from e4c2.sealing import BATCH, Sealed, claim
 from e4c2.store.engine import Store
-from e4core.errors import TransportError
+from e4core.errors import Tampered, TransportError
 from e4core.transport import Incoming, Transport
 
 log = logging.getLogger(__name__)
@@ -30,6 +31,7 @@ WINDOW = 1000
 """Deliveries on their way to the broker at most."""
 SETTLE_EVERY_S = 0.25
 POLL_S = 1.0
+LOOK_AFTER_EVERY_S = 3600
 STALE_S = 60
 """A command acknowledged by the broker later than this after it was sealed is sealed anew: it may be too old on arrival."""
 REPORTS_AT_ONCE = 500
@@ -65,6 +67,7 @@ class Courier:
             tasks.create_task(self._settle())
             tasks.create_task(self._listen())
             tasks.create_task(self._receive())
+            tasks.create_task(self._look_after())
 
     async def _send(self) -> None:
         while True:
@@ -96,8 +99,8 @@ class Courier:
         flight.tasks -= 1
         if done.cancelled() or (error := done.exception()) is not None:
             flight.lost = True
-            if not done.cancelled() and not isinstance(error, TransportError):
-                log.error("a command could not be published: %s", error)
+            if not done.cancelled():
+                log.warning("a command could not be published, and is sent again: %s", error)
         if not flight.tasks:
             flight.lost |= self._realm.clock() - flight.sealed_at > STALE_S
             if self._flying.get(flight.id) is flight:
@@ -118,6 +121,13 @@ class Courier:
                 if lost:
                     self._woken.set()
 
+    async def _look_after(self) -> None:
+        """Now and then: is all still there, and nothing kept for ever."""
+        while True:
+            await asyncio.sleep(LOOK_AFTER_EVERY_S)
+            await self._store.write(ledger.verify, self._realm.keyring)
+            await self._store.write(prune, self._realm)
+
     async def _listen(self) -> None:
         async for incoming in self._transport:
             if len(self._reports) >= REPORTS_WAITING:
@@ -136,7 +146,7 @@ class Courier:
                 refused = await self._store.write(receive_all, self._realm, batch)
                 for error in refused:
                     self.refused[error.kind] += 1
-                    log.info("report refused: %s", error)
+                    log.log(logging.ERROR if isinstance(error, Tampered) else logging.INFO, "report refused: %s", error)
                 self._woken.set()
 
 
@@ -168,12 +178,13 @@ def settle(db: sa.Connection, sent: Iterable[tuple[int, int]], lost: Iterable[tu
 
     A report may have been quicker: then the delivery is confirmed already, and stays so.
     """
-    this = [
-        outbox.c.id == sa.bindparam("row"),
-        outbox.c.attempts == sa.bindparam("attempt"),
-        outbox.c.state == Delivery.SENDING.value,
-    ]
-    if landed := [{"row": row, "attempt": attempt} for row, attempt in sent]:
-        db.execute(sa.update(outbox).where(*this).values(state=Delivery.SENT.value), landed)
+    by_attempt: dict[int, list[int]] = {}
+    for row, attempt in sent:
+        by_attempt.setdefault(attempt, []).append(row)
+    for attempt, ids in by_attempt.items():
+        for start in range(0, len(ids), PORTION):
+            these = outbox.c.id.in_(ids[start : start + PORTION])
+            flying = [these, outbox.c.attempts == attempt, outbox.c.state == Delivery.SENDING.value]
+            db.execute(sa.update(outbox).where(*flying).values(state=Delivery.SENT.value))
     for row, attempt in lost:
         requeue(db, outbox.c.id == row, outbox.c.attempts == attempt)

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What no single row can tell: that all granting rows of a table are there, each in its newest generation.
+"""What no single row can tell: that all granting rows are there, each in its newest generation.
 
-For each table one sealed sum: the exclusive or of a keyed hash of every row's MAC. Each change of a row changes the sum in the
-same transaction; `verify` adds up the table anew. So a row that was put back to an older state, with the MAC of that time, or that
-was deleted behind the C2's back, is found. The sum is sealed, as who knows many sums and MACs could solve for a set that fits.
+One sealed sum for the whole database: the exclusive or of a keyed hash of every row's MAC. Each change of a row changes the sum in
+the same transaction; `verify` adds it all up anew, at start and every hour. So a row that was put back to an older state, with the
+MAC of that time, or that was deleted behind the C2's back, is found, unless everything that was granted or revoked since is put
+back with it. The sum is sealed, as who knows many sums and MACs could solve for a set of rows that fits.
 
 Cost: a change reads and writes one more row; `verify` grows with the number of rows (some microseconds each).
 """
@@ -19,30 +20,38 @@ from e4kms.records import Cell
 
 _NOTHING = bytes(32)
 _DOMAIN = b"e4 ledger v1"
+_ID = 1
+_CELL = Cell(ledger.name, "sum", b"")
 
 
-def shift(db: sa.Connection, keyring: Keyring, table: sa.Table, *macs: bytes) -> None:
+def begin(db: sa.Connection, keyring: Keyring) -> None:
+    """The sum of an empty database, made with it and never again."""
+    db.execute(sa.insert(ledger).values(id=_ID, sum=keyring.seal(_CELL, _NOTHING)))
+
+
+def shift(db: sa.Connection, keyring: Keyring, *macs: bytes) -> None:
     """Take rows in that were not in the sum, and out that were; ``macs``: theirs."""
-    held = db.scalar(sa.select(ledger.c.sum).where(ledger.c.name == table.name))
-    total = _sum(keyring, macs, _NOTHING if held is None else keyring.open(_cell(table), held))
-    sealed = keyring.seal(_cell(table), total)
-    if held is None:
-        db.execute(sa.insert(ledger).values(name=table.name, sum=sealed))
-    else:
-        db.execute(sa.update(ledger).where(ledger.c.name == table.name).values(sum=sealed))
+    sealed = keyring.seal(_CELL, _sum(keyring, macs, _held(db, keyring)))
+    db.execute(sa.update(ledger).where(ledger.c.id == _ID).values(sum=sealed))
 
 
 def verify(db: sa.Connection, keyring: Keyring) -> None:
     """Add up all granting tables. Raises: Tampered: rows are missing, were added, or are not in their newest generation."""
+    total = _NOTHING
     for name in GRANTING:
-        table = metadata.tables[name]
-        held = db.scalar(sa.select(ledger.c.sum).where(ledger.c.name == name))
-        total = _sum(keyring, db.scalars(sa.select(table.c.mac)), _NOTHING)
-        if total != (_NOTHING if held is None else keyring.open(_cell(table), held)):
-            raise Tampered(
-                f"rows of the table {name} were removed, added or put back to an older state behind the C2's back;"
-                " restore the database from a backup"
-            )
+        total = _sum(keyring, db.scalars(sa.select(metadata.tables[name].c.mac)), total)
+    if total != _held(db, keyring):
+        raise Tampered(
+            "rows that grant something were removed, added or put back to an older state behind the C2's back;"
+            " restore the database from a backup"
+        )
+
+
+def _held(db: sa.Connection, keyring: Keyring) -> bytes:
+    held = db.scalar(sa.select(ledger.c.sum))
+    if held is None:
+        raise Tampered("the ledger is gone from the database; restore it from a backup")
+    return keyring.open(_CELL, held)
 
 
 def _sum(keyring: Keyring, macs: sa.ScalarResult[bytes] | tuple[bytes, ...], start: bytes) -> bytes:
@@ -50,7 +59,3 @@ def _sum(keyring: Keyring, macs: sa.ScalarResult[bytes] | tuple[bytes, ...], sta
     for mac in macs:
         total ^= int.from_bytes(keyring.lookup(_DOMAIN + mac), "little")
     return total.to_bytes(len(_NOTHING), "little")
-
-
-def _cell(table: sa.Table) -> Cell:
-    return Cell(ledger.name, "sum", table.name.encode())

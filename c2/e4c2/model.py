@@ -100,7 +100,7 @@ dek_wrap = sa.Table(
 ledger = sa.Table(
     "ledger",
     metadata,
-    sa.Column("name", sa.String(32), primary_key=True),
+    sa.Column("id", sa.Integer, primary_key=True),
     sa.Column("sum", sa.LargeBinary(128), nullable=False),
 )
 
@@ -195,8 +195,8 @@ outbox = sa.Table(
     sa.Column("not_before", _TIME, nullable=False),
     sa.Column("attempts", sa.Integer, nullable=False),
     sa.Column("second", sa.BigInteger),
-    sa.Column("tags", sa.LargeBinary(64)),
-    sa.Column("purge_tags", sa.LargeBinary(64)),
+    sa.Column("tags", sa.LargeBinary(256)),
+    sa.Column("purge_tags", sa.LargeBinary(256)),
     sa.Column("refusal", sa.String(32)),
     sa.Index("ix_outbox_state_id", "state", "id"),
     sa.Index("ix_outbox_client_state", "client", "state"),

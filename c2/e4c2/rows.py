@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rows that grant something: written with a MAC and a generation, checked whenever they are read for use.
 
-Who can write to the database can delete such a row, but neither forge one, nor swap what is in two of them. That one is missing,
-or was put back to an older state together with its MAC, is found by `e4c2.ledger`.
+Who can write to the database can neither forge one, nor swap what is in two of them. That one is missing, or was put back to an
+older state together with its MAC, is found by `e4c2.ledger`.
 """
 
 from __future__ import annotations
@@ -34,6 +34,9 @@ class Kept(Generic[T]):
 
     def __init__(self) -> None:
         self._made: dict[Hashable, T] = {}
+
+    def clear(self) -> None:
+        self._made.clear()
 
     def get(self, key: Hashable, make: Callable[[], T]) -> T:
         made = self._made.get(key)
@@ -78,7 +81,7 @@ def insert(db: sa.Connection, realm: Realm, table: sa.Table, **values: Any) -> R
             row = db.execute(sa.insert(table).values(**sealed).returning(*table.c)).mappings().one()
     except sa.exc.IntegrityError as error:
         raise Conflict(f"this {table.name.replace('_', ' ')} exists already") from error
-    ledger.shift(db, realm.keyring, table, row["mac"])
+    ledger.shift(db, realm.keyring, row["mac"])
     return row
 
 
@@ -95,7 +98,7 @@ def update(db: sa.Connection, realm: Realm, table: sa.Table, row: Row, **changes
     changed = db.execute(statement).mappings().one_or_none()
     if changed is None:
         raise Conflict(f"the {table.name} was changed by somebody else meanwhile; read it again")
-    ledger.shift(db, realm.keyring, table, row["mac"], changed["mac"])
+    ledger.shift(db, realm.keyring, row["mac"], changed["mac"])
     return changed
 
 
@@ -103,7 +106,7 @@ def delete(db: sa.Connection, realm: Realm, table: sa.Table, *rows: Row) -> None
     """Delete rows that were read for use."""
     for row in rows:
         db.execute(sa.delete(table).where(*_same(table, row)))
-    ledger.shift(db, realm.keyring, table, *(row["mac"] for row in rows))
+    ledger.shift(db, realm.keyring, *(row["mac"] for row in rows))
 
 
 def find(db: sa.Connection, realm: Realm, table: sa.Table, *where: sa.ColumnElement[bool]) -> Row | None:

@@ -28,6 +28,7 @@ from e4core.command import (
     encode,
 )
 from e4core.keys import ClientId, TopicHash, TopicKey, control_topic
+from e4core.message import WINDOW_S
 from e4core.suite import AeadKey, Channel
 
 BACKDATE_S = 5
@@ -213,13 +214,14 @@ def channels(realm: Realm, c2_keys: c2keys.Versions, of: Row) -> dict[tuple[str,
     """
     columns = [name for name in ("key", "pending_key") if of[name] is not None]
     known = int(of["c2_key"])
-    versions = [known, *(version for version in c2_keys.current if version > known)]
+    versions = [known, *(version for version in c2_keys.privates if version > known)]
 
     def channel(column: str, version: int) -> Channel:
+        private = c2_keys.private(version)
         # the record names one key for good: it is sealed under a fresh nonce, and its row was checked
         return realm.channels.get(
             (of["id"], of[column], version),
-            lambda: realm.suite.control.at_c2(c2_keys.private(version), bytes(reveal(realm, client, of, column))),
+            lambda: realm.suite.control.at_c2(private, bytes(reveal(realm, client, of, column))),
         )
 
     return {(column, version): channel(column, version) for column in columns for version in versions}
@@ -248,9 +250,14 @@ def _pairs(
 
 def _clocks(db: sa.Connection, clients: Mapping[bytes, Row], now: int) -> dict[bytes, _Clock]:
     """Seconds long past need not be known: `_Clock.earliest` is never below ``now`` less the back-dating."""
-    clocks = {identity: _Clock(row["command_second"]) for identity, row in clients.items()}
+    # a second far in the future is of a clock that was wrong: devices pull back by themselves (wire.md section 13)
+    latest = now + WINDOW_S
+    clocks = {
+        identity: _Clock(row["command_second"] if row["command_second"] <= latest else now)
+        for identity, row in clients.items()
+    }
     which = (outbox.c.client, outbox.c.kind, outbox.c.object)
-    used = [outbox.c.client.in_(list(clients)), outbox.c.second >= now - BACKDATE_S - 2]
+    used = [outbox.c.client.in_(list(clients)), outbox.c.second.between(now - BACKDATE_S - 2, latest)]
     recent = sa.select(*which, sa.func.max(outbox.c.second)).where(*used).group_by(*which)
     for identity, kind, target, second in db.execute(recent):
         clocks[identity].recall(Kind(kind), target, second)

@@ -15,7 +15,7 @@ from tests.c2.world import World
 
 
 def states(world: World) -> list[str]:
-    return [key.state for key in world.do(c2keys.page)]
+    return [key.state for key in world.do(c2keys.all_versions)]
 
 
 def reaches(world: World, *names: str) -> bool:
@@ -199,7 +199,7 @@ def test_nothing_to_finish_is_not_found(pk: World) -> None:
 
 
 def test_symmetric_suites_have_no_c2_key(sk: World) -> None:
-    assert (sk.do(c2keys.page), sk.do(c2keys.active_version)) == ([], 0)
+    assert (sk.do(c2keys.all_versions), sk.do(c2keys.active_version)) == ([], 0)
     with sk.refuses(UnsupportedSuite):
         sk.do(c2keys.new)
     with sk.refuses(NotFound, UnsupportedSuite):

@@ -78,7 +78,7 @@ def test_a_topic_put_back_to_its_former_key_is_found(database: Database) -> None
         "DELETE FROM topic WHERE 0",
         "UPDATE topic SET (key, generation, mac) = (SELECT key, generation, mac FROM former)",
     )
-    with pytest.raises(Tampered, match="topic"):
+    with pytest.raises(Tampered):
         database.change()
 
 
@@ -86,14 +86,22 @@ def test_a_member_put_back_after_its_eviction_is_found(database: Database) -> No
     database.sql("CREATE TABLE former AS SELECT * FROM membership")
     database.change(evict)
     database.sql("INSERT INTO membership SELECT * FROM former")
-    with pytest.raises(Tampered, match="membership"):
+    with pytest.raises(Tampered):
         database.change()
 
 
 @pytest.mark.parametrize("table", ["membership", "token"])
 def test_a_row_removed_is_found(database: Database, table: str) -> None:
     database.sql(f"DELETE FROM {table}")
-    with pytest.raises(Tampered, match=table):
+    with pytest.raises(Tampered):
+        database.change()
+
+
+def test_a_row_put_back_with_the_ledger_of_then_is_found_when_anything_else_was_changed(database: Database) -> None:
+    database.sql("CREATE TABLE former AS SELECT * FROM membership", "CREATE TABLE sums AS SELECT * FROM ledger")
+    database.change(evict, rotate)
+    database.sql("INSERT INTO membership SELECT * FROM former", "UPDATE ledger SET sum = (SELECT sum FROM sums)")
+    with pytest.raises(Tampered):
         database.change()
 
 

@@ -60,7 +60,7 @@ def use(db: sa.Connection, realm: Realm, table: str, token: str) -> None:
         "topic": [partial(topics.rotate, db, realm, name) for name in ("other", "t", "u")],
         "membership": [partial(topics.join, db, realm, name, ["b"]) for name in "tu"],
         "link": [partial(links.remove, db, realm, *pair) for pair in ("ab", "ba")],
-        "c2_key": [partial(c2keys.page, db, realm), partial(c2keys.finish, db, realm)],
+        "c2_key": [partial(c2keys.all_versions, db, realm), partial(c2keys.finish, db, realm)],
         "token": [partial(tokens.authenticate, db, realm, token)],
     }
     for each in uses[table]:

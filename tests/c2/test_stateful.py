@@ -195,7 +195,7 @@ class Fleet(RuleBasedStateMachine):
             assert world.states(name) == []
             assert not world.do(clients.show, name).key_change, f"the key change of {name} never ended"
             if self.public_keys():
-                newest = bytes.fromhex(world.do(c2keys.page)[-1].public)
+                newest = bytes.fromhex(world.do(c2keys.all_versions)[-1].public)
                 assert world.devices[name].client.state.c2_public == newest, f"{name} never got the C2's new key"  # type: ignore[attr-defined]
         assert world.count(Delivery.PENDING, Delivery.SENDING) == 0
         for name, members in self.members.items():

@@ -111,7 +111,7 @@ class World:
         return self.suite.device.public(self.suite.device.load(private))
 
     def c2_public(self, version: int) -> bytes:
-        keys = {key.version: bytes.fromhex(key.public) for key in self.do(c2keys.page)}
+        keys = {key.version: bytes.fromhex(key.public) for key in self.do(c2keys.all_versions)}
         return keys.get(version, b"")
 
     def topic(self, name: str, *members: str) -> None:
@@ -225,7 +225,7 @@ class World:
     def sent_to(self, name: str, since: int = 0, privates: Sequence[Secret] | None = None) -> list[tuple[int, Command]]:
         """What was published for a device, opened with these of its keys (else all it ever had) and any C2 key: second, command."""
         to = control_topic(self.devices[name].id)
-        publics = [bytes.fromhex(key.public) for key in self.do(c2keys.page)] or [b""]
+        publics = [bytes.fromhex(key.public) for key in self.do(c2keys.all_versions)] or [b""]
         load, at_device = self.suite.device.load, self.suite.control.at_device
         keys = [at_device(load(each), c2).command_key for each in privates or self.privates[name] for c2 in publics]
         found = []

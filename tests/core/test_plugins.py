@@ -128,7 +128,7 @@ BROKEN = {
     "is no Python": ("acme:SUITE", "this is no python", "acme.py"),
     "lacks the attribute": ("acme:OTHER", SUITE, "OTHER"),
     "lacks the module": ("acmee:SUITE", SUITE, "acmee"),
-    "needs an extra": ("acme:SUITE", "import liboqs_that_is_missing", "install what it needs: liboqs_that_is_missing"),
+    "needs an extra": ("acme:SUITE", "import liboqs_that_is_missing", "needs the module liboqs_that_is_missing"),
     "is something else": ("acme:SUITE", "SUITE = {}", "dict"),
     "is a factory": ("acme:SUITE", "def SUITE(): ...", "function"),
 }

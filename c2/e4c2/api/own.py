@@ -64,7 +64,7 @@ async def show(asking: Asking) -> About:
         wire_name=suite.wire_name,
         format=suite.format,
         symmetric=suite.is_symmetric,
-        c2_keys=await asking.read(c2keys.page),
+        c2_keys=await asking.read(c2keys.all_versions),
         broker=public_uri(asking.c2.broker),
     )
 

@@ -23,7 +23,7 @@ from e4core.errors import NotFound
 P = ParamSpec("P")
 T = TypeVar("T")
 
-AT_ONCE = 10_000
+AT_ONCE = 1_000
 
 router = APIRouter(prefix="/v1/topics", tags=["topics"])
 

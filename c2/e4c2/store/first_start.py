@@ -62,6 +62,7 @@ def _create(db: sa.Connection, suite: Suite, kms: Mapping[str, Kms], kms_uri: st
         _store(db, each)
     db.execute(sa.insert(realm_table).values(id=1, database_id=database_id, suite=suite.name, created=clock()))
     realm = Realm(suite, Keyring.unwrap(deks, database_id, kms), clock)
+    ledger.begin(db, realm.keyring)
     c2keys.first(db, realm)
     return realm
 

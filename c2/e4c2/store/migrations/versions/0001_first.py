@@ -58,9 +58,9 @@ def upgrade() -> None:
     op.create_index(op.f("ix_idempotency_created"), "idempotency", ["created"], unique=False)
     op.create_table(
         "ledger",
-        sa.Column("name", sa.String(length=32), nullable=False),
+        sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("sum", sa.LargeBinary(length=128), nullable=False),
-        sa.PrimaryKeyConstraint("name", name=op.f("pk_ledger")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_ledger")),
     )
     op.create_table(
         "operation",
@@ -153,8 +153,8 @@ def upgrade() -> None:
         sa.Column("not_before", sa.Float(), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("second", sa.BigInteger(), nullable=True),
-        sa.Column("tags", sa.LargeBinary(length=64), nullable=True),
-        sa.Column("purge_tags", sa.LargeBinary(length=64), nullable=True),
+        sa.Column("tags", sa.LargeBinary(length=256), nullable=True),
+        sa.Column("purge_tags", sa.LargeBinary(length=256), nullable=True),
         sa.Column("refusal", sa.String(length=32), nullable=True),
         sa.ForeignKeyConstraint(["client"], ["client.id"], name=op.f("fk_outbox_client")),
         sa.ForeignKeyConstraint(["operation"], ["operation.id"], name=op.f("fk_outbox_operation")),
