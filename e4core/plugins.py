@@ -106,7 +106,7 @@ def _does_not_load(group: str, entry_point: EntryPoint, error: BaseException) ->
         and error.name
         and error.name.partition(".")[0] != entry_point.module.partition(".")[0]
     ):
-        hint = f"; install what it needs: {error.name}"
+        hint = f"; it needs the module {error.name}: install the extra that brings it"
     return PluginError(
         f"{group}: {entry_point.name} of {_owners(group, entry_point.name)} does not load: {error}{hint}"
     )
