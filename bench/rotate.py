@@ -111,8 +111,12 @@ class _Stopwatch:
     def connected(self) -> bool:
         return self._transport.connected
 
-    async def publish(self, topic: str, payload: bytes, qos: int = 1, /) -> None:
-        await self._transport.publish(topic, payload, qos)
+    def publish(self, topic: str, payload: bytes, qos: int = 1, /) -> asyncio.Future[None]:
+        publication = asyncio.ensure_future(self._transport.publish(topic, payload, qos))
+        publication.add_done_callback(self._acknowledged)
+        return publication
+
+    def _acknowledged(self, _done: asyncio.Future[None]) -> None:
         self.acknowledged += 1
         if self.acknowledged == self.wanted:
             self.last = time.perf_counter()

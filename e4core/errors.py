@@ -91,6 +91,12 @@ class KeyNotFound(KmsError):
     kind = "kms_key_not_found"
 
 
+class KmsDenied(KmsError):
+    """The key management service does not let us in, or not do this; mend PIN, token or policy. Never tried again by itself."""
+
+    kind = "kms_denied"
+
+
 class KmsUnavailable(KmsError):
     """The key management service cannot be reached now; try again later."""
 

@@ -46,6 +46,24 @@ class Kms(Protocol):
         ...
 
 
+@runtime_checkable
+class Rewraps(Protocol):
+    """A `Kms` that can put a wrap under the newest version of its key, most by themselves, without showing us the secret."""
+
+    def rewrap(self, wrapped: Wrapped, context: bytes, /) -> Wrapped:
+        """Raises: as `Kms.unwrap`."""
+        ...
+
+
+@runtime_checkable
+class CreatesKey(Protocol):
+    """A `Kms` that can make the key encryption key that its URI names."""
+
+    def create_key(self) -> None:
+        """Raises: Conflict: there is one; KmsError."""
+        ...
+
+
 class KmsFactory(Protocol):
     def __call__(self, uri: str, /) -> Kms:
         """Raises: InvalidInput: the URI; KmsError."""

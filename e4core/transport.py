@@ -6,7 +6,7 @@ A transport is a plugin of the group ``e4.transports``, named by its URI scheme;
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from types import TracebackType
 from typing import NamedTuple, Protocol, Self, runtime_checkable
 
@@ -40,10 +40,11 @@ class Transport(Protocol):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
     ) -> None: ...
 
-    async def publish(self, topic: str, payload: bytes, qos: int = 1, /) -> None:
-        """Hand over, and return when the broker has acknowledged at ``min(qos, max_qos)``; wait while the link is down.
+    def publish(self, topic: str, payload: bytes, qos: int = 1, /) -> Awaitable[None]:
+        """Hand over; done when the broker has acknowledged at ``min(qos, max_qos)``, which waits while the link is down.
 
-        Calls that overlap leave in the order in which they began. Raises: TransportError: closed meanwhile, or refused.
+        What overlaps leaves in the order of the calls, or for an ``async def``, as which this may be written, in the order in
+        which they began to run. Raises: TransportError: closed meanwhile, or refused.
         """
         ...
 

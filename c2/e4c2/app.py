@@ -7,13 +7,12 @@ It starts whole or not at all: whatever is missing, locked, foreign or out of re
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import os
 import secrets
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
@@ -27,12 +26,13 @@ from e4c2.api.own import public_uri
 from e4c2.api.parts import C2
 from e4c2.delivery import Courier
 from e4c2.model import realm as realm_table
-from e4c2.model import token
 from e4c2.rows import Realm
 from e4c2.settings import Settings
 from e4c2.store.engine import Store
 from e4c2.store.first_start import open_realm
-from e4core.errors import Conflict, InvalidInput, StorageError
+from e4c2.tokens import Token
+from e4core import files
+from e4core.errors import InvalidInput, NotFound
 from e4core.keys import Secret
 from e4core.kms import Kms
 from e4core.plugins import load_kms, load_suite, load_transport
@@ -52,6 +52,7 @@ class Started:
 
     url: str
     broker: str
+    """Where devices meet; of the embedded broker with all that one on this machine needs, of another without credentials."""
     admin_token_file: Path | None
     """Holds the first token; None: whoever took it into use has removed it."""
     admin_token: Secret | None
@@ -68,9 +69,8 @@ async def serve(settings: Settings, tell: Callable[[Started], object], clock: Cl
     with closing(listener.bind(settings)) as bound:
         async with open_c2(settings, clock) as (c2, admin_token):
             file = settings.admin_token_file
-            started = Started(
-                listener.url(settings, bound), public_uri(c2.broker), file if file.exists() else None, admin_token
-            )
+            broker = c2.broker if _is_embedded(settings) else public_uri(c2.broker)
+            started = Started(listener.url(settings, bound), broker, file if file.exists() else None, admin_token)
             server = Listener(http.build(c2), tls, lambda: tell(started))
             await _run(c2.courier, server, bound)
 
@@ -82,19 +82,41 @@ async def open_c2(settings: Settings, clock: Clock = time.time) -> AsyncIterator
     Raises: Conflict: another server uses it; the database is of another suite. KmsError. StorageError. TransportError.
     PluginError. InvalidInput.
     """
-    suite = load_suite(settings.suite)
     async with AsyncExitStack() as stack:
-        _make_folder(settings.data)
-        for path in (settings.data / "c2.lock", _beside(settings.database_file, ".lock")):
-            stack.enter_context(_locked(path))
-        with closing(_open_kms(settings)) as kms:
-            store = stack.enter_context(closing(Store(settings.database_file)))
-            realm, database_id = await store.write(_open_realm, suite, kms, settings.kms, clock)
-        stack.callback(realm.keyring.close)
+        store, realm, database_id = await _open_store(stack, settings, clock)
         admin_token = await store.write(_first_token, realm, settings.admin_token_file)
-        broker = await _broker(stack, settings.broker)
+        files.check(settings.admin_token_file)
+        broker = await _broker(stack, settings)
         transport = await stack.enter_async_context(load_transport(broker, f"e4-c2-{database_id.hex()}"))
         yield C2(store, realm, transport, Courier(store, realm, transport), broker), admin_token
+
+
+async def recover(settings: Settings, clock: Clock = time.time) -> tuple[Token, Secret]:
+    """Make a token for an operator who has none any more, and write it to the file of the first; others stay valid.
+
+    Who may read KEK and database may do this, nobody else can.
+    Raises: NotFound: there is no database. Conflict: a C2 is at work; the database is of another suite. KmsError. StorageError.
+    PluginError.
+    """
+    if not settings.database_file.exists():
+        raise NotFound(f"there is no database {settings.database_file}; are these the settings of the C2?")
+    async with AsyncExitStack() as stack:
+        store, realm, _ = await _open_store(stack, settings, clock)
+        return await store.write(_admin_token, realm, settings.admin_token_file)
+
+
+async def _open_store(stack: AsyncExitStack, settings: Settings, clock: Clock) -> tuple[Store, Realm, bytes]:
+    """Database, realm and database id, for this process alone."""
+    suite = load_suite(settings.suite)
+    files.make_folder(settings.data)
+    for path in (settings.data / "c2.lock", _lock_of(settings.database_file)):
+        in_use = f"another server holds {path}; stop it, or give each a data directory and a database of its own"
+        stack.callback(files.Lock.take(path, in_use).release)
+    with closing(_open_kms(settings)) as kms:
+        store = stack.enter_context(closing(Store(settings.database_file)))
+        realm, database_id = await store.write(_open_realm, suite, kms, settings.kms, clock)
+    stack.callback(realm.close)
+    return store, realm, database_id
 
 
 async def _run(courier: Courier, server: Listener, bound: socket.socket) -> None:
@@ -128,6 +150,12 @@ def _open_realm(db: sa.Connection, suite: Suite, kms: Kms, uri: str, clock: Cloc
     return realm, db.scalars(sa.select(realm_table.c.database_id)).one()
 
 
+def _lock_of(database: Path) -> Path:
+    # one lock for all names of a database
+    real = Path(os.path.realpath(database))
+    return real.parent / f"{real.name}.lock"
+
+
 def _open_kms(settings: Settings) -> Kms:
     """A KEK file is made only where no database could need another one."""
     uri = settings.kms
@@ -141,16 +169,24 @@ def _open_kms(settings: Settings) -> Kms:
     return kms
 
 
-async def _broker(stack: AsyncExitStack, uri: str) -> str:
+def _is_embedded(settings: Settings) -> bool:
+    return settings.broker.startswith(EMBEDDED)
+
+
+async def _broker(stack: AsyncExitStack, settings: Settings) -> str:
     """URI of the broker, started first if it is the embedded one."""
-    if not uri.startswith(EMBEDDED):
-        return uri
-    return (await stack.enter_async_context(_embedded(uri))).uri
+    if not _is_embedded(settings):
+        files.discard(settings.broker_uri_file)
+        return settings.broker
+    broker = await stack.enter_async_context(_embedded(settings))
+    files.replace(settings.broker_uri_file, broker.uri.encode() + b"\n")
+    return broker.uri
 
 
-def _embedded(uri: str) -> EmbeddedBroker:
+def _embedded(settings: Settings) -> EmbeddedBroker:
+    """Raises: InvalidInput (``bad_uri``). StorageError."""
     try:
-        parts = urlsplit(uri)
+        parts = urlsplit(settings.broker)
         options = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)))
         host, port = parts.hostname or "", parts.port
     except ValueError:
@@ -161,67 +197,24 @@ def _embedded(uri: str) -> EmbeddedBroker:
             f"the embedded broker is named {EMBEDDED}//ADDRESS:PORT or {EMBEDDED}//ADDRESS:PORT?password-file=PATH",
             kind="bad_uri",
         )
-    return EmbeddedBroker(host, port, Path(password_file) if password_file else None)
+    return EmbeddedBroker(Path(password_file) if password_file else _broker_password(settings), host, port)
+
+
+def _broker_password(settings: Settings) -> Path:
+    """The file of a password that nobody chose, made if it is missing. Raises: StorageError."""
+    path = settings.broker_password_file
+    if not path.exists():
+        files.create(path, secrets.token_urlsafe(32).encode() + b"\n")
+    return path
 
 
 def _first_token(db: sa.Connection, realm: Realm, path: Path) -> Secret | None:
-    """Make a token if there is none, and write it to ``path`` before it is committed.
-
-    A file that is there already is then of no use: a crash came between it and its commit.
-    """
-    if db.scalar(sa.select(token.c.id).limit(1)) is not None:
-        return None
-    _, text = tokens.create(db, realm, ADMIN)
-    _write_private(path, text + b"\n")
-    return text
+    """Make a token if nobody has one that is valid: at the first start, or when all are revoked or expired."""
+    return None if tokens.is_any_valid(db, realm) else _admin_token(db, realm, path)[1]
 
 
-def _write_private(path: Path, data: bytes) -> None:
-    """Write a file of mode 0600, whole or not at all, that survives a power cut. Raises: StorageError."""
-    new = _beside(path, f".{secrets.token_hex(8)}")
-    try:
-        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        with os.fdopen(fd, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(fd)
-        new.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        os.fsync(folder)
-        os.close(folder)
-    except OSError as error:
-        raise StorageError(f"{path} cannot be written: {error.strerror}") from error
-
-
-def _make_folder(path: Path) -> None:
-    try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise StorageError(f"{path} cannot be the data directory: {error.strerror}") from error
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold ``path`` for this process alone; a lock ends with its process, however that ends."""
-    try:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise StorageError(f"{path} cannot be opened: {error.strerror}") from error
-    try:
-        _lock(fd, path)
-        yield
-    finally:
-        os.close(fd)
-
-
-def _lock(fd: int, path: Path) -> None:
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise Conflict(f"another server holds {path}; each needs a data directory and a database of its own") from None
-    except OSError as error:
-        raise StorageError(f"{path} cannot be locked: {error.strerror}") from error
-
-
-def _beside(path: Path, suffix: str) -> Path:
-    return path.with_name(path.name + suffix)
+def _admin_token(db: sa.Connection, realm: Realm, path: Path) -> tuple[Token, Secret]:
+    """Make a token, and write it to ``path`` before it is committed; a crash between the two leaves a file of no use."""
+    made, text = tokens.create(db, realm, ADMIN)
+    files.replace(path, text + b"\n")
+    return made, text

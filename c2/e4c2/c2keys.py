@@ -2,24 +2,29 @@
 """The C2's own key pair in public-key suites: stored, wrapped, before anyone hears of it, and changed in overlap.
 
 A device is reached under the version it is known to hold and under every newer one, so that no moment of a change strands it.
+Not so once a version is compromised: then nothing is sealed under it, nothing that opens under it is believed, and whoever may hold
+it is suspended (``docs/adr/0006-compromised-c2-key.md``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 
-from e4c2 import commands
+from e4c2 import commands, rotation
 from e4c2.commands import Operation
-from e4c2.model import C2KeyState, Kind, Status, c2_key, client
-from e4c2.rows import Realm, Row, find, find_all, insert, reveal, update
+from e4c2.model import C2KeyState, Delivery, Kind, Reason, Status, c2_key, client, outbox, topic
+from e4c2.rows import Realm, Row, find, find_all, insert, reveal, update, update_all
 from e4core.errors import Conflict, InvalidInput, NotFound, Tampered, UnsupportedSuite
 from e4core.suite import PrivateKey
 
 NO_VERSION = 0
 """What symmetric suites have in place of a version."""
+_GIVEN = (C2KeyState.PENDING, C2KeyState.ACTIVE)
+"""What devices are given; the others are of the past."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +50,30 @@ def active_version(db: sa.Connection, realm: Realm) -> int:
     return int(_in_state(db, realm, C2KeyState.ACTIVE)["version"])
 
 
+def newest(db: sa.Connection, realm: Realm) -> int:
+    """The version that all clients are to hold in the end."""
+    return max((key.version for key in all_versions(db, realm)), default=NO_VERSION)
+
+
 def check_version(db: sa.Connection, realm: Realm, version: int) -> None:
-    """Raises: InvalidInput: no version that a device can hold."""
-    known = (
-        [NO_VERSION]
-        if realm.suite.is_symmetric
-        else [key.version for key in all_versions(db, realm) if key.state != C2KeyState.RETIRED]
-    )
-    if version not in known:
-        raise InvalidInput(f"there is no version {version} of the C2's key; there are: {', '.join(map(str, known))}")
+    """Raises: InvalidInput: there is no such version. Conflict: no device is given it any more."""
+    if realm.suite.is_symmetric:
+        if version != NO_VERSION:
+            raise InvalidInput(f"the suite {realm.suite.name} has no C2 key; its version is {NO_VERSION}")
+        return
+    states = {key.version: key.state for key in all_versions(db, realm)}
+    if version not in states:
+        raise InvalidInput(f"there is no version {version} of the C2's key; there are: {', '.join(map(str, states))}")
+    if states[version] not in _GIVEN:
+        raise Conflict(
+            f"version {version} of the C2's key is {states[version]}; give the device the present one, and try again"
+        )
+
+
+def require_public_keys(realm: Realm) -> None:
+    """Raises: UnsupportedSuite."""
+    if realm.suite.is_symmetric:
+        raise UnsupportedSuite(f"the suite {realm.suite.name} has no C2 key")
 
 
 def first(db: sa.Connection, realm: Realm) -> None:
@@ -62,21 +82,27 @@ def first(db: sa.Connection, realm: Realm) -> None:
         _make(db, realm, 1, C2KeyState.ACTIVE)
 
 
-def new(db: sa.Connection, realm: Realm) -> Operation:
-    """Make a new key pair and send its public key to all active clients.
+def new(db: sa.Connection, realm: Realm, reason: Reason) -> Operation:
+    """Make a new key pair.
 
-    Raises: Conflict: a change is under way. UnsupportedSuite: symmetric.
+    ``routine``: its public key is sent to all active clients; each stays reachable under the former ones until it is known to hold
+    the new one, and `finish` ends the change.
+    ``compromised``: who knows the private key of now can pose as the C2 to every device, also to bring it another key, and can read
+    what was sent. So all versions of now are given up, one on its way among them; the new one is active at once; every client is
+    suspended, and must be enrolled anew with a fresh key of its own and the new one of the C2; every topic is re-keyed.
+    Raises: Conflict: a routine change is under way, and this is another one. UnsupportedSuite: symmetric.
     """
-    if realm.suite.is_symmetric:
-        raise UnsupportedSuite(f"the suite {realm.suite.name} has no C2 key")
-    keys = all_versions(db, realm)
-    if any(key.state == C2KeyState.PENDING for key in keys):
-        raise Conflict("a change of the C2 key is under way; finish it first")
-    version = keys[-1].version + 1
-    _make(db, realm, version, C2KeyState.PENDING)
-    operation = commands.begin(db, realm, "new_c2_key", str(version))
-    everyone = db.scalars(sa.select(client.c.id).where(client.c.status == Status.ACTIVE.value))
-    commands.enqueue(db, realm, operation, list(everyone), Kind.C2_KEY)
+    require_public_keys(realm)
+    version = newest(db, realm) + 1
+    operation = commands.begin(db, realm, f"new_c2_key_{reason}", str(version))
+    if reason is Reason.COMPROMISED:
+        _give_up(db, realm, operation)
+        _make(db, realm, version, C2KeyState.ACTIVE)
+    else:
+        _require_none_pending(db, realm)
+        _make(db, realm, version, C2KeyState.PENDING)
+        everyone = db.scalars(sa.select(client.c.id).where(client.c.status == Status.ACTIVE.value))
+        commands.enqueue(db, realm, operation, list(everyone), Kind.C2_KEY)
     return commands.count(db, operation)
 
 
@@ -90,7 +116,9 @@ def finish(db: sa.Connection, realm: Realm, force: bool = False) -> C2Key:
     behind = [client.c.status == Status.ACTIVE.value, client.c.c2_key < pending["version"]]
     laggards = db.scalar(sa.select(sa.func.count()).select_from(client).where(*behind)) or 0
     if laggards and not force:
-        raise Conflict(f"{laggards} clients have not confirmed the new C2 key; wait, or force it: they stay reachable")
+        raise Conflict(
+            f"{laggards} clients have not confirmed the new C2 key; wait, confirm it for them, or force it: they stay reachable"
+        )
     update(db, realm, c2_key, active, state=C2KeyState.RETIRED.value)
     row = update(db, realm, c2_key, pending, state=C2KeyState.ACTIVE.value)
     return C2Key(row["version"], row["state"], row["public"].hex(), row["created"])
@@ -98,7 +126,10 @@ def finish(db: sa.Connection, realm: Realm, force: bool = False) -> C2Key:
 
 @dataclass(frozen=True, slots=True)
 class Versions:
-    """All that is needed to reach devices: private keys by version, oldest first, retired ones too, for laggards."""
+    """All that is needed to reach devices: private keys by version, oldest first, retired ones too, for laggards.
+
+    One that is compromised is not among them.
+    """
 
     privates: Mapping[int, PrivateKey]
     newest_public: bytes
@@ -117,10 +148,34 @@ def versions(db: sa.Connection, realm: Realm) -> Versions:
     rows = sorted(find_all(db, realm, c2_key), key=lambda row: int(row["version"]))
     if not rows:
         raise Tampered("the C2's key is gone from the database; restore it from a backup")
+    usable = [row for row in rows if row["state"] != C2KeyState.COMPROMISED]
     return Versions(
-        privates={row["version"]: realm.suite.c2.load(reveal(realm, c2_key, row, "private")) for row in rows},
+        privates={row["version"]: realm.suite.c2.load(reveal(realm, c2_key, row, "private")) for row in usable},
         newest_public=bytes(rows[-1]["public"]),
     )
+
+
+def _give_up(db: sa.Connection, realm: Realm, operation: bytes) -> None:
+    """Use no version of now any more, not even by mistake: the private keys go. Memberships and links stay on record."""
+    gone = {"state": C2KeyState.COMPROMISED.value, "private": b""}
+    _update_where(db, realm, c2_key, c2_key.c.state != C2KeyState.COMPROMISED.value, gone)
+    suspended = {"status": Status.SUSPENDED.value, "pending_private": None}
+    _update_where(db, realm, client, client.c.status == Status.ACTIVE.value, suspended)
+    db.execute(sa.update(outbox).where(outbox.c.state.in_(commands.OPEN)).values(state=Delivery.SUPERSEDED.value))
+    realm.channels.clear()
+    # what was sent under these versions, keys of topics above all, can be read by whoever recorded it
+    rotation.rekey(db, realm, find_all(db, realm, topic), operation, purge=True)
+
+
+def _update_where(
+    db: sa.Connection, realm: Realm, table: sa.Table, where: sa.ColumnElement[bool], changes: Mapping[str, Any]
+) -> None:
+    update_all(db, realm, table, [(row, changes) for row in find_all(db, realm, table, where)])
+
+
+def _require_none_pending(db: sa.Connection, realm: Realm) -> None:
+    if any(key.state == C2KeyState.PENDING for key in all_versions(db, realm)):
+        raise Conflict("a change of the C2 key is under way; finish it first")
 
 
 def _make(db: sa.Connection, realm: Realm, version: int, state: C2KeyState) -> None:

@@ -3,27 +3,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
-from enum import StrEnum
 
 import sqlalchemy as sa
 
 from e4c2 import c2keys, commands, rotation
 from e4c2.commands import Operation, is_text, parse_id
-from e4c2.model import Delivery, Kind, Status, client, link, membership, outbox, topic
-from e4c2.rows import Realm, Row, delete, find, find_all, find_ids, insert, reveal, update
+from e4c2.model import Delivery, Kind, Reason, Status, client, link, membership, outbox, topic
+from e4c2.rows import Realm, Row, delete, find_all, find_ids, insert, portions, reveal, update
 from e4core.errors import Conflict, InvalidInput, NotFound
 from e4core.keys import ClientId, check_client_name, control_topic
 
 ARRIVES_WITHIN_S = 660
 """After this a command is too old for every device: 600 s, and a minute for their clocks."""
-
-
-class Reason(StrEnum):
-    """Why a key is changed."""
-
-    ROUTINE = "routine"
-    COMPROMISED = "compromised"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +30,8 @@ class Client:
     """True: it has proved that it confirms; False: it is only ever sent to."""
     key_change: bool
     """True: a new device key is on its way and not yet confirmed."""
+    c2_key: int
+    """Version of the C2's key that it is known to hold; 0 in symmetric suites."""
     created: float
     last_report: float | None
 
@@ -48,7 +43,7 @@ def create(
 
     Args: key: what the suite's device identity calls public (a secret 32-byte key in symmetric suites).  c2_key: version of the
         C2's key that the device was given (0 in symmetric suites).
-    Raises: InvalidInput. Conflict: the name or the id exists; nothing is overwritten.
+    Raises: InvalidInput. Conflict: the name or the id exists, nothing is overwritten; the version is in use no more.
     """
     check_client_name(name)
     realm.suite.device.check(key)
@@ -67,7 +62,6 @@ def create(
         reports=False,
         created=realm.clock(),
         last_report=None,
-        command_second=0,
     )
     commands.tell_c2_key(db, realm, row, None)
     return view(row)
@@ -84,16 +78,6 @@ def show(db: sa.Connection, realm: Realm, name: str) -> Client:
     return view(require(db, realm, name))
 
 
-def topics_of(db: sa.Connection, realm: Realm, name: str, after: str = "", limit: int = 100) -> list[str]:
-    """Names of the topics that the client is a member of. Raises: NotFound."""
-    row = require(db, realm, name)
-    joined = sa.join(topic, membership, membership.c.topic == topic.c.id)
-    statement = (
-        sa.select(topic.c.name).select_from(joined).where(membership.c.client == row["id"], topic.c.name > after)
-    )
-    return list(db.scalars(statement.order_by(topic.c.name).limit(limit)))
-
-
 def remove(db: sa.Connection, realm: Realm, name: str, rekey: bool = True) -> Operation:
     """Forget a client: it leaves all its topics, which are re-keyed for those who stay, and nobody holds its public key."""
     row = require(db, realm, name)
@@ -107,8 +91,7 @@ def remove(db: sa.Connection, realm: Realm, name: str, rekey: bool = True) -> Op
     delete(db, realm, client, row)
     realm.channels.clear()
     commands.enqueue(db, realm, operation, holders, Kind.PEER, row["id"])
-    for left in topics if rekey else ():
-        rotation.rekey(db, realm, left, operation, purge=True)
+    rotation.rekey(db, realm, topics if rekey else [], operation, purge=True)
     return commands.count(db, operation)
 
 
@@ -161,10 +144,36 @@ def cancel_key(db: sa.Connection, realm: Realm, name: str) -> Client:
     return view(update(db, realm, client, row, pending_key=None, pending_private=None))
 
 
+def laggards(db: sa.Connection, realm: Realm, after: str = "", limit: int = 100) -> list[Client]:
+    """Active clients that are not known to hold the C2's newest key, by name, those after ``after``."""
+    behind = [client.c.status == Status.ACTIVE.value, client.c.c2_key < c2keys.newest(db, realm)]
+    statement = sa.select(client).where(*behind, client.c.name > after).order_by(client.c.name).limit(limit)
+    return [view(row) for row in db.execute(statement).mappings()]
+
+
+def confirm_c2_key(db: sa.Connection, realm: Realm, name: str) -> Client:
+    """An operator has seen that the device uses the C2's newest key; nothing is sealed for it under an older one any more.
+
+    Raises: NotFound. UnsupportedSuite. Conflict: suspended, known already, or the key was never sent to the device.
+    """
+    row = require_active(db, realm, name)
+    c2keys.require_public_keys(realm)
+    newest = c2keys.newest(db, realm)
+    if row["c2_key"] >= newest:
+        raise Conflict(f"{name} is known to hold the C2's newest key")
+    mine = [outbox.c.client == row["id"], outbox.c.kind == Kind.C2_KEY.value]
+    unsent = [outbox.c.state == Delivery.PENDING.value, outbox.c.attempts == 0]
+    if db.scalar(sa.select(outbox.c.id).where(*mine, *unsent).limit(1)) is not None:
+        raise Conflict(f"the C2's new key was not yet sent to {name}; confirm it when it was")
+    commands.close(db, row["id"], (Kind.C2_KEY,), Delivery.CONFIRMED)
+    return view(update(db, realm, client, row, c2_key=newest))
+
+
 def enrol(db: sa.Connection, realm: Realm, name: str, key: bytes, c2_key: int) -> Operation:
     """Give a suspended client a key that was made anew, and all that it is a member of.
 
-    Raises: NotFound. Conflict: not suspended, or this is the key that was compromised. InvalidInput.
+    Raises: NotFound. Conflict: not suspended, this is the key of before, or the version of the C2's key is in use no more.
+    InvalidInput.
     """
     row = require(db, realm, name)
     if row["status"] != Status.SUSPENDED:
@@ -177,7 +186,7 @@ def enrol(db: sa.Connection, realm: Realm, name: str, key: bytes, c2_key: int) -
     row = update(db, realm, client, row, status=Status.ACTIVE.value, **fresh)
     operation = commands.begin(db, realm, "enrol", name)
     commands.catch_up(db, realm, row, operation)
-    commands.enqueue_holders(db, realm, operation, row["id"])
+    commands.enqueue_holders(db, realm, operation, [row["id"]])
     return commands.count(db, operation)
 
 
@@ -195,39 +204,56 @@ def adopt_pending_key(db: sa.Connection, realm: Realm, row: Row, operation: byte
     public = reveal(realm, client, row, "pending_key")
     after = update(db, realm, client, row, key=public, pending_key=None, pending_private=None)
     commands.close(db, row["id"], (Kind.ID_KEY,), Delivery.CONFIRMED)
-    commands.enqueue_holders(db, realm, operation, row["id"])
+    commands.enqueue_holders(db, realm, operation, [row["id"]])
     return after
 
 
 def name_of(db: sa.Connection, identity: str) -> str:
     """Name of the client with this id (hexadecimal). Raises: NotFound."""
-    name = db.scalar(sa.select(client.c.name).where(client.c.id == parse_id(identity)))
-    if name is None:
-        raise NotFound(f"there is no client with the id {identity!r}")
-    return str(name)
+    return names_of(db, [identity])[0]
+
+
+def names_of(db: sa.Connection, identities: Collection[str]) -> list[str]:
+    """Names of the clients with these ids (hexadecimal), in this order. Raises: NotFound: the first that is missing."""
+    columns = sa.select(client.c.id, client.c.name)
+    names: dict[str, str] = {}
+    for portion in portions(parse_id(identity) for identity in identities):
+        names.update((row.id.hex(), row.name) for row in db.execute(columns.where(client.c.id.in_(portion))))
+    for identity in identities:
+        if identity not in names:
+            raise NotFound(f"there is no client with the id {identity!r}")
+    return [names[identity] for identity in identities]
 
 
 def require(db: sa.Connection, realm: Realm, name: str) -> Row:
     """Raises: NotFound. Tampered."""
-    row = find(db, realm, client, client.c.name == name) if is_text(name) else None
-    if row is None:
-        raise NotFound(f"there is no client {name!r}")
-    return row
+    return require_all(db, realm, [name])[0]
 
 
 def require_active(db: sa.Connection, realm: Realm, name: str) -> Row:
     """Raises: NotFound. Conflict: suspended. Tampered."""
-    row = require(db, realm, name)
-    if row["status"] != Status.ACTIVE:
-        raise Conflict(f"{name} is suspended; enrol it anew")
-    return row
+    return require_all_active(db, realm, [name])[0]
 
 
-def require_all(db: sa.Connection, realm: Realm, names: list[str]) -> list[Row]:
-    """Rows of all ``names``. Raises: InvalidInput: none. NotFound: the first that is missing. Tampered."""
+def require_all(db: sa.Connection, realm: Realm, names: Collection[str]) -> list[Row]:
+    """Rows of all ``names``, each once. Raises: InvalidInput: none. NotFound: the first that is missing. Tampered."""
     if not names:
         raise InvalidInput("name one client at least")
-    return [require(db, realm, name) for name in dict.fromkeys(names)]
+    wanted = dict.fromkeys(names)
+    found = {row["name"]: row for row in find_ids(db, realm, client, client.c.name, filter(is_text, wanted))}
+    for name in wanted:
+        if name not in found:
+            raise NotFound(f"there is no client {name!r}")
+    return [found[name] for name in wanted]
+
+
+def require_all_active(db: sa.Connection, realm: Realm, names: Collection[str]) -> list[Row]:
+    """As `require_all`. Raises, too: Conflict: the first that is suspended."""
+    rows = require_all(db, realm, names)
+    for row in rows:
+        if row["status"] != Status.ACTIVE:
+            raise Conflict(f"{row['name']} is suspended; enrol it anew")
+    return rows
 
 
 def view(row: Row) -> Client:
@@ -237,6 +263,7 @@ def view(row: Row) -> Client:
         status=row["status"],
         reports=bool(row["reports"]),
         key_change=row["pending_private"] is not None,
+        c2_key=row["c2_key"],
         created=row["created"],
         last_report=row["last_report"],
     )
@@ -254,9 +281,8 @@ def _suspend(db: sa.Connection, realm: Realm, row: Row, operation: bytes) -> Non
     update(db, realm, client, row, status=Status.SUSPENDED.value, pending_private=None)
     commands.close(db, row["id"], tuple(Kind))
     realm.channels.clear()
-    commands.enqueue_holders(db, realm, operation, row["id"])
-    for of in _topics(db, realm, row):
-        rotation.rekey(db, realm, of, operation, purge=True)
+    commands.enqueue_holders(db, realm, operation, [row["id"]])
+    rotation.rekey(db, realm, _topics(db, realm, row), operation, purge=True)
 
 
 def _topics(db: sa.Connection, realm: Realm, row: Row) -> list[Row]:

@@ -16,12 +16,11 @@ from typing import Any
 import sqlalchemy as sa
 
 from e4c2.model import Delivery, Kind, Status, c2_key, client, link, membership, operation, outbox
-from e4c2.rows import Realm, Row
+from e4c2.rows import Realm, Row, portions
 from e4core.errors import NotFound
 
 OPEN = (Delivery.PENDING.value, Delivery.SENDING.value, Delivery.SENT.value)
 NO_OBJECT = bytes(16)
-PORTION = 500
 KEPT_S = 30 * 24 * 3600
 """How long deliveries that are done stay on record."""
 _ID = re.compile(r"[0-9a-f]{32}")
@@ -105,25 +104,31 @@ def enqueue(
     purge: bool = False,
 ) -> None:
     """Bring ``target`` at each of ``clients`` to the present; what waits for the same takes one place (rule 3)."""
-    ids = list(clients)
-    for start in range(0, len(ids), PORTION):
-        chosen = client.c.id.in_(ids[start : start + PORTION])
-        of_chosen = outbox.c.client.in_(ids[start : start + PORTION])
-        _insert(db, realm, operation_id, client.c.id, [chosen], kind, target, purge, [of_chosen])
+    of = _Objects(kind, client.c.id, sa.literal(target))
+    parts = [client.c.id.in_(portion) for portion in portions(clients)]
+    few = [outbox.c.client.in_(clients)] if len(parts) == 1 else []
+    _insert(db, realm, operation_id, of, parts, [outbox.c.object == target, *few], purge)
 
 
 def enqueue_members(
-    db: sa.Connection, realm: Realm, operation_id: bytes, topic_id: bytes, *, purge: bool = False
+    db: sa.Connection, realm: Realm, operation_id: bytes, topics: Collection[bytes], *, purge: bool = False
 ) -> None:
-    """Bring the topic at all its active members to the present: a handful of statements, however many they are."""
-    where = [membership.c.topic == topic_id, client.c.id == membership.c.client, client.c.status == Status.ACTIVE.value]
-    _insert(db, realm, operation_id, membership.c.client, where, Kind.TOPIC, topic_id, purge)
+    """Bring the topics at all their active members to the present: a handful of statements, however many they are."""
+    _insert(
+        db, realm, operation_id, _TOPICS, [membership.c.topic.in_(portion) for portion in portions(topics)], [], purge
+    )
 
 
-def enqueue_holders(db: sa.Connection, realm: Realm, operation_id: bytes | None, peer: bytes) -> None:
-    """Bring the public key of ``peer`` at all its active holders to the present."""
-    where = [link.c.peer == peer, client.c.id == link.c.holder, client.c.status == Status.ACTIVE.value]
-    _insert(db, realm, operation_id, link.c.holder, where, Kind.PEER, peer, purge=False)
+def enqueue_holders(
+    db: sa.Connection,
+    realm: Realm,
+    operation_id: bytes | None,
+    peers: Collection[bytes],
+    *which: sa.ColumnElement[bool],
+) -> None:
+    """Bring the public keys of ``peers`` at all their active holders to the present, or at those of ``which`` links alone."""
+    parts = [sa.and_(link.c.peer.in_(portion), *which) for portion in portions(peers)]
+    _insert(db, realm, operation_id, _PEERS, parts)
 
 
 def catch_up(db: sa.Connection, realm: Realm, row: Row, operation_id: bytes | None, not_before: float = 0) -> None:
@@ -131,12 +136,10 @@ def catch_up(db: sa.Connection, realm: Realm, row: Row, operation_id: bytes | No
     me = [row["id"]]
     close(db, row["id"], (Kind.TOPIC, Kind.PEER, Kind.RESET_TOPICS, Kind.RESET_PEERS))
     enqueue(db, realm, operation_id, me, Kind.RESET_TOPICS)
-    for topic_id in db.scalars(sa.select(membership.c.topic).where(membership.c.client == row["id"])).all():
-        enqueue(db, realm, operation_id, me, Kind.TOPIC, topic_id)
+    _insert(db, realm, operation_id, _TOPICS, [membership.c.client == row["id"]], [outbox.c.client == row["id"]])
     if not realm.suite.is_symmetric:
         enqueue(db, realm, operation_id, me, Kind.RESET_PEERS)
-        for peer in db.scalars(sa.select(link.c.peer).where(link.c.holder == row["id"])).all():
-            enqueue(db, realm, operation_id, me, Kind.PEER, peer)
+        _insert(db, realm, operation_id, _PEERS, [link.c.holder == row["id"]], [outbox.c.client == row["id"]])
     tell_c2_key(db, realm, row, operation_id)
     waiting = [outbox.c.client == row["id"], outbox.c.state == Delivery.PENDING.value]
     db.execute(sa.update(outbox).where(*waiting, outbox.c.not_before < not_before).values(not_before=not_before))
@@ -183,34 +186,44 @@ def prune(db: sa.Connection, realm: Realm) -> None:
     db.execute(sa.delete(operation).where(operation.c.created < before, empty))
 
 
+@dataclass(frozen=True, slots=True)
+class _Objects:
+    """Where devices and their objects stand: a delivery of ``kind`` brings ``what`` at the client ``who`` to the present."""
+
+    kind: Kind
+    who: sa.ColumnElement[bytes]
+    what: sa.ColumnElement[bytes]
+    where: tuple[sa.ColumnElement[bool], ...] = ()
+
+
+_ACTIVE = client.c.status == Status.ACTIVE.value
+_TOPICS = _Objects(Kind.TOPIC, membership.c.client, membership.c.topic, (client.c.id == membership.c.client, _ACTIVE))
+_PEERS = _Objects(Kind.PEER, link.c.holder, link.c.peer, (client.c.id == link.c.holder, _ACTIVE))
+
+
 def _insert(
     db: sa.Connection,
     realm: Realm,
     operation_id: bytes | None,
-    who: sa.ColumnElement[bytes],
-    where: list[sa.ColumnElement[bool]],
-    kind: Kind,
-    target: bytes,
-    purge: bool,
-    of_whom: Collection[sa.ColumnElement[bool]] = (),
+    of: _Objects,
+    parts: Collection[sa.ColumnElement[bool]],
+    before: Collection[sa.ColumnElement[bool]] = (),
+    purge: bool = False,
 ) -> None:
-    """Insert first, then supersede what waited before for the same; a purge that is not known to be done is inherited."""
+    """Insert first, then supersede what waited before for the same; a purge that is not known to be done is inherited.
+
+    Args: parts: of whom and what, one after the other.  before: what of the outbox they may supersede, where that is little.
+    """
     last = db.scalar(sa.select(sa.func.max(outbox.c.id))) or 0
     waiting = outbox.alias("waiting")
-    same = [
-        waiting.c.client == who,
-        waiting.c.kind == kind.value,
-        waiting.c.object == target,
-        waiting.c.purge.is_(True),
-    ]
-    unsent = waiting.c.state.in_((Delivery.PENDING.value, Delivery.SENDING.value))
-    unconfirmed = sa.and_(waiting.c.state == Delivery.SENT.value, client.c.reports)
-    inherited = sa.exists().where(*same, sa.or_(unsent, unconfirmed))
+    same = [waiting.c.client == of.who, waiting.c.kind == of.kind.value, waiting.c.object == of.what]
+    undone = [waiting.c.state.in_(OPEN), sa.or_(waiting.c.state != Delivery.SENT.value, client.c.reports)]
+    inherited = sa.exists().where(*same, waiting.c.purge.is_(True), *undone)
     now = realm.clock()
     columns: dict[str, sa.ColumnElement[Any]] = {
-        "client": who,
-        "kind": sa.literal(kind.value),
-        "object": sa.literal(target),
+        "client": of.who,
+        "kind": sa.literal(of.kind.value),
+        "object": of.what,
         "purge": sa.literal(True) if purge else inherited,
         "state": sa.literal(Delivery.PENDING.value),
         "operation": sa.literal(operation_id, sa.LargeBinary),
@@ -218,18 +231,14 @@ def _insert(
         "not_before": sa.literal(0.0),
         "attempts": sa.literal(0),
     }
-    chosen = sa.select(*list(columns.values())).where(*where)
-    db.execute(sa.insert(outbox).from_select(list(columns), chosen))
+    all_of = sa.select(*list(columns.values())).where(*of.where)
+    for part in parts:
+        db.execute(sa.insert(outbox).from_select(list(columns), all_of.where(part)))
     newer = outbox.alias("newer")
-    replaced = sa.exists().where(
-        newer.c.id > last, newer.c.client == outbox.c.client, newer.c.kind == kind.value, newer.c.object == target
-    )
-    db.execute(
-        sa.update(outbox)
-        .where(outbox.c.id <= last, outbox.c.kind == kind.value, outbox.c.object == target)
-        .where(outbox.c.state == Delivery.PENDING.value, replaced, *of_whom)
-        .values(state=Delivery.SUPERSEDED.value)
-    )
+    same = [newer.c.client == outbox.c.client, newer.c.kind == outbox.c.kind, newer.c.object == outbox.c.object]
+    replaced = sa.exists().where(*same, newer.c.id > last)
+    older = [outbox.c.id <= last, outbox.c.state == Delivery.PENDING.value, outbox.c.kind == of.kind.value]
+    db.execute(sa.update(outbox).where(*older, *before, replaced).values(state=Delivery.SUPERSEDED.value))
 
 
 def _view(row: Row) -> Command:

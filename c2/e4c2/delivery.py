@@ -11,15 +11,16 @@ import logging
 from collections import Counter, deque
 from collections.abc import Iterable
 from contextlib import suppress
+from functools import partial
 
 import sqlalchemy as sa
 
 from e4c2 import ledger
 from e4c2.clients import ARRIVES_WITHIN_S
-from e4c2.commands import PORTION, prune, requeue
+from e4c2.commands import prune, requeue
 from e4c2.model import Delivery, client, outbox
 from e4c2.reports import REPORTS, receive_all
-from e4c2.rows import Realm
+from e4c2.rows import Realm, portions
 from e4c2.sealing import BATCH, Sealed, claim
 from e4c2.store.engine import Store
 from e4core.errors import Tampered, TransportError
@@ -32,6 +33,8 @@ WINDOW = 1000
 SETTLE_EVERY_S = 0.25
 POLL_S = 1.0
 LOOK_AFTER_EVERY_S = 3600
+LONGEST_PAUSE_S = 300
+"""Between two tries of what the broker refuses."""
 STALE_S = 60
 """A command acknowledged by the broker later than this after it was sealed is sealed anew: it may be too old on arrival."""
 REPORTS_AT_ONCE = 500
@@ -92,17 +95,20 @@ class Courier:
         if sealed.payloads:
             flight = self._flying[sealed.id] = _Flight(sealed, self._realm.clock())
             for payload in sealed.payloads:
-                task = asyncio.create_task(self._transport.publish(sealed.topic, payload, COMMAND_QOS))
-                task.add_done_callback(lambda done, flight=flight: self._land(flight, done))  # type: ignore[misc]
+                publication = asyncio.ensure_future(self._transport.publish(sealed.topic, payload, COMMAND_QOS))
+                publication.add_done_callback(partial(self._land, flight))
 
-    def _land(self, flight: _Flight, done: asyncio.Task[None]) -> None:
-        flight.tasks -= 1
-        if done.cancelled() or (error := done.exception()) is not None:
-            flight.lost = True
-            if not done.cancelled():
-                log.warning("a command could not be published, and is sent again: %s", error)
-        if not flight.tasks:
-            flight.lost |= self._realm.clock() - flight.sealed_at > STALE_S
+    def _land(self, flight: _Flight, done: asyncio.Future[None]) -> None:
+        flight.publications -= 1
+        now = self._realm.clock()
+        if done.cancelled():
+            flight.again_at = now
+        elif (error := done.exception()) is not None:
+            flight.again_at = now + min(2.0**flight.attempt, LONGEST_PAUSE_S)
+            log.warning("a command could not be published, and is sent again in a while: %s", error)
+        if not flight.publications:
+            if flight.again_at is None and now - flight.sealed_at > STALE_S:
+                flight.again_at = now
             if self._flying.get(flight.id) is flight:
                 del self._flying[flight.id]
             self._landed.append(flight)
@@ -115,8 +121,8 @@ class Courier:
             await asyncio.sleep(SETTLE_EVERY_S)
             landed, self._landed = self._landed, []
             if landed:
-                sent = [(flight.id, flight.attempt) for flight in landed if not flight.lost]
-                lost = [(flight.id, flight.attempt) for flight in landed if flight.lost]
+                sent = [(flight.id, flight.attempt) for flight in landed if flight.again_at is None]
+                lost = [(flight.id, flight.attempt, at) for flight in landed if (at := flight.again_at) is not None]
                 await self._store.write(settle, sent, lost)
                 if lost:
                     self._woken.set()
@@ -153,14 +159,14 @@ class Courier:
 class _Flight:
     """A delivery on its way."""
 
-    __slots__ = ("attempt", "id", "lost", "sealed_at", "tasks")
+    __slots__ = ("again_at", "attempt", "id", "publications", "sealed_at")
 
     def __init__(self, sealed: Sealed, now: float) -> None:
         self.id = sealed.id
         self.attempt = sealed.attempt
         self.sealed_at = now
-        self.tasks = len(sealed.payloads)
-        self.lost = False
+        self.publications = len(sealed.payloads)
+        self.again_at: float | None = None
 
 
 def resume(db: sa.Connection, realm: Realm) -> None:
@@ -173,8 +179,8 @@ def resume(db: sa.Connection, realm: Realm) -> None:
     prune(db, realm)
 
 
-def settle(db: sa.Connection, sent: Iterable[tuple[int, int]], lost: Iterable[tuple[int, int]]) -> None:
-    """Write down what the broker has and what it may not have: (delivery, attempt).
+def settle(db: sa.Connection, sent: Iterable[tuple[int, int]], lost: Iterable[tuple[int, int, float]]) -> None:
+    """Write down what the broker has, (delivery, attempt), and what it may not have: with the second from which to try again.
 
     A report may have been quicker: then the delivery is confirmed already, and stays so.
     """
@@ -182,9 +188,10 @@ def settle(db: sa.Connection, sent: Iterable[tuple[int, int]], lost: Iterable[tu
     for row, attempt in sent:
         by_attempt.setdefault(attempt, []).append(row)
     for attempt, ids in by_attempt.items():
-        for start in range(0, len(ids), PORTION):
-            these = outbox.c.id.in_(ids[start : start + PORTION])
-            flying = [these, outbox.c.attempts == attempt, outbox.c.state == Delivery.SENDING.value]
+        for portion in portions(ids):
+            flying = [outbox.c.id.in_(portion), outbox.c.attempts == attempt, outbox.c.state == Delivery.SENDING.value]
             db.execute(sa.update(outbox).where(*flying).values(state=Delivery.SENT.value))
-    for row, attempt in lost:
+    for row, attempt, again_at in lost:
         requeue(db, outbox.c.id == row, outbox.c.attempts == attempt)
+        waits = [outbox.c.id == row, outbox.c.attempts == attempt, outbox.c.state == Delivery.PENDING.value]
+        db.execute(sa.update(outbox).where(*waits).values(not_before=again_at))

@@ -6,7 +6,7 @@ the same transaction; `verify` adds it all up anew, at start and every hour. So 
 MAC of that time, or that was deleted behind the C2's back, is found, unless everything that was granted or revoked since is put
 back with it. The sum is sealed, as who knows many sums and MACs could solve for a set of rows that fits.
 
-Cost: a change reads and writes one more row; `verify` grows with the number of rows (some microseconds each).
+Cost: a change, of however many rows, reads and writes one more; `verify` grows with the number of rows (some microseconds each).
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ def begin(db: sa.Connection, keyring: Keyring) -> None:
 
 def shift(db: sa.Connection, keyring: Keyring, *macs: bytes) -> None:
     """Take rows in that were not in the sum, and out that were; ``macs``: theirs."""
+    if not macs:
+        return
     sealed = keyring.seal(_CELL, _sum(keyring, macs, _held(db, keyring)))
     db.execute(sa.update(ledger).where(ledger.c.id == _ID).values(sum=sealed))
 

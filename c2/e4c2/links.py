@@ -3,23 +3,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import sqlalchemy as sa
 
 from e4c2 import clients, commands
+from e4c2.clients import Client
 from e4c2.commands import Operation
 from e4c2.model import Kind, client, link
-from e4c2.rows import Realm, delete, find, find_all, insert
+from e4c2.rows import Realm, checked, delete, find, find_all, insert
 from e4core.errors import InvalidInput, NotFound, UnsupportedSuite
-
-
-@dataclass(frozen=True, slots=True)
-class Link:
-    """``holder`` holds the public key of ``peer``."""
-
-    holder: str
-    peer: str
 
 
 def send(db: sa.Connection, realm: Realm, holder: str, peer: str) -> Operation:
@@ -59,12 +50,13 @@ def reset(db: sa.Connection, realm: Realm, holder: str) -> Operation:
     return commands.count(db, operation)
 
 
-def page(db: sa.Connection, realm: Realm, holder: str, after: str = "", limit: int = 100) -> list[Link]:
-    """Whose public keys ``holder`` holds, by name. Raises: NotFound."""
+def page(db: sa.Connection, realm: Realm, holder: str, after: str = "", limit: int = 100) -> list[Client]:
+    """Clients whose public keys ``holder`` holds, by name. Raises: NotFound. Tampered."""
     to = clients.require(db, realm, holder)
-    joined = sa.join(client, link, link.c.peer == client.c.id)
-    statement = sa.select(client.c.name).select_from(joined).where(link.c.holder == to["id"], client.c.name > after)
-    return [Link(holder, peer) for peer in db.scalars(statement.order_by(client.c.name).limit(limit))]
+    joined = sa.select(client).join(link, link.c.peer == client.c.id)
+    statement = joined.where(link.c.holder == to["id"], client.c.name > after)
+    found = checked(db, realm, client, statement.order_by(client.c.name).limit(limit))
+    return [clients.view(peer) for peer in found]
 
 
 def _require_signatures(realm: Realm) -> None:

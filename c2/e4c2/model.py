@@ -56,10 +56,20 @@ class Delivery(StrEnum):
     SUPERSEDED = "superseded"
 
 
+class Reason(StrEnum):
+    """Why a key is changed."""
+
+    ROUTINE = "routine"
+    COMPROMISED = "compromised"
+
+
 class C2KeyState(StrEnum):
+    """`RETIRED` still reaches who has not heard of a newer one; of one `COMPROMISED` the private key is gone."""
+
     PENDING = "pending"
     ACTIVE = "active"
     RETIRED = "retired"
+    COMPROMISED = "compromised"
 
 
 def _grant() -> tuple[sa.Column[int], sa.Column[bytes]]:
@@ -118,7 +128,6 @@ client = sa.Table(
     *_grant(),
     sa.Column("created", _TIME, nullable=False),
     sa.Column("last_report", _TIME),
-    sa.Column("command_second", sa.BigInteger, nullable=False),
 )
 
 topic = sa.Table(

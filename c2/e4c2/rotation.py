@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 
 import sqlalchemy as sa
 
 from e4c2 import commands
 from e4c2.model import topic
-from e4c2.rows import Realm, Row, update
+from e4c2.rows import Realm, Row, update_all
 
 
 def fresh_key() -> bytes:
@@ -17,10 +18,11 @@ def fresh_key() -> bytes:
     return os.urandom(32)
 
 
-def rekey(db: sa.Connection, realm: Realm, row: Row, operation: bytes, *, purge: bool = False) -> None:
-    """Give the topic a new key and send it to all active members.
+def rekey(db: sa.Connection, realm: Realm, topics: Collection[Row], operation: bytes, *, purge: bool = False) -> None:
+    """Give each of the topics a new key and send it to all its active members.
 
     Args: purge: they forget the previous key at once rather than after its grace, as somebody was evicted who has it.
     """
-    update(db, realm, topic, row, key=fresh_key(), rotated=realm.clock())
-    commands.enqueue_members(db, realm, operation, row["id"], purge=purge)
+    now = realm.clock()
+    update_all(db, realm, topic, [(row, {"key": fresh_key(), "rotated": now}) for row in topics])
+    commands.enqueue_members(db, realm, operation, [row["id"] for row in topics], purge=purge)

@@ -8,7 +8,7 @@ older state together with its MAC, is found by `e4c2.ledger`.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any, Generic, TypeVar
@@ -23,12 +23,15 @@ from e4core.suite import Channel, Suite
 from e4kms.keyring import Keyring
 from e4kms.records import AuthorityRow, Cell, Field
 
-Row = sa.RowMapping
+Row = Mapping[Any, Any]
 T = TypeVar("T")
+
+PORTION = 500
+"""Values in one statement, as databases limit parameters."""
 
 
 class Kept(Generic[T]):
-    """What is costly to make again, `MOST` at a time; used by the writer thread alone."""
+    """What is costly to make again, `MOST` at a time; from any thread, as a dict's own operations are atomic."""
 
     MOST = 20_000
 
@@ -41,9 +44,10 @@ class Kept(Generic[T]):
     def get(self, key: Hashable, make: Callable[[], T]) -> T:
         made = self._made.get(key)
         if made is None:
+            made = make()
             if len(self._made) >= self.MOST:
                 self._made.clear()
-            made = self._made[key] = make()
+            self._made[key] = made
         return made
 
 
@@ -69,43 +73,61 @@ class Realm:
     clock: Callable[[], float]
     channels: Kept[Channel] = field(default_factory=Kept, repr=False, compare=False)
     """To devices, ready for use: making one opens a record, and in public-key suites costs a point multiplication."""
+    verified: Kept[bool] = field(default_factory=Kept, repr=False, compare=False)
+    """Rows, each with its MAC, that this keyring has verified: what was right of the very same bytes once is so for good."""
+
+    def close(self) -> None:
+        """Forget all keys, and what was made of them; after this every use is a KmsError."""
+        self.keyring.close()
+        self.channels.clear()
+        self.verified.clear()
 
 
 def insert(db: sa.Connection, realm: Realm, table: sa.Table, **values: Any) -> Row:
     """Insert one row, its `SEALED` values given in clear. Raises: Conflict: its key exists."""
-    sealed = _seal(realm, table, values)
-    sealed["generation"] = 1
-    sealed["mac"] = realm.keyring.mac(_authority(table, sealed))
+    return insert_all(db, realm, table, [values])[0]
+
+
+def insert_all(db: sa.Connection, realm: Realm, table: sa.Table, rows: Iterable[Mapping[str, Any]]) -> list[Row]:
+    """Insert rows that name the same columns, all or none. Raises: Conflict: the key of one exists, or comes twice."""
+    new: list[Row] = [_granting(realm, table, {**_seal(realm, table, row), "generation": 1}) for row in rows]
+    if not new:
+        return new
     try:
         with db.begin_nested():
-            row = db.execute(sa.insert(table).values(**sealed).returning(*table.c)).mappings().one()
+            db.execute(sa.insert(table), new)
     except sa.exc.IntegrityError as error:
         raise Conflict(f"this {table.name.replace('_', ' ')} exists already") from error
-    ledger.shift(db, realm.keyring, row["mac"])
-    return row
+    ledger.shift(db, realm.keyring, *(row["mac"] for row in new))
+    return new
 
 
 def update(db: sa.Connection, realm: Realm, table: sa.Table, row: Row, **changes: Any) -> Row:
     """Change a row that was read for use, its `SEALED` values given in clear. Raises: Conflict: changed meanwhile."""
-    after = {**row, **_seal(realm, table, {**_key(table, row), **changes}), "generation": row["generation"] + 1}
-    after["mac"] = realm.keyring.mac(_authority(table, after))
-    statement = (
-        sa.update(table)
-        .where(*_same(table, row), table.c.generation == row["generation"])
-        .values(**{name: after[name] for name in (*changes, "generation", "mac")})
-        .returning(*table.c)
-    )
-    changed = db.execute(statement).mappings().one_or_none()
-    if changed is None:
-        raise Conflict(f"the {table.name} was changed by somebody else meanwhile; read it again")
-    ledger.shift(db, realm.keyring, row["mac"], changed["mac"])
-    return changed
+    return update_all(db, realm, table, [(row, changes)])[0]
+
+
+def update_all(
+    db: sa.Connection, realm: Realm, table: sa.Table, changes: Iterable[tuple[Row, Mapping[str, Any]]]
+) -> list[Row]:
+    """Change rows that were read for use, in the same columns, all or none. Raises: Conflict: one was changed meanwhile."""
+    before: list[Row] = []
+    after: list[Row] = []
+    parameters = []
+    for row, change in changes:
+        sealed = _seal(realm, table, {**_key(table, row), **change})
+        changed = _granting(realm, table, {**row, **sealed, "generation": row["generation"] + 1})
+        before.append(row)
+        after.append(changed)
+        parameters.append({**_read(table, row), **{name: changed[name] for name in (*change, "generation", "mac")}})
+    _change(db, table, sa.update(table), parameters)
+    ledger.shift(db, realm.keyring, *(row["mac"] for row in (*before, *after)))
+    return after
 
 
 def delete(db: sa.Connection, realm: Realm, table: sa.Table, *rows: Row) -> None:
-    """Delete rows that were read for use."""
-    for row in rows:
-        db.execute(sa.delete(table).where(*_same(table, row)))
+    """Delete rows that were read for use, all or none. Raises: Conflict: one was changed meanwhile."""
+    _change(db, table, sa.delete(table), [_read(table, row) for row in rows])
     ledger.shift(db, realm.keyring, *(row["mac"] for row in rows))
 
 
@@ -119,10 +141,16 @@ def find(db: sa.Connection, realm: Realm, table: sa.Table, *where: sa.ColumnElem
 
 def find_all(db: sa.Connection, realm: Realm, table: sa.Table, *where: sa.ColumnElement[bool]) -> list[Row]:
     """All rows that fit, checked. Raises: Tampered."""
-    rows = db.execute(sa.select(table).where(*where)).all()
+    return checked(db, realm, table, sa.select(table).where(*where))
+
+
+def checked(db: sa.Connection, realm: Realm, table: sa.Table, statement: sa.Select[Any]) -> list[Row]:
+    """The rows of a statement that selects all columns of ``table``, and others only after them. Raises: Tampered."""
+    rows = db.execute(statement).all()
     granted = _GRANTED[table.name]
     for row in rows:
-        _verify(realm, table, granted(row))
+        values = granted(row)
+        realm.verified.get((table.name, values), lambda values=values: _verify(realm, table, values))  # type: ignore[misc]
     return [row._mapping for row in rows]
 
 
@@ -130,14 +158,18 @@ def find_ids(
     db: sa.Connection,
     realm: Realm,
     table: sa.Table,
-    column: sa.ColumnElement[bytes],
-    ids: Iterable[bytes],
+    column: sa.ColumnElement[T],
+    ids: Iterable[T],
     *where: sa.ColumnElement[bool],
 ) -> list[Row]:
-    """All rows whose ``column`` is one of ``ids``, checked; asks in portions, as databases limit parameters."""
-    wanted = list(set(ids))
-    portions = (wanted[i : i + 500] for i in range(0, len(wanted), 500))
-    return [row for portion in portions for row in find_all(db, realm, table, column.in_(portion), *where)]
+    """All rows whose ``column`` is one of ``ids``, checked. Raises: Tampered."""
+    return [row for portion in portions(set(ids)) for row in find_all(db, realm, table, column.in_(portion), *where)]
+
+
+def portions(values: Iterable[T]) -> Iterator[list[T]]:
+    """All ``values``, in lists of which each fits in a statement."""
+    listed = list(values)
+    return (listed[start : start + PORTION] for start in range(0, len(listed), PORTION))
 
 
 def reveal(realm: Realm, table: sa.Table, row: Row, column: str) -> Secret:
@@ -145,10 +177,15 @@ def reveal(realm: Realm, table: sa.Table, row: Row, column: str) -> Secret:
     return realm.keyring.open(Cell(table.name, column, _row_id(table, row)), row[column])
 
 
-def _seal(realm: Realm, table: sa.Table, values: dict[str, Any]) -> dict[str, Any]:
+def _seal(realm: Realm, table: sa.Table, values: Mapping[str, Any]) -> dict[str, Any]:
     row = _row_id(table, values)
     columns = [name for name in SEALED.get(table.name, ()) if values.get(name) is not None]
     return {**values, **{name: realm.keyring.seal(Cell(table.name, name, row), values[name]) for name in columns}}
+
+
+def _granting(realm: Realm, table: sa.Table, values: dict[str, Any]) -> Row:
+    """A row as it is stored, with its MAC."""
+    return {**values, "mac": realm.keyring.mac(_authority(table, values))}
 
 
 def _authority(table: sa.Table, values: Any) -> AuthorityRow:
@@ -156,12 +193,13 @@ def _authority(table: sa.Table, values: Any) -> AuthorityRow:
     return AuthorityRow(table.name, _row_id(table, values), values["generation"], fields)
 
 
-def _verify(realm: Realm, table: sa.Table, granted: tuple[Any, ...]) -> None:
-    """Raises: Tampered."""
+def _verify(realm: Realm, table: sa.Table, granted: tuple[Any, ...]) -> bool:
+    """True. Raises: Tampered."""
     keys = 2 + len(_PRIMARY[table.name])
     row_id = b"".join([_id_bytes(part) for part in granted[2:keys]])
     fields = tuple([_field(value) for value in granted[keys:]])
     realm.keyring.verify_mac(AuthorityRow(table.name, row_id, granted[0], fields), granted[1])
+    return True
 
 
 def _field(value: Any) -> Field:
@@ -180,5 +218,16 @@ def _id_bytes(part: bytes | int) -> bytes:
     return part if isinstance(part, bytes) else part.to_bytes(8, "little")
 
 
-def _same(table: sa.Table, row: Row) -> list[sa.ColumnElement[bool]]:
-    return [column == row[column.name] for column in table.primary_key]
+def _change(
+    db: sa.Connection, table: sa.Table, statement: sa.Update | sa.Delete, parameters: list[dict[str, Any]]
+) -> None:
+    """Run ``statement`` on rows that still are as they were read (`_read`). Raises: Conflict."""
+    if not parameters:
+        return
+    unchanged = [table.c[name] == sa.bindparam(f"of_{name}") for name in (*_PRIMARY[table.name], "generation")]
+    if db.execute(statement.where(*unchanged), parameters).rowcount != len(parameters):
+        raise Conflict(f"the {table.name} was changed by somebody else meanwhile; read it again")
+
+
+def _read(table: sa.Table, row: Row) -> dict[str, Any]:
+    return {f"of_{name}": row[name] for name in (*_PRIMARY[table.name], "generation")}

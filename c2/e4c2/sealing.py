@@ -2,12 +2,14 @@
 """From a delivery to the bytes on the control topic: every grant checked again, the content read, sealed with a fresh second.
 
 Rule 9: per device, timestamps never go back; they are back-dated 5 s, as e4go tolerates no future; and commands on the same object
-never share a second. A delivery that would have to lie in the future waits.
+never share a second. A delivery that would have to lie in the future waits. One that rests on a row that was tampered with is
+refused, and those of other devices go on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import logging
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import sqlalchemy as sa
@@ -27,9 +29,12 @@ from e4core.command import (
     SetTopicKey,
     encode,
 )
+from e4core.errors import Tampered
 from e4core.keys import ClientId, TopicHash, TopicKey, control_topic
 from e4core.message import WINDOW_S
 from e4core.suite import AeadKey, Channel
+
+log = logging.getLogger(__name__)
 
 BACKDATE_S = 5
 BARRIERS = frozenset({Kind.RESET_TOPICS, Kind.RESET_PEERS, Kind.ID_KEY, Kind.C2_KEY})
@@ -59,7 +64,7 @@ class Sealed:
 class _Clock:
     """The command clock of one device: which seconds were used, and for what."""
 
-    last: int
+    last: int = 0
     barrier: int = 0
     objects: dict[bytes, int] = field(default_factory=dict)
 
@@ -69,10 +74,7 @@ class _Clock:
         return max(now - BACKDATE_S, self.last, self.barrier + 1, self.objects.get(target, 0) + 1)
 
     def use(self, kind: Kind, target: bytes, second: int) -> None:
-        self.last = second
-        self.recall(kind, target, second)
-
-    def recall(self, kind: Kind, target: bytes, second: int) -> None:
+        self.last = max(self.last, second)
         if kind in BARRIERS:
             self.barrier = max(self.barrier, second)
         self.objects[target] = max(self.objects.get(target, 0), second)
@@ -92,12 +94,20 @@ class _Batch:
 
 
 def claim(db: sa.Connection, realm: Realm, limit: int = BATCH) -> list[Sealed]:
-    """Seal the next pending deliveries, at most ``limit`` up to `BATCH`, and mark them as being sent. Raises: Tampered."""
+    """Seal the next pending deliveries, at most ``limit`` up to `BATCH`, and mark them as being sent.
+
+    Raises: Tampered: a key of the C2 itself.
+    """
     now = realm.clock()
     rows = _next(db, now, min(limit, BATCH))
     if not rows:
         return []
-    batch = _read(db, realm, rows, int(now))
+    c2_keys = c2keys.versions(db, realm)
+    try:
+        batch = _read(db, realm, rows, c2_keys, int(now))
+    except Tampered:
+        rows = list(_sound(db, realm, rows, c2_keys, int(now)))
+        batch = _read(db, realm, rows, c2_keys, int(now))
     sealed: list[Sealed] = []
     waiting: dict[bytes, float] = {}
     for row in rows:
@@ -108,7 +118,7 @@ def claim(db: sa.Connection, realm: Realm, limit: int = BATCH) -> list[Sealed]:
             sealed.append(ready)
         else:
             waiting[row["client"]] = ready
-    _mark(db, sealed, waiting, batch)
+    _mark(db, sealed, waiting)
     return sealed
 
 
@@ -122,10 +132,24 @@ def _next(db: sa.Connection, now: float, limit: int) -> list[Row]:
         earlier.c.id <= outbox.c.id,
     )
     statement = sa.select(outbox).where(outbox.c.state == Delivery.PENDING.value, ~held_back)
-    return list(db.execute(statement.order_by(outbox.c.id).limit(limit)).mappings())
+    return list(db.execute(statement.order_by(outbox.c.id).limit(limit)).mappings().all())
 
 
-def _read(db: sa.Connection, realm: Realm, rows: list[Row], now: int) -> _Batch:
+def _sound(db: sa.Connection, realm: Realm, rows: list[Row], c2_keys: c2keys.Versions, now: int) -> Iterable[Row]:
+    """Those that rest on sound rows alone; the others are refused, loudly."""
+    for row in rows:
+        try:
+            _read(db, realm, [row], c2_keys, now)
+        except Tampered as error:
+            log.error("delivery %d to the device %s is refused: %s", row["id"], row["client"].hex(), error)
+            refused = {"state": Delivery.REFUSED.value, "refusal": error.kind}
+            db.execute(sa.update(outbox).where(outbox.c.id == row["id"]).values(**refused))
+        else:
+            yield row
+
+
+def _read(db: sa.Connection, realm: Realm, rows: list[Row], c2_keys: c2keys.Versions, now: int) -> _Batch:
+    """Raises: Tampered."""
     clients = {row["id"]: row for row in find_ids(db, realm, client, client.c.id, (r["client"] for r in rows))}
     topic_ids = [row["object"] for row in rows if row["kind"] == Kind.TOPIC]
     peer_ids = [row["object"] for row in rows if row["kind"] == Kind.PEER]
@@ -140,7 +164,7 @@ def _read(db: sa.Connection, realm: Realm, rows: list[Row], now: int) -> _Batch:
         memberships=_pairs(db, realm, membership.c.topic, topic_ids, membership.c.client, clients),
         links=_pairs(db, realm, link.c.peer, peer_ids, link.c.holder, clients),
         clocks=_clocks(db, clients, now),
-        c2_keys=c2keys.versions(db, realm),
+        c2_keys=c2_keys,
     )
 
 
@@ -250,30 +274,31 @@ def _pairs(
 
 def _clocks(db: sa.Connection, clients: Mapping[bytes, Row], now: int) -> dict[bytes, _Clock]:
     """Seconds long past need not be known: `_Clock.earliest` is never below ``now`` less the back-dating."""
-    # a second far in the future is of a clock that was wrong: devices pull back by themselves (wire.md section 13)
+    used = [outbox.c.client.in_(list(clients)), outbox.c.second >= now - BACKDATE_S]
+    recent = sa.select(outbox.c.client, outbox.c.kind, outbox.c.object, outbox.c.second).where(*used)
     latest = now + WINDOW_S
-    clocks = {
-        identity: _Clock(row["command_second"] if row["command_second"] <= latest else now)
-        for identity, row in clients.items()
-    }
-    which = (outbox.c.client, outbox.c.kind, outbox.c.object)
-    used = [outbox.c.client.in_(list(clients)), outbox.c.second.between(now - BACKDATE_S - 2, latest)]
-    recent = sa.select(*which, sa.func.max(outbox.c.second)).where(*used).group_by(*which)
-    for identity, kind, target, second in db.execute(recent):
-        clocks[identity].recall(Kind(kind), target, second)
+    clocks = {identity: _Clock() for identity in clients}
+    wrong = set()
+    for identity, kind, target, second in db.execute(recent).all():
+        clocks[identity].use(Kind(kind), target, second if second <= latest else now)
+        if second > latest:
+            wrong.add(identity)
+    if wrong:
+        # the clock was wrong then: devices pull back by themselves (wire.md section 13), and so does the record
+        db.execute(sa.update(outbox).where(outbox.c.client.in_(wrong), outbox.c.second > latest).values(second=now))
     return clocks
 
 
-def _mark(db: sa.Connection, sealed: list[Sealed], waiting: Mapping[bytes, float], batch: _Batch) -> None:
+def _mark(db: sa.Connection, sealed: list[Sealed], waiting: Mapping[bytes, float]) -> None:
     if sealed:
-        _mark_sealed(db, sealed, batch)
+        _mark_sealed(db, sealed)
     if waiting:
         mine = [outbox.c.client == sa.bindparam("of"), outbox.c.state == Delivery.PENDING.value]
         seconds = [{"of": identity, "at": second} for identity, second in waiting.items()]
         db.execute(sa.update(outbox).where(*mine).values(not_before=sa.bindparam("at")), seconds)
 
 
-def _mark_sealed(db: sa.Connection, sealed: list[Sealed], batch: _Batch) -> None:
+def _mark_sealed(db: sa.Connection, sealed: list[Sealed]) -> None:
     db.execute(
         sa.update(outbox)
         .where(outbox.c.id == sa.bindparam("row"))
@@ -294,8 +319,4 @@ def _mark_sealed(db: sa.Connection, sealed: list[Sealed], batch: _Batch) -> None
             }
             for each in sealed
         ],
-    )
-    db.execute(
-        sa.update(client).where(client.c.id == sa.bindparam("row")).values(command_second=sa.bindparam("at")),
-        [{"row": identity, "at": batch.clocks[identity].last} for identity in {each.client for each in sealed}],
     )

@@ -41,7 +41,10 @@ class Settings(BaseSettings):
     """URI of the KMS that wraps the database's keys; a relative ``file:`` begins in ``data``, and is made with a new database."""
 
     broker: str = "embedded://127.0.0.1:1883"
-    """URI of the broker. ``embedded://ADDRESS:PORT[?password-file=PATH]`` runs one inside this process; port 0 takes a free one."""
+    """URI of the broker. ``embedded://ADDRESS:PORT[?password-file=PATH]`` runs one inside this process; port 0 takes a free one.
+
+    The password of the embedded one is made, in ``broker-password`` in ``data``, if no file is named; it has no TLS.
+    """
 
     host: IPv4Address | IPv6Address = IPv4Address("127.0.0.1")
     """IP address at which the API listens; any but a loopback address needs TLS."""
@@ -62,6 +65,16 @@ class Settings(BaseSettings):
     @property
     def admin_token_file(self) -> Path:
         return self.data / "admin-token"
+
+    @property
+    def broker_password_file(self) -> Path:
+        """Of the embedded broker."""
+        return self.data / "broker-password"
+
+    @property
+    def broker_uri_file(self) -> Path:
+        """Where devices on this machine find the embedded broker; it names the file of its password."""
+        return self.data / "broker-uri"
 
     @classmethod
     def settings_customise_sources(

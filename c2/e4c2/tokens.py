@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from e4c2.commands import parse_id
+from e4c2.commands import KEPT_S, parse_id
 from e4c2.model import token
-from e4c2.rows import Realm, Row, delete, find, insert
+from e4c2.rows import Realm, Row, delete, find, find_all, insert
 from e4core.errors import Denied, NotFound
 from e4core.keys import Secret, check_client_name
 
@@ -69,6 +69,17 @@ def authenticate(db: sa.Connection, realm: Realm, text: str) -> Token:
     if row is None or (row["expires"] is not None and row["expires"] <= realm.clock()):
         raise Denied("this needs a valid token: Authorization: Bearer e4_...", kind="unauthenticated")
     return _view(row)
+
+
+def is_any_valid(db: sa.Connection, realm: Realm) -> bool:
+    """Whether anybody may speak to the API."""
+    valid = sa.or_(token.c.expires.is_(None), token.c.expires > realm.clock())
+    return db.scalar(sa.select(token.c.id).where(valid).limit(1)) is not None
+
+
+def prune(db: sa.Connection, realm: Realm) -> None:
+    """Take off the record what has long been expired; not at once, for a clock that ran ahead must not cost anybody a token."""
+    delete(db, realm, token, *find_all(db, realm, token, token.c.expires < realm.clock() - KEPT_S))
 
 
 def _view(row: Row) -> Token:

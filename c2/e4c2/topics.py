@@ -3,14 +3,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 
 from e4c2 import clients, commands, rotation
+from e4c2.clients import Client
 from e4c2.commands import Operation, is_text, parse_id
 from e4c2.model import Kind, client, link, membership, topic
-from e4c2.rows import Realm, Row, delete, find, find_all, insert
+from e4c2.rows import Realm, Row, checked, delete, find, find_all, find_ids, insert, insert_all
 from e4core.errors import InvalidInput, NotFound
 from e4core.keys import CONTROL_PREFIX, check_topic_name
 
@@ -47,10 +50,15 @@ def create(db: sa.Connection, realm: Realm, name: str) -> Topic:
 
 def page(db: sa.Connection, realm: Realm, after: str = "", limit: int = 100) -> list[Topic]:
     """Topics by name, those after ``after``."""
-    members = sa.select(sa.func.count()).where(membership.c.topic == topic.c.id).correlate(topic).scalar_subquery()
-    statement = sa.select(topic, members.label("members")).where(topic.c.name > after)
-    rows = db.execute(statement.order_by(topic.c.name).limit(limit)).mappings()
-    return [_view(row, row["members"]) for row in rows]
+    return [_view(row, row["members"]) for row in db.execute(_after(after, limit)).mappings()]
+
+
+def of_client(db: sa.Connection, realm: Realm, name: str, after: str = "", limit: int = 100) -> list[Topic]:
+    """Topics that the client is a member of, by name. Raises: NotFound. Tampered."""
+    row = clients.require(db, realm, name)
+    joined = _after(after, limit).join(membership, membership.c.topic == topic.c.id)
+    found = checked(db, realm, topic, joined.where(membership.c.client == row["id"]))
+    return [_view(each, each["members"]) for each in found]
 
 
 def show(db: sa.Connection, realm: Realm, name: str) -> Topic:
@@ -60,21 +68,20 @@ def show(db: sa.Connection, realm: Realm, name: str) -> Topic:
     return _view(row, db.scalar(members) or 0)
 
 
-def members(db: sa.Connection, realm: Realm, name: str, after: str = "", limit: int = 100) -> list[str]:
-    """Names of the clients that are members. Raises: NotFound."""
+def members(db: sa.Connection, realm: Realm, name: str, after: str = "", limit: int = 100) -> list[Client]:
+    """Clients that are members, by name. Raises: NotFound. Tampered."""
     row = require(db, realm, name)
-    joined = sa.join(client, membership, membership.c.client == client.c.id)
-    statement = (
-        sa.select(client.c.name).select_from(joined).where(membership.c.topic == row["id"], client.c.name > after)
-    )
-    return list(db.scalars(statement.order_by(client.c.name).limit(limit)))
+    joined = sa.select(client).join(membership, membership.c.client == client.c.id)
+    statement = joined.where(membership.c.topic == row["id"], client.c.name > after)
+    found = checked(db, realm, client, statement.order_by(client.c.name).limit(limit))
+    return [clients.view(each) for each in found]
 
 
 def rotate(db: sa.Connection, realm: Realm, name: str) -> Operation:
     """A new key for all members; the previous one stays readable at them for its grace of an hour. Raises: NotFound."""
     row = require(db, realm, name)
     operation = commands.begin(db, realm, "rotate", name)
-    rotation.rekey(db, realm, row, operation)
+    rotation.rekey(db, realm, [row], operation)
     return commands.count(db, operation)
 
 
@@ -82,7 +89,7 @@ def remove(db: sa.Connection, realm: Realm, name: str) -> Operation:
     """Forget a topic; its members are told to forget its key. Raises: NotFound."""
     row = require(db, realm, name)
     operation = commands.begin(db, realm, "remove_topic", name)
-    commands.enqueue_members(db, realm, operation, row["id"])
+    commands.enqueue_members(db, realm, operation, [row["id"]])
     delete(db, realm, membership, *find_all(db, realm, membership, membership.c.topic == row["id"]))
     delete(db, realm, topic, row)
     return commands.count(db, operation)
@@ -94,12 +101,12 @@ def join(db: sa.Connection, realm: Realm, name: str, client_names: list[str]) ->
     Raises: NotFound. Conflict: a client is suspended.
     """
     row = require(db, realm, name)
-    joining = [clients.require_active(db, realm, each["name"]) for each in clients.require_all(db, realm, client_names)]
+    joining = [each["id"] for each in clients.require_all_active(db, realm, client_names)]
     operation = commands.begin(db, realm, "join", name)
-    present = {m["client"] for m in find_all(db, realm, membership, membership.c.topic == row["id"])}
-    new = [each["id"] for each in joining if each["id"] not in present]
-    for identity in new:
-        insert(db, realm, membership, topic=row["id"], client=identity, created=realm.clock())
+    present = _memberships(db, realm, row["id"], joining)
+    new = [identity for identity in joining if identity not in present]
+    shared = {"topic": row["id"], "created": realm.clock()}
+    insert_all(db, realm, membership, ({**shared, "client": identity} for identity in new))
     commands.enqueue(db, realm, operation, new, Kind.TOPIC, row["id"])
     return commands.count(db, operation)
 
@@ -112,28 +119,35 @@ def leave(db: sa.Connection, realm: Realm, name: str, client_names: list[str], r
     """
     row = require(db, realm, name)
     leaving = clients.require_all(db, realm, client_names)
-    operation = commands.begin(db, realm, "leave", name)
+    gone = [each["id"] for each in leaving]
+    ends = _memberships(db, realm, row["id"], gone)
     for each in leaving:
-        member = find(db, realm, membership, membership.c.topic == row["id"], membership.c.client == each["id"])
-        if member is None:
+        if each["id"] not in ends:
             raise NotFound(f"{each['name']} is no member of {name}")
-        delete(db, realm, membership, member)
-    for each in leaving:
-        _unlink_strangers(db, realm, each["id"], row["id"], operation)
-    commands.enqueue(db, realm, operation, [each["id"] for each in leaving], Kind.TOPIC, row["id"])
+    operation = commands.begin(db, realm, "leave", name)
+    delete(db, realm, membership, *ends.values())
+    _unlink_strangers(db, realm, gone, row["id"], operation)
+    commands.enqueue(db, realm, operation, gone, Kind.TOPIC, row["id"])
     if rekey:
-        rotation.rekey(db, realm, row, operation, purge=True)
+        rotation.rekey(db, realm, [row], operation, purge=True)
     return commands.count(db, operation)
 
 
-def _unlink_strangers(db: sa.Connection, realm: Realm, gone: bytes, left: bytes, operation: bytes) -> None:
-    """Members who now share no topic with the evicted need not believe its signatures any more (rule 5)."""
+def _memberships(db: sa.Connection, realm: Realm, of: bytes, among: Collection[bytes]) -> dict[bytes, Row]:
+    """Client -> membership, of those among these clients that are members of a topic. Raises: Tampered."""
+    rows = find_ids(db, realm, membership, membership.c.client, among, membership.c.topic == of)
+    return {row["client"]: row for row in rows}
+
+
+def _unlink_strangers(db: sa.Connection, realm: Realm, gone: Collection[bytes], left: bytes, operation: bytes) -> None:
+    """Members who now share no topic with one of the evicted need not believe its signatures any more (rule 5)."""
     theirs, its = membership.alias("theirs"), membership.alias("its")
-    shared = sa.exists().where(theirs.c.client == link.c.holder, its.c.topic == theirs.c.topic, its.c.client == gone)
+    both = [theirs.c.client == link.c.holder, its.c.client == link.c.peer, theirs.c.topic == its.c.topic]
     stays = sa.exists().where(membership.c.client == link.c.holder, membership.c.topic == left)
-    for row in find_all(db, realm, link, link.c.peer == gone, stays, ~shared):
-        delete(db, realm, link, row)
-        commands.enqueue(db, realm, operation, [row["holder"]], Kind.PEER, gone)
+    strangers = [stays, ~sa.exists().where(*both)]
+    ends = find_ids(db, realm, link, link.c.peer, gone, *strangers)
+    commands.enqueue_holders(db, realm, operation, gone, *strangers)
+    delete(db, realm, link, *ends)
 
 
 def name_of(db: sa.Connection, identity: str) -> str:
@@ -150,6 +164,13 @@ def require(db: sa.Connection, realm: Realm, name: str) -> Row:
     if row is None:
         raise NotFound(f"there is no topic {name!r}")
     return row
+
+
+def _after(name: str, limit: int) -> sa.Select[Any]:
+    """Topics by name, each with the number of its members."""
+    members = sa.select(sa.func.count()).where(membership.c.topic == topic.c.id).correlate(topic).scalar_subquery()
+    statement = sa.select(topic, members.label("members")).where(topic.c.name > name)
+    return statement.order_by(topic.c.name).limit(limit)
 
 
 def _view(row: Row, count: int) -> Topic:

@@ -10,8 +10,10 @@ from __future__ import annotations
 import functools
 import inspect
 import os
+import sys
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from enum import StrEnum
 from inspect import Parameter
 from pathlib import Path
 from typing import Annotated, Any, Concatenate, ParamSpec
@@ -30,6 +32,14 @@ TOKEN_VARIABLE = "E4_TOKEN"  # noqa: S105
 DATA_VARIABLE = "E4_DATA"
 _TIMES = frozenset({"created", "rotated", "expires", "last_report"})
 
+
+class Reason(StrEnum):
+    """Why a key is changed."""
+
+    ROUTINE = "routine"
+    COMPROMISED = "compromised"
+
+
 UrlOption = Annotated[str, typer.Option("--url", metavar="URL", envvar="E4_URL", help="Where the C2 is.")]
 TokenFileOption = Annotated[
     Path | None,
@@ -37,16 +47,22 @@ TokenFileOption = Annotated[
         "--token-file",
         metavar="FILE",
         envvar="E4_TOKEN_FILE",
-        help=f"Holds the token; else ${TOKEN_VARIABLE} is it, or ./e4-data/admin-token holds it.",
+        help=f"Holds the token; else ${TOKEN_VARIABLE} is it, or admin-token in ${DATA_VARIABLE} (./e4-data) holds it.",
     ),
 ]
 CaOption = Annotated[
     Path | None,
-    typer.Option("--ca", metavar="FILE", envvar="E4_CA", help="PEM: who vouches for the C2, instead of the system."),
+    typer.Option(
+        "--ca",
+        metavar="FILE",
+        envvar="E4_CA",
+        help="PEM file of those who may vouch for the C2, instead of the system's.",
+    ),
 ]
 LimitOption = Annotated[int | None, typer.Option("--limit", min=1, metavar="N", help="Show the first N, not all.")]
-WaitOption = Annotated[bool, typer.Option("--wait", help="Until the commands of this change are sent.")]
-TimeoutOption = Annotated[float, typer.Option("--timeout", min=0, metavar="SECONDS", help="How long to --wait.")]
+WaitOption = Annotated[bool, typer.Option("--wait", help="End when the commands of this change are sent.")]
+YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask whether this is meant.")]
+TimeoutOption = Annotated[float, typer.Option("--timeout", min=0, metavar="SECONDS", help="Wait so long at most.")]
 
 
 def shows(asks: Callable[Concatenate[Api, P], Row]) -> Command:
@@ -69,9 +85,26 @@ def changes(asks: Callable[Concatenate[Api, P], Document]) -> Command:
     )
 
 
+def make_sure(yes: bool, what: str) -> None:
+    """Go on only if this is meant; ``what`` says what it does.
+
+    Raises: typer.BadParameter: there is nobody to ask. typer.Abort: it is not.
+    """
+    if yes:
+        return
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise typer.BadParameter(f"{what}; if that is meant, say --yes")
+    typer.confirm(f"{what}. Go on?", abort=True, err=True)
+
+
 def open_api(url: str, token_file: Path | None, ca: Path | None) -> Api:
     """Raises: InvalidInput: the URL, the token, or there is none. StorageError: a file cannot be read or is open to others."""
     return Api(url, _token(token_file), ca)
+
+
+def data_folder() -> Path:
+    """Where a C2 on this machine keeps its data."""
+    return Path(os.environ.get(DATA_VARIABLE) or "e4-data")
 
 
 _CONNECTION = (
@@ -110,11 +143,11 @@ def _follow(api: Api, output: Output, operation: Document, wait: bool, timeout: 
 
 
 def _token(file: Path | None) -> Token:
-    from e4device import files
+    from e4core import files
 
     if file is None and (text := os.environ.get(TOKEN_VARIABLE)):
         return Token(Secret(os.fsencode(text).strip()), f"${TOKEN_VARIABLE}")
-    path = file or Path(os.environ.get(DATA_VARIABLE) or "e4-data") / "admin-token"
+    path = file or data_folder() / "admin-token"
     try:
         return Token(Secret(files.read(path).strip()), str(path))
     except StorageError as error:

@@ -4,14 +4,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from enum import StrEnum
 from typing import Annotated
 
 import typer
 
 from e4cli import enrolment
 from e4cli.api_client import Api, Document
-from e4cli.asking import LimitOption, changes, lists, shows
+from e4cli.asking import LimitOption, Reason, changes, lists, shows
 from e4cli.commands import hex_id
 from e4cli.enrolment import GenerateOption, KeyOption, KeySource, StateOption
 from e4cli.output import Row
@@ -22,11 +21,6 @@ from e4core.keys import check_client_name
 app = typer.Typer(no_args_is_help=True, help="Register devices, and look after their keys.")
 
 ClientArgument = Annotated[str, typer.Argument(metavar="CLIENT", help="Name of the client.")]
-
-
-class Reason(StrEnum):
-    ROUTINE = "routine"
-    COMPROMISED = "compromised"
 
 
 @app.command()
@@ -47,7 +41,7 @@ def create(
     source = KeySource(key, generate, state, encrypt, passphrase_file)
     name, identity = check_client_name(client), hex_id(id_) if id_ is not None else None
     new = {"name": name, **({"id": identity} if identity else {})}
-    return enrolment.register(api, name, identity, source, lambda key: api.post("/v1/clients", {**new, "key": key}))
+    return enrolment.register(api, name, identity, source, lambda key: api.post("/v1/clients", {**new, **key}))
 
 
 @app.command("list")
@@ -113,6 +107,13 @@ def cancel_key(api: Api, client: ClientArgument) -> Row:
 
 
 @app.command()
+@shows
+def confirm_c2_key(api: Api, client: ClientArgument) -> Row:
+    """Tell the C2 that the device uses the newest C2 key; a device that does not is then out of reach."""
+    return api.post(f"{api.client(client)}/c2-key/confirm")
+
+
+@app.command()
 @changes
 def enrol(
     api: Api,
@@ -127,7 +128,7 @@ def enrol(
     source = KeySource(key, generate, state, encrypt, passphrase_file)
     identity = api.client_id(client)
     path = f"/v1/clients/{identity}/enrol"
-    return enrolment.register(api, client, identity, source, lambda key: api.post(path, {"key": key}))
+    return enrolment.register(api, client, identity, source, lambda key: api.post(path, key))
 
 
 @app.command()

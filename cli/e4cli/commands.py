@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from e4cli.api_client import Api, Document
-from e4cli.asking import LimitOption, changes, lists, shows
+from e4cli.asking import LimitOption, Reason, YesOption, changes, lists, make_sure, shows
 from e4cli.output import Row
 from e4core.errors import InvalidInput
 
@@ -49,9 +49,24 @@ def show_c2(api: Api) -> Row:
 
 @c2.command()
 @changes
-def new_key(api: Api) -> Document:
-    """Make a new C2 key, and send it to all clients; both are in use until finish."""
-    return api.post("/v1/c2/key")
+def new_key(
+    api: Api,
+    reason: Annotated[
+        Reason, typer.Option(help="routine: it is sent to all clients; compromised: all clients are suspended.")
+    ],
+    yes: YesOption = False,
+) -> Document:
+    """Make a new C2 key: both are in use until finish. Or cut off all who know only one that is known to others."""
+    if reason is Reason.COMPROMISED:
+        make_sure(yes, "this suspends every client, and each must then be enrolled anew with a fresh key")
+    return api.post("/v1/c2/key", {"reason": reason.value})
+
+
+@c2.command()
+@lists
+def laggards(api: Api, limit: LimitOption = None) -> Iterable[Row]:
+    """List the active clients that are not known to hold the newest C2 key."""
+    return api.items("/v1/c2/laggards", limit)
 
 
 @c2.command()

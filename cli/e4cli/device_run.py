@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from e4cli import states
+from e4cli import asking, states
 from e4cli.output import Output, OutputOption
 from e4cli.passphrases import PassphraseFileOption
 from e4cli.states import StateOption
@@ -15,7 +15,14 @@ from e4cli.states import StateOption
 
 def run(
     state: StateOption,
-    broker: Annotated[str, typer.Option(metavar="URI", envvar="E4_BROKER", help="As mqtt://host or mqtts://host.")],
+    broker: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URI",
+            envvar="E4_BROKER",
+            help="As mqtt://host or mqtts://host; else the embedded one of the C2 with its data in ./e4-data.",
+        ),
+    ] = None,
     subscribe: Annotated[
         list[str] | None, typer.Option(metavar="TOPIC", help="Print what arrives there; may be repeated, + and # work.")
     ] = None,
@@ -38,5 +45,17 @@ def run(
     from e4core.plugins import load_transport
 
     with states.client_of(states.existing(state, passphrase_file)) as client:
-        transport = load_transport(broker, client.state.client_id.hex())
+        transport = load_transport(broker or _embedded(), client.state.client_id.hex())
         run_until_stopped(work(client, transport, hello_delay, subscribe or [], publish, output))
+
+
+def _embedded() -> str:
+    """URI that a C2 on this machine has left for us. Raises: StorageError: it did not."""
+    from e4core import files
+    from e4core.errors import StorageError
+
+    path = asking.data_folder() / "broker-uri"
+    try:
+        return files.first_line(path).decode()
+    except (StorageError, ValueError) as error:
+        raise StorageError(f"a broker is needed, by --broker or $E4_BROKER: {error}") from error

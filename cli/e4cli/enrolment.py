@@ -8,12 +8,12 @@ from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
 from e4cli import states
-from e4cli.api_client import UNANSWERED, Api, Document
+from e4cli.api_client import UNANSWERED, Api, Body, Document
 
 if TYPE_CHECKING:
     from e4core.keys import ClientId
@@ -28,8 +28,8 @@ StateOption = Annotated[
     Path | None, typer.Option("--state", "-s", metavar="FILE", help="With --generate: instead of NAME.state.")
 ]
 
-Register = Callable[[str], Document]
-"""Sends a key (base64) to the C2."""
+Register = Callable[[Body], Document]
+"""Tells the C2 the ``key`` of the device (base64), and which ``c2_key`` it holds, where that is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,26 +61,32 @@ def register(api: Api, name: str, identity: str | None, source: KeySource, send:
     about = api.get("/v1/c2")
     suite = _suite(about)
     if source.key is not None:
-        return send(b64encode(keyfiles.load_public(source.key, suite.device)).decode())
+        return send({"key": b64encode(keyfiles.load_public(source.key, suite.device)).decode()})
     client_id = ClientId(bytes.fromhex(identity) if identity else suite.derive_id(name))
-    return _generated(suite, client_id, _c2_public(about), source.state or _state_path(name), source, send)
+    return _generated(suite, client_id, _c2_key(about), source.state or _state_path(name), source, send)
+
+
+class _C2Key(NamedTuple):
+    version: int
+    public: bytes
 
 
 def _generated(
-    suite: Suite, client_id: ClientId, c2_public: bytes, path: Path, source: KeySource, send: Register
+    suite: Suite, client_id: ClientId, c2_key: _C2Key, path: Path, source: KeySource, send: Register
 ) -> Document:
+    from e4core import files
     from e4core.errors import E4Error
     from e4core.keys import Secret
     from e4core.state import new_state
-    from e4device import files
 
     private = Secret(suite.device.generate())
     public = suite.device.public(suite.device.load(private))
     with states.new(path, source.passphrase_file, source.encrypt) as file:
         # written first, for a registered key that nobody holds would be of no use
-        file.create(new_state(suite, client_id, private, c2_public))
+        file.create(new_state(suite, client_id, private, c2_key.public))
         try:
-            answer = send(b64encode(public).decode())
+            # with the version, as the C2's key may have been changed since it was asked for
+            answer = send({"key": b64encode(public).decode(), "c2_key": c2_key.version})
         except E4Error as error:
             if error.kind != UNANSWERED:
                 files.discard(file.path)
@@ -98,9 +104,11 @@ def _suite(about: Document) -> Suite:
     return suite
 
 
-def _c2_public(about: Document) -> bytes:
-    active = [key["public"] for key in about["c2_keys"] if key["state"] == "active"]
-    return bytes.fromhex(active[0]) if active else b""
+def _c2_key(about: Document) -> _C2Key:
+    active = [
+        _C2Key(key["version"], bytes.fromhex(key["public"])) for key in about["c2_keys"] if key["state"] == "active"
+    ]
+    return active[0] if active else _C2Key(0, b"")
 
 
 def _state_path(name: str) -> Path:

@@ -12,6 +12,7 @@ from e4core.errors import (
     E4Error,
     InvalidInput,
     KeyNotFound,
+    KmsDenied,
     KmsError,
     KmsUnavailable,
     NotFound,
@@ -57,6 +58,7 @@ _OF_ERRORS: dict[type[E4Error], Exit] = {
     Tampered: Exit(16, "tampered", "what was stored is not what was written: an integrity alarm"),
     TransportError: Exit(17, "transport", "the broker cannot be reached, refused, or the link was lost"),
     StorageError: Exit(18, "storage", "a file or database cannot be read or written as it must be"),
+    KmsDenied: Exit(19, "kms_denied", "the key management service does not let us in, or not do this"),
 }
 
 TABLE: tuple[Exit, ...] = tuple(

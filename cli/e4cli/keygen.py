@@ -30,7 +30,9 @@ class Owner(StrEnum):
 
 def keygen(
     out: Annotated[Path, typer.Option(metavar="PATH", help="Private key; the public one goes to PATH.pub.")],
-    kind: Annotated[Kind | None, typer.Argument(help="What E4 calls the kind of key.")] = None,
+    kind: Annotated[
+        Kind | None, typer.Argument(metavar="KIND", help="Kind of the key: symmetric, ed25519 or curve25519.")
+    ] = None,
     suite: Annotated[str | None, typer.Option(help="Instead of KIND: a key as this suite needs it.")] = None,
     owner: Annotated[Owner, typer.Option("--for", help="With --suite: whose key.")] = Owner.DEVICE,
     passphrase_file: Annotated[

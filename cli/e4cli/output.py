@@ -31,7 +31,9 @@ class Output(StrEnum):
     JSON = "json"
 
 
-OutputOption = Annotated[Output, typer.Option("--output", "-o", help="table for people, json for scripts")]
+OutputOption = Annotated[
+    Output, typer.Option("--output", "-o", help="How to print: table for people, json for scripts.")
+]
 
 
 def show_rows(output: Output, rows: Sequence[Row]) -> None:

@@ -4,17 +4,17 @@
 from __future__ import annotations
 
 import os
-import stat
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from e4core.errors import InvalidInput, StorageError
+from e4core import files
+from e4core.errors import InvalidInput
 from e4core.keys import Secret
 
 VARIABLE = "E4_STATE_PASSPHRASE"
-_FILE_MAX = 4096
+_MAX_LEN = 4095
 
 PassphraseFileOption = Annotated[
     Path | None,
@@ -25,17 +25,9 @@ PassphraseFileOption = Annotated[
 def from_file(path: Path) -> Secret:
     """First line of ``path``, which may also be a pipe.
 
-    Raises: StorageError: unreadable, or open to others. InvalidInput: empty, or too long.
+    Raises: StorageError: unreadable, or not private. InvalidInput: empty, or too long.
     """
-    try:
-        with path.open("rb") as file:
-            status = os.fstat(file.fileno())
-            if stat.S_ISREG(status.st_mode) and status.st_mode & 0o077:
-                raise StorageError(f"{path} holds a passphrase and is open to others; run: chmod 600 {path}")
-            line = file.readline(_FILE_MAX)
-    except OSError as error:
-        raise StorageError(f"{path} cannot be read: {error.strerror}") from error
-    return _checked(line.rstrip(b"\r\n"), f"the first line of {path}")
+    return _checked(files.first_line(path), f"the first line of {path}")
 
 
 def given(path: Path | None) -> Secret | None:
@@ -65,6 +57,6 @@ def ask(what: str, *, twice: bool = False) -> Secret:
 
 
 def _checked(passphrase: bytes, where: str) -> Secret:
-    if not 0 < len(passphrase) < _FILE_MAX:
+    if not 0 < len(passphrase) <= _MAX_LEN:
         raise InvalidInput(f"{where} is empty or too long to be a passphrase", kind="bad_passphrase")
     return Secret(passphrase)

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,23 +17,31 @@ if TYPE_CHECKING:
     from e4c2.app import Started
 
 
-def serve(
-    config: Annotated[
-        Path | None,
-        typer.Option("--config", "-c", metavar="FILE", help="Instead of E4_CONFIG, or of e4.toml in this directory."),
-    ] = None,
-    output: OutputOption = Output.TABLE,
-) -> None:
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", metavar="FILE", help="Instead of E4_CONFIG, or of e4.toml in this directory."),
+]
+
+
+def serve(config: ConfigOption = None, output: OutputOption = Output.TABLE) -> None:
     """Run a C2 until Ctrl-C or SIGTERM; without any configuration it keeps its data in ./e4-data."""
     from e4cli.signals import run_until_stopped
+
+    with server_extra():
+        from e4c2.app import serve
+        from e4c2.settings import load
+    run_until_stopped(serve(load(config), lambda started: _tell(started, output)))
+
+
+@contextmanager
+def server_extra() -> Iterator[None]:
+    """Around imports of the C2. Raises: PluginError: it is not installed whole."""
     from e4core.errors import PluginError
 
     try:
-        from e4c2.app import serve
-        from e4c2.settings import load
+        yield
     except ModuleNotFoundError as error:
         raise PluginError(f"a C2 needs {error.name}; install it: pip install 'e4core[server]'") from error
-    run_until_stopped(serve(load(config), lambda started: _tell(started, output)))
 
 
 def _tell(started: Started, output: Output) -> None:

@@ -13,7 +13,8 @@ import typer
 from e4cli.api_client import Api
 from e4cli.asking import LimitOption, lists, shows
 from e4cli.commands import hex_id
-from e4cli.output import Row
+from e4cli.output import Output, OutputOption, Row, remark, show_record
+from e4cli.serve import ConfigOption, server_extra
 from e4core.keys import check_client_name
 
 app = typer.Typer(no_args_is_help=True, help="Say who may speak to the C2.")
@@ -61,13 +62,29 @@ def revoke(api: Api, token: Annotated[str, typer.Argument(metavar="ID", help="Id
     return {"revoked": identity}
 
 
+@app.command()
+def recover(config: ConfigOption = None, output: OutputOption = Output.TABLE) -> None:
+    """Make a token when none is left, on the machine of the C2, which must not run; it is in admin-token in its data folder."""
+    import asyncio
+
+    with server_extra():
+        from e4c2 import app
+        from e4c2.settings import load
+    settings = load(config)
+    made, text = asyncio.run(app.recover(settings))
+    shown: Row = {"id": made.id, "name": made.name, "file": str(settings.admin_token_file)}
+    # only where a person looks, as at the first start
+    show_record(output, {**shown, "token": text.decode()} if sys.stdout.isatty() else shown)
+    remark("one that is lost but not expired works until you revoke it: see e4 token list")
+
+
 def _write(api: Api, identity: str, path: Path, text: bytes) -> None:
     """Nobody has a token that could not be written."""
+    from e4core import files
     from e4core.errors import E4Error
-    from e4device import files
 
     try:
-        files.create(path, text, files.PRIVATE)
+        files.create(path, text)
     except E4Error:
         api.delete(f"/v1/tokens/{identity}")
         raise

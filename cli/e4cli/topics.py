@@ -16,7 +16,7 @@ from e4core.keys import check_topic_name
 app = typer.Typer(no_args_is_help=True, help="Create topics, and say who may read and write them.")
 
 TopicArgument = Annotated[str, typer.Argument(metavar="TOPIC", help="Name of the topic.")]
-ClientsArgument = Annotated[list[str], typer.Argument(metavar="CLIENT...", help="Names of clients.")]
+ClientsArgument = Annotated[list[str], typer.Argument(metavar="CLIENT", help="Names of clients.")]
 
 
 @app.command()

@@ -23,11 +23,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from e4core import files
 from e4core.errors import Conflict, E4Error, InvalidInput
 from e4core.keys import Secret
 from e4core.plugins import load_suite
 from e4core.suite import Identity, Suite
-from e4device import files
 from e4device.passphrase import KEY_LEN, RECOMMENDED, Cost, derive
 
 PASSPHRASE_MIN_LEN = 16
@@ -126,7 +126,7 @@ def _explain(path: Path, check: Callable[[], object]) -> None:
 
 
 def _beside(path: Path, suffix: str) -> Path:
-    return path.with_name(f"{path.name}.{suffix}")
+    return path.parent / f"{path.name}.{suffix}"
 
 
 def _refuse_existing(paths: list[Path]) -> None:

@@ -16,14 +16,15 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from e4core.client import Client
 from e4core.errors import E4Error, RateExceeded, Replayed, StorageError, TransportError
+from e4core.inbox import Inbox
 from e4core.keys import CONTROL_PREFIX, report_topic
+from e4core.message import Message
 from e4core.report import Outcome
 from e4core.transport import Transport
-from e4device.inbox import Inbox, Received
 
 _LOG = logging.getLogger(__name__)
 _random = secrets.SystemRandom()
@@ -35,6 +36,11 @@ RATE_PATIENCE_S = 60
 """How often `Device.publish` tries again, once a second, before it gives up."""
 LINK_CHECK_S = 0.1
 """How often the link is looked at, since a transport does not tell of new connections; a shorter outage may go unseen."""
+
+
+class Received(NamedTuple):
+    topic: str
+    message: Message
 
 
 @dataclass(slots=True)
@@ -85,7 +91,7 @@ class Device:
         self._hello_delay_s = hello_delay_s
         self._control_topic = client.state.control_topic
         self._report_topic = report_topic(client.state.client_id)
-        self._inbox = Inbox(backlog)
+        self._inbox = Inbox[Received](backlog)
         self._reports: asyncio.Queue[bytes] = asyncio.Queue()
         self._answered = asyncio.Event()
         self._hello: asyncio.Task[None] | None = None
@@ -154,8 +160,8 @@ class Device:
         await self._transport.publish(topic, data, qos)
         self.counters.published += 1
 
-    def messages(self) -> Inbox:
-        """What was received and in order, as `Received`, for ``async for``; ends when the device is closed.
+    def messages(self) -> Inbox[Received]:
+        """What was received and in order, for ``async for``; ends when the device is closed.
 
         Raises: TransportError: the connection ended and does not come back.
         """

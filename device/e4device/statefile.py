@@ -8,21 +8,19 @@ written; what a crash left of it is removed by the next who takes the lock, and 
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from e4core import e4go
-from e4core.errors import Conflict, InvalidInput, StorageError
+from e4core import e4go, files
+from e4core.errors import InvalidInput, StorageError
 from e4core.keys import Secret
 from e4core.plugins import load_suite
 from e4core.state import FORMAT, State, check_keys, dump, load, parse_json
 from e4core.suite import Suite
-from e4device import files
 from e4device.passphrase import RECOMMENDED, Cost
 from e4device.sealed import Sealed, SealingKey, is_sealed
 
@@ -53,11 +51,13 @@ class StateFile:
         self._cost = cost
         self._suites = suites
         self._key: SealingKey | None = None
-        self._lock: _Lock | None = None
+        self._lock: files.Lock | None = None
 
     def __enter__(self) -> Self:
         """Take the lock. Raises: Conflict (``in_use``): another process has it. StorageError."""
-        self._lock = _Lock.take(self.path.with_name(f"{self.path.name}.lock"))
+        path = self.path.with_name(f"{self.path.name}.lock")
+        in_use = f"another process uses this state ({path} is locked); stop it first"
+        self._lock = files.Lock.take(path, in_use)
         files.discard(self._new)
         return self
 
@@ -71,7 +71,7 @@ class StateFile:
     def create(self, state: State) -> None:
         """Write a state file where there is none. Raises: Conflict (``exists``). StorageError."""
         self._require_lock()
-        files.create(self.path, self._pack(state), files.PRIVATE, new=self._new)
+        files.create(self.path, self._pack(state), new=self._new)
 
     def save(self, state: State) -> None:
         """Replace the state; when this returns, it survives a power cut. Raises: StorageError."""
@@ -111,7 +111,7 @@ class StateFile:
         Raises: as `load`; Conflict (``exists``); InvalidInput: e4go has no such suite.
         """
         state = self.load(now)
-        files.create(Path(path), e4go.dump(self._suites(state.suite), state), files.PRIVATE)
+        files.create(Path(path), e4go.dump(self._suites(state.suite), state))
 
     @property
     def _new(self) -> Path:
@@ -141,7 +141,7 @@ class StateFile:
         return plaintext
 
     def _require_lock(self) -> None:
-        if self._lock is None or self._lock.owner != os.getpid():
+        if self._lock is None or not self._lock.is_ours:
             raise StorageError(f"{self.path} is not locked by this process; use the StateFile inside `with`")
 
 
@@ -153,30 +153,3 @@ def import_e4go(path: str | os.PathLike[str], now: float, suites: SuiteLoader = 
 def _adopted(state: State, now: float) -> State:
     # sent: nor must we repeat what e4go may have sent in this very second
     return replace(state, floor=int(now), command_second=int(now), sent=int(now))
-
-
-@dataclass(frozen=True, slots=True)
-class _Lock:
-    fd: int
-    owner: int
-
-    @classmethod
-    def take(cls, path: Path) -> _Lock:
-        try:
-            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, files.PRIVATE)
-        except OSError as error:
-            raise StorageError(f"{path} cannot be made: {error.strerror}") from error
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            os.close(fd)
-            raise Conflict(
-                f"another process uses this state ({path} is locked); stop it first", kind="in_use"
-            ) from error
-        except OSError as error:
-            os.close(fd)
-            raise StorageError(f"{path} cannot be locked: {error.strerror}") from error
-        return cls(fd, os.getpid())
-
-    def release(self) -> None:
-        os.close(self.fd)

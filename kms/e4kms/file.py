@@ -8,14 +8,9 @@ gets the database but not this file, so the two belong on different disks and in
 from __future__ import annotations
 
 import base64
-import errno
 import json
 import os
 import re
-import secrets
-import stat
-from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote_to_bytes
@@ -23,7 +18,8 @@ from urllib.parse import unquote_to_bytes
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCMSIV
 
-from e4core.errors import InvalidInput, KeyNotFound, KmsError, Tampered
+from e4core import files
+from e4core.errors import Conflict, InvalidInput, KeyNotFound, KmsError, StorageError, Tampered
 from e4core.keys import Secret, check_symmetric_key
 from e4core.kms import Wrapped
 from e4kms.records import canonical
@@ -33,7 +29,6 @@ MECHANISM = "aes-256-gcm-siv"
 _FORMAT, _VERSION = "e4-kek", 1
 _KEY_LEN, _NONCE_LEN, _TAG_LEN = 32, 12, 16
 _KEY_ID = re.compile(r"[0-9a-f]{32}")
-_FILE_MAX = 4096
 
 
 def open_kms(uri: str) -> FileKms:
@@ -66,19 +61,13 @@ def create(path: Path) -> bool:
     When it returns, the file survives a power cut; of several callers at once one makes it and all may use it.
     Raises: KmsError: the folder is missing, not writable, or on a file system without hard links.
     """
-    new = path.with_name(f".e4-kek-{secrets.token_hex(8)}")
     try:
-        _write(new, _new_kek())
-        made = _link(new, path)
-        new.unlink()
-        _sync_folder(path.parent)
-    except OSError as error:
-        with suppress(OSError):
-            new.unlink()
-        raise KmsError(
-            f"{path} cannot be made: {error.strerror}; name a file in a folder that exists and is yours"
-        ) from error
-    return made
+        files.create(path, _new_kek())
+    except Conflict:
+        return False
+    except StorageError as error:
+        raise KmsError(f"{error}; name a file in a folder that exists and is yours") from error
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,39 +135,14 @@ def _bad_uri(uri: str) -> InvalidInput:
 
 
 def _read(path: Path) -> bytes:
-    # O_NONBLOCK: a FIFO put in place of the file must not hang the start; O_NOFOLLOW and fstat: what is checked is what is read
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        try:
-            _check_status(os.fstat(fd), path)
-            return os.read(fd, _FILE_MAX)
-        finally:
-            os.close(fd)
-    except OSError as error:
-        kind, text = _UNREADABLE.get(error.errno or 0, (KmsError, f"cannot be read: {error.strerror}"))
-        raise kind(f"{path} {text}") from error
-
-
-_UNREADABLE: Mapping[int, tuple[type[KmsError], str]] = {
-    errno.ENOENT: (
-        KeyNotFound,
-        "does not exist: restore it from its backup; for a new database make it with e4kms.file.create",
-    ),
-    errno.ELOOP: (KmsError, "is a symbolic link: name the file itself"),
-}
-
-
-def _check_status(status: os.stat_result, path: Path) -> None:
-    if not stat.S_ISREG(status.st_mode):
-        raise KmsError(f"{path} is not a regular file: name a KEK file")
-    if status.st_uid != os.geteuid():
-        raise KmsError(
-            f"{path} belongs to user {status.st_uid}, not to user {os.geteuid()} who runs this: chown it, chmod 600 it"
-        )
-    if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise KmsError(
-            f"{path} is open to others than its owner: chmod 600 {path}, and if they may have read it, change the key"
-        )
+        return files.read(path, follow=False)
+    except StorageError as error:
+        if error.kind == files.MISSING:
+            raise KeyNotFound(
+                f"{path} does not exist: restore it from its backup; for a new database make it with e4kms.file.create"
+            ) from error
+        raise KmsError(str(error)) from error
 
 
 def _parsed(data: bytes, path: Path) -> _Kek:
@@ -217,28 +181,3 @@ def _new_kek() -> bytes:
         "key": key,
     }
     return json.dumps(fields, indent=2).encode() + b"\n"
-
-
-def _write(path: Path, data: bytes) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    with os.fdopen(fd, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(fd)
-
-
-def _link(new: Path, path: Path) -> bool:
-    # a link, unlike a rename, fails when another was quicker
-    try:
-        path.hardlink_to(new)
-    except FileExistsError:
-        return False
-    return True
-
-
-def _sync_folder(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

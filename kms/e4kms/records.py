@@ -174,10 +174,11 @@ def refusal(cell: Cell, record: bytes) -> Tampered:
 class MacKey:
     """The working key of one DEK version for MACs, made ready once and used many times, from any thread."""
 
-    __slots__ = ("_hmac", "_raw", "_version")
+    __slots__ = ("_hmac", "_raw", "_version", "version")
 
     def __init__(self, dek_version: int, raw: bytearray) -> None:
         """Takes over ``raw`` (32 B) and wipes it with `wipe`."""
+        self.version = dek_version
         self._version = version_bytes(dek_version)
         self._raw = raw
         self._hmac = HMAC(raw, SHA256())

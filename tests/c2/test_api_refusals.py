@@ -77,6 +77,7 @@ KEY = b64(bytes(range(32)))
         (f"topics/{NOBODY}/members", json.dumps({"clients": [NOBODY]}).encode(), 404),
         (f"topics/{NOBODY}/members", json.dumps({"clients": [NOBODY] * 10_001}).encode(), 422),
         (f"topics/{NOBODY}/evict", json.dumps({"clients": [NOBODY], "rekey": "no"}).encode(), 422),
+        ("c2/key", b'{"reason": 1}', 422),
         ("c2/key/finish", b'{"force": 1}', 422),
         ("tokens", b'{"name": "a", "lifetime_s": -1}', 422),
         ("tokens", b'{"name": "a", "lifetime_s": 0}', 422),

@@ -4,18 +4,33 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from e4core.plugins import load_suite
 from e4core.suite import Suite
-from tests.c2.served import Served, b64, created, device_key, operation, problem, serving, settings_in
+from tests.c2.served import (
+    PATIENCE_S,
+    Served,
+    b64,
+    created,
+    device_key,
+    operation,
+    problem,
+    serving,
+    settings_in,
+)
 
 ROUTES = {
     "GET /v1/health",
     "GET /v1/ready",
     "GET /v1/c2",
+    "GET /v1/c2/laggards",
     "POST /v1/c2/key",
     "POST /v1/c2/key/finish",
     "POST /v1/clients",
@@ -26,6 +41,7 @@ ROUTES = {
     "POST /v1/clients/{client}/key",
     "POST /v1/clients/{client}/key/confirm",
     "POST /v1/clients/{client}/key/cancel",
+    "POST /v1/clients/{client}/c2-key/confirm",
     "POST /v1/clients/{client}/enrol",
     "POST /v1/clients/{client}/reset",
     "GET /v1/clients/{client}/links",
@@ -237,20 +253,100 @@ def test_links_are_made_listed_and_ended(pk: Served) -> None:
     assert pk.http.get(path).json() == {"items": [], "next": None}
 
 
-def test_the_c2_key_is_changed_in_overlap(pk: Served) -> None:
-    assert operation(pk.http.post("/v1/c2/key"))["kind"] == "new_c2_key"
-    problem(pk.http.post("/v1/c2/key"), 409, "conflict")
-    pk.client("laggard", suite=load_suite("pk"))
-    problem(pk.http.post("/v1/c2/key/finish", json={}), 409, "conflict")
-    finished = pk.http.post("/v1/c2/key/finish", json={"force": True})
+@pytest.fixture
+def fresh(tmp_path: Path) -> Iterator[Served]:
+    """A C2 whose key no other test has changed."""
+    with serving(settings_in(tmp_path, suite="pk")) as served:
+        yield served
+
+
+def change(c2: Served, reason: str) -> dict[str, Any]:
+    return operation(c2.http.post("/v1/c2/key", json={"reason": reason}))
+
+
+def key_states(c2: Served) -> list[str]:
+    return [key["state"] for key in c2.http.get("/v1/c2").json()["c2_keys"]]
+
+
+def test_the_c2_key_is_changed_in_overlap(fresh: Served) -> None:
+    assert change(fresh, "routine")["kind"] == "new_c2_key_routine"
+    problem(fresh.http.post("/v1/c2/key", json={"reason": "routine"}), 409, "conflict")
+    fresh.client("laggard", suite=load_suite("pk"))
+    problem(fresh.http.post("/v1/c2/key/finish", json={}), 409, "conflict")
+    finished = fresh.http.post("/v1/c2/key/finish", json={"force": True})
     assert (finished.status_code, finished.json()["version"], finished.json()["state"]) == (200, 2, "active")
-    assert [key["state"] for key in pk.http.get("/v1/c2").json()["c2_keys"]] == ["retired", "active"]
+    assert key_states(fresh) == ["retired", "active"]
+
+
+def test_a_change_of_the_c2_key_needs_a_reason(fresh: Served) -> None:
+    for body in (None, {}, {"reason": None}, {"reason": "boredom"}, {"reason": "routine", "force": True}):
+        problem(fresh.http.post("/v1/c2/key", json=body), 422)
+    assert key_states(fresh) == ["active"]
+
+
+def test_a_compromised_c2_key_suspends_all_until_they_are_enrolled_with_the_new_one(fresh: Served) -> None:
+    suite = load_suite("pk")
+    client = fresh.client("a", suite=suite)
+    topic = fresh.topic("t", client)
+    before = fresh.http.get(f"/v1/topics/{topic}").json()
+    made = change(fresh, "compromised")
+    assert (made["kind"], made["subject"], made["counts"]) == ("new_c2_key_compromised", "2", {})
+    assert key_states(fresh) == ["compromised", "active"]
+    assert fresh.http.get(f"/v1/clients/{client}").json()["status"] == "suspended"
+    after = fresh.http.get(f"/v1/topics/{topic}").json()
+    assert (after["members"], after["rotated"] > before["rotated"]) == (1, True)
+    anew = {"key": b64(device_key(suite))}
+    problem(fresh.http.post(f"/v1/clients/{client}/enrol", json={**anew, "c2_key": 1}), 409, "conflict")
+    operation(fresh.http.post(f"/v1/clients/{client}/enrol", json={**anew, "c2_key": 2}))
+    shown = fresh.http.get(f"/v1/clients/{client}").json()
+    assert (shown["status"], shown["c2_key"]) == ("active", 2)
+
+
+def test_laggards_are_listed_and_confirmed_by_hand(fresh: Served) -> None:
+    clients = [fresh.client(name, suite=load_suite("pk")) for name in "ab"]
+    paths = [f"/v1/clients/{client}/c2-key/confirm" for client in clients]
+    problem(fresh.http.post(paths[0]), 409, "conflict")
+    change(fresh, "routine")
+    assert [each["id"] for each in fresh.http.get("/v1/c2/laggards").json()["items"]] == clients
+    first = fresh.http.get("/v1/c2/laggards", params={"limit": 1}).json()
+    rest = fresh.http.get("/v1/c2/laggards", params={"cursor": first["next"]}).json()
+    assert ([each["name"] for each in (*first["items"], *rest["items"])], rest["next"]) == (["a", "b"], None)
+    wait_until_sent(fresh)
+    for path in paths:
+        confirmed = fresh.http.post(path)
+        assert (confirmed.status_code, confirmed.json()["c2_key"]) == (200, 2)
+    assert fresh.http.get("/v1/c2/laggards").json() == {"items": [], "next": None}
+    assert fresh.http.post("/v1/c2/key/finish", json={}).json()["state"] == "active"
+
+
+def wait_until_sent(c2: Served) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while {each["state"] for each in c2.http.get("/v1/commands").json()["items"]} != {"sent"}:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_client_that_was_given_a_key_of_the_past_is_not_registered(fresh: Served) -> None:
+    new = {"name": "late", "key": b64(device_key(load_suite("pk"))), "c2_key": 1}
+    change(fresh, "routine")
+    fresh.http.post("/v1/c2/key/finish", json={})
+    problem(fresh.http.post("/v1/clients", json=new), 409, "conflict")
+    for unknown in (0, 3, 2**31 - 1):
+        problem(fresh.http.post("/v1/clients", json={**new, "c2_key": unknown}), 422)
+    assert fresh.http.get("/v1/clients").json()["items"] == []
+    assert created(fresh.http.post("/v1/clients", json={**new, "c2_key": 2}))["c2_key"] == 2
 
 
 def test_what_a_symmetric_suite_lacks_is_said(tmp_path_factory: pytest.TempPathFactory) -> None:
     with serving(settings_in(tmp_path_factory.mktemp("sk"))) as sk:
         one, other = sk.client("one"), sk.client("other")
-        problem(sk.http.post("/v1/c2/key"), 409, "unsupported")
+        for reason in ("routine", "compromised"):
+            problem(sk.http.post("/v1/c2/key", json={"reason": reason}), 409, "unsupported")
+        problem(sk.http.post(f"/v1/clients/{one}/c2-key/confirm"), 409, "unsupported")
+        assert sk.http.get("/v1/c2/laggards").json() == {"items": [], "next": None}
+        new = {"name": "new", "key": b64(os.urandom(32))}
+        problem(sk.http.post("/v1/clients", json={**new, "c2_key": 1}), 422)
+        assert created(sk.http.post("/v1/clients", json={**new, "c2_key": 0}))["c2_key"] == 0
         problem(sk.http.post(f"/v1/clients/{one}/links", json={"peer": other}), 409, "unsupported")
 
 

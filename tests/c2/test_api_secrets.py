@@ -34,7 +34,7 @@ def live(c2: Served, key: bytes) -> None:
     http.post(f"/v1/topics/{topic}/rotate")
     http.post(f"/v1/clients/{other}/key", json={"reason": "routine"})
     http.post(f"/v1/clients/{client}/links", json={"peer": other})
-    http.post("/v1/c2/key")
+    http.post("/v1/c2/key", json={"reason": "routine"})
     for body in (
         {"name": "one", "key": b64(key)},
         {"name": "two", "key": b64(key) + "!"},

@@ -16,7 +16,17 @@ import pytest
 
 from e4c2.app import open_c2
 from e4c2.settings import Settings
-from e4core.errors import Conflict, E4Error, InvalidInput, KeyNotFound, PluginError, StorageError, TransportError
+from e4core.errors import (
+    Conflict,
+    E4Error,
+    InvalidInput,
+    KeyNotFound,
+    KmsError,
+    PluginError,
+    StorageError,
+    TransportError,
+)
+from e4core.plugins import load_transport
 from e4core.transport import Transport
 from e4transports.memory import named
 from tests.c2.served import PATIENCE_S, serving, settings_in
@@ -73,7 +83,7 @@ def test_a_token_file_that_was_put_away_is_not_made_again(tmp_path: Path) -> Non
 
 def test_a_crash_between_token_file_and_commit_leaves_a_token_that_works(tmp_path: Path) -> None:
     settings = settings_in(tmp_path)
-    settings.data.mkdir()
+    settings.data.mkdir(0o700)
     settings.admin_token_file.write_text("e4_of_a_start_that_was_never_committed\n")
     with serving(settings) as c2:
         assert c2.http.get("/v1/topics").status_code == 200
@@ -113,7 +123,11 @@ def test_two_servers_never_share_a_database(tmp_path: Path) -> None:
         serving(settings_in(tmp_path, database=database)),
         refused(Conflict, settings_in(tmp_path, data=tmp_path / "other", database=database), "another server"),
     ):
-        pass
+        (tmp_path / "alias").symlink_to(database)
+        with refused(
+            Conflict, settings_in(tmp_path, data=tmp_path / "third", database=tmp_path / "alias"), "another server"
+        ):
+            pass
 
 
 def test_a_database_of_another_suite_is_refused(tmp_path: Path) -> None:
@@ -149,14 +163,54 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     start(settings)
     for suffix in ("-wal", "-shm", ""):
         settings.database_file.with_name(f"c2.sqlite{suffix}").unlink(missing_ok=True)
+    settings.database_file.touch(0o600)
     settings.database_file.write_bytes(b"not a database" * 100)
-    with refused(StorageError, settings, "database"):
+    with refused(StorageError, settings, "cannot be used as a database"):
         pass
 
 
 def test_a_data_directory_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("")
-    with refused(StorageError, settings_in(tmp_path), "data directory"):
+    with refused(StorageError, settings_in(tmp_path), "data cannot be a folder for private files"):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        ("", StorageError),
+        ("c2.sqlite", StorageError),
+        ("c2.sqlite-wal", StorageError),
+        ("c2.sqlite-shm", StorageError),
+        ("kek.json", KmsError),
+        ("admin-token", StorageError),
+    ],
+)
+def test_what_others_may_have_read_or_changed_is_refused_with_the_remedy(
+    tmp_path: Path, name: str, error: type[E4Error]
+) -> None:
+    settings = settings_in(tmp_path)
+    start(settings)
+    path = settings.data / name
+    path.touch(0o600)
+    private = mode(path)
+    path.chmod(private | 0o040)
+    with refused(error, settings, f"open to others .* run: chmod {private:o} {path}$"):
+        assert mode(path) == private | 0o040
+    path.chmod(private)
+    start(settings)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [("", StorageError), ("c2.sqlite", StorageError), ("kek.json", KmsError), ("admin-token", StorageError)],
+)
+def test_what_belongs_to_somebody_else_is_refused(tmp_path: Path, name: str, error: type[E4Error]) -> None:
+    settings = settings_in(tmp_path)
+    start(settings)
+    os.chown(settings.data / name, 65_534, 65_534)
+    with refused(error, settings, "belongs to user 65534, not to user 0"):
         pass
 
 
@@ -179,7 +233,6 @@ def test_a_broker_out_of_reach_is_refused(tmp_path: Path) -> None:
         "embedded://127.0.0.1:0?password-file=",
         "embedded://[::1:0",
         "embedded://localhost:0",
-        "embedded://0.0.0.0:0",
         "nonsense",
     ],
 )
@@ -188,17 +241,64 @@ def test_a_bad_broker_uri_is_refused(tmp_path: Path, uri: str) -> None:
         pass
 
 
-def test_an_embedded_broker_can_have_a_password(tmp_path: Path) -> None:
+EMBEDDED = "embedded://127.0.0.1:0"
+
+
+async def connects(uri: str) -> None:
+    async with load_transport(uri, "somebody") as transport:
+        await transport.publish("t", b"x")
+
+
+def test_the_embedded_broker_lets_in_those_who_know_a_password_that_the_first_start_makes(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path, broker=EMBEDDED)
+    with serving(settings) as c2:
+        password = settings.broker_password_file.read_text()
+        assert mode(settings.broker_password_file) == mode(settings.broker_uri_file) == 0o600
+        assert len(password.strip()) >= 43
+        assert settings.broker_uri_file.read_text() == f"{c2.started.broker}\n"
+        assert c2.http.get("/v1/ready").status_code == 200
+        asyncio.run(connects(c2.started.broker))
+        shown = c2.http.get("/v1/c2").json()["broker"]
+        for uri in (shown, shown.replace("//", "//e4@")):
+            with pytest.raises(TransportError, match="refused"):
+                asyncio.run(connects(uri))
+        assert password.strip() not in c2.started.broker
+    with serving(settings) as c2:
+        assert settings.broker_password_file.read_text() == password
+        asyncio.run(connects(c2.started.broker))
+    assert mode(settings.data) == 0o700
+
+
+def test_an_embedded_broker_can_have_a_password_of_choice(tmp_path: Path) -> None:
     password = tmp_path / "password"
     password.touch(0o600)
     password.write_text("secret\n")
-    broker = f"embedded://127.0.0.1:0?password-file={password}"
-    with serving(settings_in(tmp_path, broker=broker)) as c2:
+    settings = settings_in(tmp_path, broker=f"{EMBEDDED}?password-file={password}")
+    with serving(settings) as c2:
         shown = c2.http.get("/v1/c2").json()["broker"]
         assert c2.http.get("/v1/ready").status_code == 200
+        asyncio.run(connects(c2.started.broker))
+        assert str(password) in c2.started.broker
     assert shown.startswith("mqtt://127.0.0.1:")
     assert str(tmp_path) not in shown
-    assert shown == c2.started.broker
+    assert not settings.broker_password_file.exists()
+
+
+def test_a_password_of_the_embedded_broker_that_others_may_have_read_is_refused(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path, broker=EMBEDDED)
+    start(settings)
+    settings.broker_password_file.chmod(0o644)
+    with refused(StorageError, settings, "chmod 600"):
+        pass
+
+
+def test_with_another_broker_no_embedded_one_is_offered_any_more(tmp_path: Path) -> None:
+    start(settings_in(tmp_path, broker=EMBEDDED))
+    settings = settings_in(tmp_path)
+    assert settings.broker_uri_file.exists()
+    with serving(settings) as c2:
+        assert not settings.broker_uri_file.exists()
+        assert c2.started.broker == settings.broker
 
 
 def test_a_part_that_fails_ends_the_server_with_its_error(tmp_path: Path) -> None:

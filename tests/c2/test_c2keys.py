@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from e4c2 import c2keys, clients, topics
-from e4c2.clients import Reason
+from e4c2.model import Reason
 from e4core.command import SetC2Key
 from e4core.errors import Conflict, NotFound, UnsupportedSuite
 from e4core.keys import Secret
@@ -34,7 +34,7 @@ def test_change_reaches_everybody_and_is_then_finished(pk: World) -> None:
     for name in "abc":
         pk.add(name)
     pk.topic("t", *"abc")
-    pk.do(c2keys.new)
+    pk.do(c2keys.new, Reason.ROUTINE)
     assert states(pk) == ["active", "pending"]
     pk.settle_down()
     assert pk.do(c2keys.finish).version == 2
@@ -49,7 +49,7 @@ def test_change_reaches_the_hundred_and_first_client_C_3(pk: World) -> None:
     names = [f"d{i:03}" for i in range(105)]
     for name in names:
         pk.add(name)
-    pk.do(c2keys.new)
+    pk.do(c2keys.new, Reason.ROUTINE)
     pk.settle_down()
     assert all(pk.devices[name].client.state.c2_public == pk.c2_public(2) for name in names)  # type: ignore[attr-defined]
     assert pk.do(c2keys.finish).state == "active"
@@ -60,7 +60,7 @@ def test_crash_while_the_new_key_is_sent_orphans_nobody_C_4(pk: World, published
     for name in "ab":
         pk.add(name)
     pk.topic("t", *"ab")
-    pk.do(c2keys.new)
+    pk.do(c2keys.new, Reason.ROUTINE)
     sealed = pk.claim()
     if published:
         pk.publish(sealed[0])
@@ -76,12 +76,12 @@ def test_finish_is_refused_while_somebody_has_not_confirmed(pk: World) -> None:
     a, w = pk.add("a"), pk.add("w", Witness)
     pk.topic("t", "a", "w")
     a.away = True
-    pk.do(c2keys.new)
+    pk.do(c2keys.new, Reason.ROUTINE)
     pk.settle_down()
     with pk.refuses(Conflict):
         pk.do(c2keys.finish)
     with pk.refuses(Conflict):
-        pk.do(c2keys.new)
+        pk.do(c2keys.new, Reason.ROUTINE)
     a.away = False
     assert reaches(pk, "a", "w")
     assert pk.do(c2keys.finish, force=True).version == 2
@@ -94,7 +94,7 @@ def test_laggards_stay_reachable_over_several_changes(pk: World) -> None:
     pk.topic("t", "a", "b")
     for _ in range(3):
         a.away = True
-        pk.do(c2keys.new)
+        pk.do(c2keys.new, Reason.ROUTINE)
         pk.settle_down()
         a.away = False
         pk.do(c2keys.finish, force=True)
@@ -106,7 +106,7 @@ def test_lost_change_is_sent_again_when_the_device_is_back(pk: World) -> None:
     a = pk.add("a")
     pk.topic("t", "a")
     a.away = True
-    pk.do(c2keys.new)
+    pk.do(c2keys.new, Reason.ROUTINE)
     pk.settle_down()
     a.away = False
     pk.clock.now += 60
@@ -120,7 +120,7 @@ def test_laggard_that_is_back_after_the_end_of_the_change_gets_the_new_key(pk: W
     a = pk.add("a")
     pk.topic("t", "a")
     a.away = True
-    pk.do(c2keys.new)
+    pk.do(c2keys.new, Reason.ROUTINE)
     pk.settle_down()
     pk.do(c2keys.finish, force=True)
     a.away = False
@@ -132,7 +132,7 @@ def test_laggard_that_is_back_after_the_end_of_the_change_gets_the_new_key(pk: W
 
 def test_client_registered_during_a_change_gets_the_new_key_too(pk: World) -> None:
     pk.add("a")
-    pk.do(c2keys.new)
+    pk.do(c2keys.new, Reason.ROUTINE)
     late = pk.add("late")
     pk.settle_down()
     pk.greet("late")
@@ -145,7 +145,7 @@ def test_client_enrolled_anew_during_a_change_gets_the_new_key_too(pk: World) ->
     a = pk.add("a")
     pk.add("b")
     pk.do(clients.new_key, "a", Reason.COMPROMISED)
-    pk.do(c2keys.new)
+    pk.do(c2keys.new, Reason.ROUTINE)
     private = Secret(pk.suite.device.generate())
     pk.do(clients.enrol, "a", pk.public(private), 1)
     pk.devices["a"] = again = Ours(pk.suite, "a", a.id, private, pk.c2_public(1))
@@ -160,7 +160,7 @@ def test_suspended_clients_do_not_hold_up_a_change(pk: World) -> None:
     pk.add("a")
     pk.add("b")
     pk.do(clients.new_key, "a", Reason.COMPROMISED)
-    pk.do(c2keys.new)
+    pk.do(c2keys.new, Reason.ROUTINE)
     pk.settle_down()
     assert not any(isinstance(each, SetC2Key) for _, each in pk.sent_to("a"))
     assert pk.do(c2keys.finish).version == 2
@@ -169,7 +169,7 @@ def test_suspended_clients_do_not_hold_up_a_change(pk: World) -> None:
 def test_device_that_took_the_new_key_and_could_not_say_so_is_still_reached(pk: World) -> None:
     pk.add("a")
     pk.topic("t", "a")
-    pk.do(c2keys.new)
+    pk.do(c2keys.new, Reason.ROUTINE)
     pk.carry()
     pk.obey()
     pk.reports.clear()
@@ -181,7 +181,7 @@ def test_both_keys_may_change_at_once(pk: World) -> None:
     a = pk.add("a")
     pk.add("w", Witness)
     pk.topic("t", "a", "w")
-    pk.do(c2keys.new)
+    pk.do(c2keys.new, Reason.ROUTINE)
     pk.do(clients.new_key, "a", Reason.ROUTINE)
     pk.do(clients.new_key, "w", Reason.ROUTINE)
     pk.settle_down()
@@ -189,6 +189,103 @@ def test_both_keys_may_change_at_once(pk: World) -> None:
     assert (a.client.state.c2_public, pk.do(clients.show, "a").key_change) == (pk.c2_public(2), False)
     pk.do(clients.confirm_key, "w")
     assert reaches(pk, "a", "w")
+
+
+def behind(world: World) -> list[str]:
+    return [each.name for each in world.do(clients.laggards)]
+
+
+def test_laggards_are_named_until_they_are_known_to_hold_the_newest_key(pk: World) -> None:
+    away = pk.add("away")
+    for name in "ab":
+        pk.add(name)
+    pk.add("w", Witness)
+    pk.do(clients.new_key, "b", Reason.COMPROMISED)
+    away.away = True
+    assert behind(pk) == []
+    pk.do(c2keys.new, Reason.ROUTINE)
+    assert behind(pk) == ["a", "away", "w"]
+    pk.settle_down()
+    assert behind(pk) == ["away", "w"]
+    assert [each.name for each in pk.do(clients.laggards, "away", 1)] == ["w"]
+    assert {name: pk.do(clients.show, name).c2_key for name in ("a", "w")} == {"a": 2, "w": 1}
+    pk.do(c2keys.finish, force=True)
+    assert behind(pk) == ["away", "w"]
+
+
+def test_an_operator_confirms_for_devices_that_do_not_report(pk: World) -> None:
+    w = pk.add("w", Witness)
+    pk.topic("t", "w")
+    pk.do(c2keys.new, Reason.ROUTINE)
+    pk.settle_down()
+    with pk.refuses(Conflict):
+        pk.do(c2keys.finish)
+    assert pk.do(clients.confirm_c2_key, "w").c2_key == 2
+    assert behind(pk) == []
+    assert [kind for _, kind, _ in pk.states("w")] == ["topic"]
+    assert pk.do(c2keys.finish).version == 2
+    before = len(pk.wire)
+    assert reaches(pk, "w")
+    assert len(pk.wire) - before == 1
+    assert w.client.pk_key.c2_public == pk.c2_public(2)
+
+
+def test_a_laggard_of_several_changes_is_confirmed_once(pk: World) -> None:
+    pk.add("w", Witness)
+    pk.topic("t", "w")
+    for _ in range(2):
+        pk.do(c2keys.new, Reason.ROUTINE)
+        pk.settle_down()
+        pk.do(c2keys.finish, force=True)
+    assert pk.do(clients.confirm_c2_key, "w").c2_key == 3
+    assert reaches(pk, "w")
+
+
+def test_a_key_that_was_never_sent_is_not_confirmed(pk: World) -> None:
+    """Nobody can have seen that the device uses it, and it would be out of reach."""
+    pk.add("w", Witness)
+    pk.topic("t", "w")
+    pk.do(c2keys.new, Reason.ROUTINE)
+    with pk.refuses(Conflict):
+        pk.do(clients.confirm_c2_key, "w")
+    pk.settle_down()
+    pk.do(clients.confirm_c2_key, "w")
+    pk.do(c2keys.finish)
+    pk.do(c2keys.new, Reason.ROUTINE)
+    with pk.refuses(Conflict):
+        pk.do(clients.confirm_c2_key, "w")
+
+
+def test_what_needs_no_confirmation_gets_none(pk: World, sk: World) -> None:
+    for world in (pk, sk):
+        world.add("a")
+        with world.refuses(NotFound):
+            world.do(clients.confirm_c2_key, "nobody")
+    with pk.refuses(Conflict):
+        pk.do(clients.confirm_c2_key, "a")
+    with sk.refuses(UnsupportedSuite):
+        sk.do(clients.confirm_c2_key, "a")
+    assert sk.do(clients.laggards) == []
+    pk.do(c2keys.new, Reason.ROUTINE)
+    pk.settle_down()
+    pk.do(clients.new_key, "a", Reason.COMPROMISED)
+    with pk.refuses(Conflict):
+        pk.do(clients.confirm_c2_key, "a")
+
+
+def test_no_device_is_given_a_retired_key(pk: World) -> None:
+    """It was asked for before the change was finished."""
+    pk.add("a")
+    pk.do(clients.new_key, "a", Reason.COMPROMISED)
+    version = pk.do(c2keys.active_version)
+    pk.do(c2keys.new, Reason.ROUTINE)
+    pk.do(c2keys.finish)
+    public = pk.public(Secret(pk.suite.device.generate()))
+    with pk.refuses(Conflict):
+        pk.do(clients.create, "late", public, version)
+    with pk.refuses(Conflict):
+        pk.do(clients.enrol, "a", public, version)
+    pk.do(clients.create, "late", public, version + 1)
 
 
 def test_nothing_to_finish_is_not_found(pk: World) -> None:
@@ -200,7 +297,8 @@ def test_nothing_to_finish_is_not_found(pk: World) -> None:
 
 def test_symmetric_suites_have_no_c2_key(sk: World) -> None:
     assert (sk.do(c2keys.all_versions), sk.do(c2keys.active_version)) == ([], 0)
-    with sk.refuses(UnsupportedSuite):
-        sk.do(c2keys.new)
+    for reason in Reason:
+        with sk.refuses(UnsupportedSuite):
+            sk.do(c2keys.new, reason)
     with sk.refuses(NotFound, UnsupportedSuite):
         sk.do(c2keys.finish)

@@ -8,8 +8,7 @@ from contextlib import suppress
 import pytest
 
 from e4c2 import c2keys, clients, links, topics
-from e4c2.clients import Reason
-from e4c2.model import Delivery
+from e4c2.model import Delivery, Reason
 from e4core.command import SetIDKey, SetTopicKey
 from e4core.errors import Conflict
 from e4core.keys import Secret

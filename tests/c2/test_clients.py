@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from e4c2 import c2keys, clients, links, topics
-from e4c2.clients import Reason
+from e4c2.model import Reason
 from e4core.errors import Conflict, E4Error, InvalidInput, NotFound, UnknownKey
 from e4core.keys import ClientId, Secret
 from tests.c2.devices import Ours, Witness
@@ -35,7 +35,7 @@ def test_created_client_can_be_seen_and_has_no_topics(world: World) -> None:
     seen = world.do(clients.show, "a")
     assert (seen.name, seen.id, seen.status) == ("a", world.suite.derive_id("a").hex(), "active")
     assert (seen.reports, seen.key_change, seen.last_report) == (False, False, None)
-    assert world.do(clients.topics_of, "a") == []
+    assert world.names(topics.of_client, "a") == []
     assert world.store.run(clients.name_of, seen.id) == "a"
 
 
@@ -101,7 +101,7 @@ def test_enrolment_with_a_version_of_the_c2_key_that_does_not_exist_is_refused(w
 def test_names_that_exist_nowhere_are_not_found(world: World) -> None:
     uses: list[Any] = [
         clients.show,
-        clients.topics_of,
+        topics.of_client,
         clients.remove,
         clients.confirm_key,
         clients.cancel_key,
@@ -152,7 +152,7 @@ def test_removal_rekeys_the_topics_of_the_client_C_8(world: World) -> None:
     assert (b.read("t", forged, world.clock.now), c.read("t", forged, world.clock.now)) == (None, None)
     with pytest.raises(NotFound):
         world.do(clients.show, "a")
-    assert world.do(topics.members, "t") == ["b", "c"]
+    assert world.names(topics.members, "t") == ["b", "c"]
 
 
 def test_removed_client_is_sent_nothing_and_heard_no_more(world: World) -> None:
@@ -175,7 +175,7 @@ def test_removed_client_may_come_again_as_somebody_new(world: World) -> None:
     world.do(clients.remove, "a")
     world.privates.pop("a")
     world.add("a")
-    assert world.do(clients.topics_of, "a") == []
+    assert world.names(topics.of_client, "a") == []
     world.settle_down()
     world.do(topics.join, "t", ["a"])
     world.settle_down()

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from e4c2 import c2keys, clients, links, topics
-from e4c2.clients import Reason
+from e4c2.model import Reason
 from e4core.errors import AuthenticationFailed, Conflict, Denied, InvalidInput
 from e4core.keys import Secret
 from tests.c2.devices import Ours, Witness

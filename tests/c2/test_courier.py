@@ -6,9 +6,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
+from itertools import pairwise
 from typing import Any
 
-from e4c2 import clients, topics
+import pytest
+
+from e4c2 import clients, delivery, topics
 from e4c2.delivery import STALE_S, Courier
 from e4c2.model import Delivery
 from e4core.errors import TransportError
@@ -109,6 +112,31 @@ def test_courier_sends_again_what_was_lost(world: World) -> None:
     operation = world.do(topics.join, "t", ["a", "b"])
     with_courier(world, lambda n: n in (1, 2, 4), lambda: world.counts(operation) == {"confirmed": 2}, "a", "b")
     assert world.counts(operation) == {"confirmed": 2}
+
+
+def test_what_the_broker_keeps_refusing_is_tried_less_and_less_often(
+    sk: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for pause in ("POLL_S", "SETTLE_EVERY_S"):
+        monkeypatch.setattr(delivery, pause, 0.01)
+    sk.add("a")
+    sk.do(topics.create, "t")
+    sk.do(topics.join, "t", ["a"])
+    begun = sk.clock.now
+    tries: list[float] = []
+
+    def refused(_: int) -> bool:
+        tries.append(sk.clock.now - begun)
+        return True
+
+    def long_enough() -> bool:
+        sk.clock.now += 1
+        return sk.clock.now > begun + 35
+
+    with_courier(sk, refused, long_enough, "a")
+    pauses = [later - earlier for earlier, later in pairwise(tries)]
+    assert 3 <= len(pauses) <= 5
+    assert all(pause >= 2.0**attempt for attempt, pause in enumerate(pauses, 1))
 
 
 def test_courier_begins_with_what_a_crash_left_behind(world: World) -> None:

@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from e4c2 import c2keys, clients, links, topics
+from e4c2.model import Reason
 from e4core.command import SetTopicKey
 from e4core.keys import control_topic
 from tests.c2.devices import Ours, Witness
@@ -139,8 +140,8 @@ def test_use_case_that_fails_at_any_statement_changes_nothing(world: World) -> N
     version = 0 if world.suite.is_symmetric else 1
     uses: list[Callable[[sa.Connection, Any], object]] = [
         lambda db, realm: clients.create(db, realm, "c", world.public(world.devices["a"].private), version),
-        lambda db, realm: clients.new_key(db, realm, "a", clients.Reason.ROUTINE),
-        lambda db, realm: clients.new_key(db, realm, "a", clients.Reason.COMPROMISED),
+        lambda db, realm: clients.new_key(db, realm, "a", Reason.ROUTINE),
+        lambda db, realm: clients.new_key(db, realm, "a", Reason.COMPROMISED),
         lambda db, realm: clients.reset(db, realm, "a"),
         lambda db, realm: clients.remove(db, realm, "a"),
         lambda db, realm: topics.create(db, realm, "u"),
@@ -149,7 +150,11 @@ def test_use_case_that_fails_at_any_statement_changes_nothing(world: World) -> N
         lambda db, realm: topics.remove(db, realm, "t"),
     ]
     if not world.suite.is_symmetric:
-        uses += [lambda db, realm: links.send(db, realm, "a", "b"), c2keys.new]
+        uses += [
+            lambda db, realm: links.send(db, realm, "a", "b"),
+            lambda db, realm: c2keys.new(db, realm, Reason.ROUTINE),
+            lambda db, realm: c2keys.new(db, realm, Reason.COMPROMISED),
+        ]
     before = world.dump()
     for use in uses:
         for fail_at in (1, 2, 3, 5, 8, 13, 21):

@@ -40,7 +40,7 @@ def test_eviction_rekeys_for_those_who_stay_with_the_old_key_erased_C_8(world: W
     data = b.write("t", world.clock.now, b"secret")
     assert [each.read("t", data, world.clock.now) for each in (thief, a)] == [None, None]
     assert world.devices["w"].read("t", data, world.clock.now) == b"secret"
-    assert world.do(topics.members, "t") == ["b", "w"]
+    assert world.names(topics.members, "t") == ["b", "w"]
 
 
 def test_several_evictions_are_one_rekey(world: World) -> None:
@@ -167,8 +167,8 @@ def test_evicted_is_not_believed_by_those_it_shares_no_topic_with(pk: World) -> 
     pk.topic("u", "a", "c", "d")
     pk.do(topics.leave, "t", ["a"])
     pk.settle_down()
-    assert [each.peer for each in pk.do(links.page, "b")] == ["c", "d"]
-    assert "a" in [each.peer for each in pk.do(links.page, "c")]
+    assert pk.names(links.page, "b") == ["c", "d"]
+    assert "a" in pk.names(links.page, "c")
     assert pk.devices["a"].id not in pk.devices["b"].client.state.peers  # type: ignore[attr-defined]
     assert all(pk.digest_fits(name) for name in "abcd")
 
@@ -180,6 +180,6 @@ def test_order_of_evictions_in_one_request_does_not_matter(pk: World, order: lis
     pk.befriend(*"abc")
     pk.topic("t", "a", "b", "c")
     pk.do(topics.leave, "t", order)
-    held = {name: [each.peer for each in pk.do(links.page, name)] for name in "abc"}
+    held = {name: pk.names(links.page, name) for name in "abc"}
     assert held["c"] == []
     assert (held["a"] == ["b", "c"]) == (held["b"] == ["a", "c"])

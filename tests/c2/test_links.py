@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from e4c2 import clients, links
-from e4c2.clients import Reason
+from e4c2.model import Reason
 from e4core.command import RemovePubKey, ResetPubKeys, SetPubKey
 from e4core.errors import InvalidInput, NotFound, UnsupportedSuite
 from tests.c2.devices import Witness
@@ -29,7 +29,7 @@ def believers(world: World, sender: str) -> set[str]:
 
 
 def held(world: World, holder: str) -> list[str]:
-    return [each.peer for each in world.do(links.page, holder)]
+    return world.names(links.page, holder)
 
 
 def test_only_those_who_hold_the_public_key_accept_a_sender(fleet: World) -> None:
@@ -124,5 +124,5 @@ def test_symmetric_suites_have_no_links(sk: World) -> None:
 def test_pages_follow_each_other(fleet: World) -> None:
     for peer in ("w", "b", "c"):
         fleet.do(links.send, "a", peer)
-    assert [each.peer for each in fleet.do(links.page, "a", "", 2)] == ["b", "c"]
-    assert [each.peer for each in fleet.do(links.page, "a", "c", 2)] == ["w"]
+    assert fleet.names(links.page, "a", "", 2) == ["b", "c"]
+    assert fleet.names(links.page, "a", "c", 2) == ["w"]

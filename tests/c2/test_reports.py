@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from e4c2 import clients, topics
-from e4c2.model import client
+from e4c2.model import Reason, client
 from e4c2.reports import MAX_OUTDATED, receive, receive_all
 from e4core import report
 from e4core.errors import AuthenticationFailed, Denied, E4Error, InvalidInput, UnknownKey
@@ -114,7 +114,7 @@ def test_unknown_and_suspended_clients_are_refused(fleet: World) -> None:
     a = ours(fleet, "a")
     with fleet.refuses(UnknownKey):
         fleet.do(receive, Incoming(report_topic(ZERO), a.client.hello()))
-    fleet.do(clients.new_key, "a", clients.Reason.COMPROMISED)
+    fleet.do(clients.new_key, "a", Reason.COMPROMISED)
     with fleet.refuses(Denied):
         fleet.hear(a, a.client.hello())
 
@@ -154,7 +154,7 @@ def test_replayed_hello_gives_one_sync_in_ten_seconds_and_changes_nothing_else(f
     fleet.obey()
     fleet.receive()
     after = without_times(fleet.dump(), fleet)
-    assert {table for table in before if before[table] != after[table]} == {"outbox", "client"}
+    assert {table for table in before if before[table] != after[table]} == {"outbox"}
     assert len(after["outbox"]) == len(before["outbox"]) + 1
     assert {row[1] for row in after["operation"]} == {row[1] for row in before["operation"]}
 

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from e4c2 import c2keys, clients, commands, links, topics
-from e4c2.model import Delivery, Kind, outbox
+from e4c2.model import Delivery, Kind, Reason, outbox
 from e4core.command import (
     Command,
     RemovePubKey,
@@ -133,7 +133,7 @@ COMMON: list[Step] = [
     *(step(topics.leave, t, [d]) for t in "tu" for d in "aw"),
     *(step(topics.join, t, [d]) for t in "tu" for d in "aw"),
     *(step(clients.reset, d) for d in "aw"),
-    *(step(clients.new_key, d, clients.Reason.ROUTINE) for d in "aw"),
+    *(step(clients.new_key, d, Reason.ROUTINE) for d in "aw"),
     *(step(clients.confirm_key, d) for d in "aw"),
     Step(crash),
     Step(claim_only),
@@ -143,7 +143,7 @@ PUBLIC: list[Step] = [
     step(links.send, "w", "a"),
     step(links.remove, "w", "a"),
     step(links.reset, "w"),
-    step(c2keys.new),
+    step(c2keys.new, Reason.ROUTINE),
     Step(finish),
 ]
 

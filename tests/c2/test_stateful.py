@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
 from e4c2 import c2keys, clients, commands, links, topics
-from e4c2.model import Delivery, outbox
+from e4c2.model import Delivery, Reason, outbox
 from e4core.errors import Conflict, E4Error, NotFound
 from e4core.keys import Secret, control_topic
 from tests.c2.conftest import Worlds
@@ -67,13 +67,9 @@ class Fleet(RuleBasedStateMachine):
             self.members[name] -= set(who)
             if self.public_keys():
                 self.links -= {
-                    (holder, peer) for holder, peer in self.links if holder not in self.peers_of(peer, holder)
+                    (holder, peer) for holder, peer in self.links if peer not in self.world.names(links.page, holder)
                 }
             self.thieves += [(name, thief) for thief in thieves]
-
-    def peers_of(self, peer: str, holder: str) -> list[str]:
-        """The C2's own word on who holds whose key, after the links of an evicted device were cut."""
-        return [holder for each in self.world.do(links.page, holder) if each.peer == peer]
 
     @rule(name=topic)
     def rotate(self, name: str) -> None:
@@ -92,12 +88,12 @@ class Fleet(RuleBasedStateMachine):
     @rule(name=device)
     def new_key(self, name: str) -> None:
         with suppress(Conflict):
-            self.world.do(clients.new_key, name, clients.Reason.ROUTINE)
+            self.world.do(clients.new_key, name, Reason.ROUTINE)
 
     @rule(name=reporting)
     def compromised(self, name: str) -> None:
         world = self.world
-        world.do(clients.new_key, name, clients.Reason.COMPROMISED)
+        world.do(clients.new_key, name, Reason.COMPROMISED)
         private = Secret(world.suite.device.generate())
         version = world.do(c2keys.active_version)
         world.do(clients.enrol, name, world.public(private), version)
@@ -122,7 +118,7 @@ class Fleet(RuleBasedStateMachine):
     @rule()
     def new_c2_key(self) -> None:
         with suppress(Conflict):
-            self.world.do(c2keys.new)
+            self.world.do(c2keys.new, Reason.ROUTINE)
 
     # ---------------------------------------------------------------------------------------------- what happens
 
@@ -199,7 +195,7 @@ class Fleet(RuleBasedStateMachine):
                 assert world.devices[name].client.state.c2_public == newest, f"{name} never got the C2's new key"  # type: ignore[attr-defined]
         assert world.count(Delivery.PENDING, Delivery.SENDING) == 0
         for name, members in self.members.items():
-            assert set(world.do(topics.members, name)) == members
+            assert set(world.names(topics.members, name)) == members
             for sender in members:
                 heard = {each for each in members - {sender} if self.believes(each, sender)}
                 assert world.readers(name, sender) == heard, f"{name} from {sender}"

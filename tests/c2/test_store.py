@@ -40,12 +40,31 @@ def test_every_connection_is_durable_and_strict(sk: World, name: str, value: obj
     assert asyncio.run(sk.store.read(lambda db: db.scalar(pragma(name)))) == value
 
 
-def test_files_are_private(tmp_path: Path) -> None:
-    store = Store(tmp_path / "c2.db")
+@pytest.mark.parametrize("name", ["c2.db", "c2?mode=ro&x=#%20:1.db"])
+def test_files_are_private_whatever_their_name(tmp_path: Path, name: str) -> None:
+    store = Store(tmp_path / name)
     files = list(tmp_path.iterdir())
-    assert len(files) > 1
+    assert {path.name for path in files} == {name, f"{name}-wal", f"{name}-shm"}
     assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
     store.close()
+
+
+@pytest.mark.parametrize("bit", [0o040, 0o020, 0o004, 0o002])
+@pytest.mark.parametrize("suffix", ["", "-wal", "-shm", "-journal"])
+def test_a_database_that_is_open_to_others_is_refused_with_the_remedy(tmp_path: Path, suffix: str, bit: int) -> None:
+    database = tmp_path / "c2.db"
+    Store(database).close()
+    before = database.read_bytes()
+    (tmp_path / "link.db").symlink_to(database)
+    path = tmp_path / f"c2.db{suffix}"
+    path.touch(0o600)
+    path.chmod(0o600 | bit)
+    for name in ("c2.db", "link.db"):
+        with pytest.raises(StorageError, match=f"chmod 600 {path}$"):
+            Store(tmp_path / name)
+    assert database.read_bytes() == before
+    path.chmod(0o600)
+    Store(database).close()
 
 
 def test_migrations_lead_to_the_schema_of_the_model(sk: World) -> None:
@@ -97,8 +116,9 @@ def test_reader_sees_only_what_is_committed_and_cannot_block_the_writer(sk: Worl
 @pytest.mark.parametrize("content", [b"not a database at all" * 500, b"SQLite format 3\0" + b"\xff" * 5000])
 def test_file_that_is_no_database_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "c2.db"
+    path.touch(0o600)
     path.write_bytes(content)
-    with pytest.raises(StorageError):
+    with pytest.raises(StorageError, match="cannot be used as a database"):
         Store(path)
     assert path.read_bytes() == content
 
@@ -110,6 +130,7 @@ def test_place_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
 
 
 def sqlite(path: Path, *statements: str) -> None:
+    path.touch(0o600)
     db = sqlite3.connect(path)
     for statement in statements:
         db.execute(statement)
@@ -121,7 +142,7 @@ def test_database_of_another_program_is_refused_and_left_alone(tmp_path: Path) -
     sqlite(tmp_path / "a.db", "CREATE TABLE client (x)")
     sqlite(tmp_path / "b.db", "CREATE TABLE invoices (x)", "INSERT INTO invoices VALUES (1)")
     for name in ("a.db", "b.db"):
-        with pytest.raises(StorageError):
+        with pytest.raises(StorageError, match="another program"):
             Store(tmp_path / name)
         db = sqlite3.connect(tmp_path / name)
         assert len(db.execute("SELECT name FROM sqlite_master").fetchall()) == 1
@@ -132,7 +153,7 @@ def test_database_of_a_newer_release_is_refused_with_an_error_of_ours(tmp_path: 
     path = tmp_path / "c2.db"
     Store(path).close()
     sqlite(path, "UPDATE alembic_version SET version_num = '9999'")
-    with pytest.raises(StorageError):
+    with pytest.raises(StorageError, match="another release"):
         Store(path)
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from e4c2 import clients, topics
-from e4c2.model import Delivery
+from e4c2.model import Delivery, Reason
 from e4core.command import SetTopicKey
 from e4core.errors import Conflict, InvalidInput, NotFound
 from tests.c2.devices import Witness
@@ -53,7 +53,7 @@ def test_change_of_members_is_all_or_nothing(world: World) -> None:
             world.do(change, "t", ["a", "nobody"])
     with world.refuses(NotFound):
         world.do(topics.leave, "t", ["a", "c"])
-    world.do(clients.new_key, "c", clients.Reason.COMPROMISED)
+    world.do(clients.new_key, "c", Reason.COMPROMISED)
     with world.refuses(Conflict):
         world.do(topics.join, "t", ["a", "c"])
 
@@ -70,8 +70,8 @@ def test_joining_gives_the_present_key_once_and_disturbs_nobody(world: World) ->
     assert world.topic_key("t") == key
     assert world.sent_to("a", before) == []
     assert [type(each) for _, each in world.sent_to("b", before)] == [SetTopicKey]
-    assert world.do(topics.members, "t") == ["a", "b", "c"]
-    assert world.do(clients.topics_of, "b") == ["t"]
+    assert world.names(topics.members, "t") == ["a", "b", "c"]
+    assert world.names(topics.of_client, "b") == ["t"]
     world.clock.now += 3
     assert world.readers("t", "a") == {"b", "c"}
 
@@ -99,9 +99,9 @@ def test_removed_topic_is_forgotten_by_all(world: World) -> None:
     world.settle_down()
     assert a.client.state.topics == {}
     assert w.client.topic_keys == {}
-    assert world.do(clients.topics_of, "a") == []
+    assert world.names(topics.of_client, "a") == []
     world.topic("t")
-    assert world.do(topics.members, "t") == []
+    assert world.names(topics.members, "t") == []
 
 
 def test_topic_made_again_before_its_removal_was_sent_has_no_members(world: World) -> None:
@@ -119,7 +119,7 @@ def test_pages_follow_each_other(world: World) -> None:
         world.topic(name, "b")
     assert [(each.name, each.members) for each in world.do(topics.page, "", 2)] == [("a", 1), ("b", 1)]
     assert [each.name for each in world.do(topics.page, "b", 2)] == ["c"]
-    assert world.do(clients.topics_of, "b", "a", 1) == ["b"]
+    assert world.names(topics.of_client, "b", "a", 1) == ["b"]
     world.do(topics.join, "a", ["a", "c"])
-    assert world.do(topics.members, "a", "a", 1) == ["b"]
+    assert world.names(topics.members, "a", "a", 1) == ["b"]
     assert world.do(topics.show, "a").members == 3

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import permutations
 from pathlib import Path
-from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
+from typing import Any, Concatenate, NamedTuple, ParamSpec, Protocol, TypeVar
 
 import pytest
 import sqlalchemy as sa
@@ -36,6 +36,12 @@ from tests.c2.devices import Device, Ours, Witness
 P = ParamSpec("P")
 T = TypeVar("T")
 UseCase = Callable[Concatenate[sa.Connection, Realm, P], T]
+
+
+class Named(Protocol):
+    @property
+    def name(self) -> str: ...
+
 
 NOW = 1_800_000_000.25
 DONE = {Delivery.CONFIRMED.value, Delivery.SUPERSEDED.value}
@@ -89,6 +95,10 @@ class World:
     def do(self, use_case: UseCase[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run one use case in one transaction."""
         return self.store.run(use_case, self.realm, *args, **kwargs)
+
+    def names(self, use_case: UseCase[P, Sequence[Named]], *args: P.args, **kwargs: P.kwargs) -> list[str]:
+        """Names of what a use case lists."""
+        return [each.name for each in self.do(use_case, *args, **kwargs)]
 
     def sql(self, statement: str, **values: Any) -> None:
         """What somebody with access to the database could do."""
@@ -148,9 +158,8 @@ class World:
                     device.inbox.append(payload)
 
     def settle(self, sent: list[Sealed], lost: list[Sealed] | None = None) -> None:
-        self.store.run(
-            settle, [(each.id, each.attempt) for each in sent], [(each.id, each.attempt) for each in lost or []]
-        )
+        again = [(each.id, each.attempt, self.clock.now) for each in lost or []]
+        self.store.run(settle, [(each.id, each.attempt) for each in sent], again)
 
     def carry(self) -> bool:
         """Claim, publish and settle what is ready; whether there was anything."""

@@ -92,13 +92,13 @@ class Running:
 
 
 @contextmanager
-def running(*arguments: str | Path) -> Iterator[Running]:
+def running(*arguments: str | Path, env: Mapping[str, str] | None = None) -> Iterator[Running]:
     with subprocess.Popen(
         [*PROGRAM, *map(str, arguments), "--output", "json"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env=environment(),
+        env=environment(env),
         start_new_session=True,
     ) as process:
         try:

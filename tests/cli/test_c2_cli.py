@@ -195,8 +195,8 @@ class TestC2:
     def test_the_key_of_the_c2_is_changed_and_new_devices_get_the_active_one(self, pk: C2) -> None:
         laggard = client(pk)
         old = pk.answer("c2", "show")["c2_keys"][-1]["public"]
-        assert pk.answer("c2", "new-key")["kind"] == "new_c2_key"
-        state, _ = generated(pk, fresh("client"))
+        assert pk.answer("c2", "new-key", "--reason", "routine", "--wait")["kind"] == "new_c2_key_routine"
+        state, _ = generated(pk, name := fresh("client"))
         assert state.c2_public.hex() == old
         assert pk.run("c2", "finish").code == 9
         active = pk.answer("c2", "finish", "--force")
@@ -204,6 +204,26 @@ class TestC2:
         state, _ = generated(pk, fresh("client"))
         assert state.c2_public.hex() == active["public"] != old
         assert pk.answer("clients", "show", laggard)["status"] == "active"
+        assert {laggard, name} <= {row["name"] for row in pk.answer("c2", "laggards")}
+        assert len(pk.answer("c2", "laggards", "--limit", "1")) == 1
+        assert pk.answer("clients", "confirm-c2-key", laggard)["c2_key"] == active["version"]
+        assert laggard not in {row["name"] for row in pk.answer("c2", "laggards")}
+
+    def test_a_compromised_key_suspends_all_when_that_is_meant(self, tmp_path: Path) -> None:
+        with serving(settings_in(tmp_path, suite="pk")) as served:
+            c2 = C2(served, tmp_path)
+            before, _ = generated(c2, "a")
+            command = ["c2", "new-key", "--reason", "compromised"]
+            assert "--yes" in c2.run(*command).stderr
+            assert [key["state"] for key in c2.answer("c2", "show")["c2_keys"]] == ["active"]
+            assert c2.answer(*command, "--yes")["kind"] == "new_c2_key_compromised"
+            keys = c2.answer("c2", "show")["c2_keys"]
+            assert [key["state"] for key in keys] == ["compromised", "active"]
+            assert c2.answer("clients", "show", "a")["status"] == "suspended"
+            c2.ok("clients", "enrol", "a", "--generate", "--state", c2.folder / "anew.state")
+            state = loaded(c2.folder / "anew.state")
+            assert (state.c2_public.hex(), state.client_id) == (keys[-1]["public"], before.client_id)
+            assert c2.answer("clients", "show", "a")["status"] == "active"
 
 
 class TestCommands:
@@ -234,10 +254,12 @@ def test_devices_made_here_talk(tmp_path: Path, suite: str) -> None:
         c2.ok("topics", "join", "t", "sender", "reader")
         if suite == "pk":
             c2.ok("links", "send", "reader", "sender")
-        run = ["device", "run", "--hello-delay", "0", "--broker", served.started.broker, "--state"]
+        run = ["device", "run", "--hello-delay", "0", "--state"]
+        here = {"E4_DATA": str(served.settings.data)}  # where the broker is found, and what it asks for
+        told = ["--broker", served.started.broker]
         with (
-            running(*run, tmp_path / "reader.state", "--subscribe", "t") as reader,
-            running(*run, tmp_path / "sender.state", "--publish", "t") as sender,
+            running(*run, tmp_path / "reader.state", "--subscribe", "t", env=here) as reader,
+            running(*run, tmp_path / "sender.state", "--publish", "t", *told) as sender,
         ):
             reader.event("connected")
             sender.event("connected")

@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pty
 import select
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
 from itertools import count
 from pathlib import Path
 
@@ -16,10 +19,10 @@ import pytest
 
 from e4cli.exits import code_of
 from e4core.errors import E4Error
-from tests.c2.served import PATIENCE_S, serving, settings_in
+from tests.c2.served import PATIENCE_S, Served, serving, settings_in
 from tests.c2.test_app_listening import certificate as certificate
-from tests.cli.c2_server import C2, send, server
-from tests.cli.command import PROGRAM, environment, refused
+from tests.cli.c2_server import C2, Asked, send, server
+from tests.cli.command import PROGRAM, e4, environment, refused
 from tests.cli.test_api_client import ERRORS, PROBLEM, problem
 from tests.servers import Mosquitto, free_port
 
@@ -51,6 +54,7 @@ def key_file(folder: Path, key: bytes = KEY) -> Path:
         ["clients", "new-key", "nobody", "--reason", "routine"],
         ["clients", "confirm-key", "nobody"],
         ["clients", "cancel-key", "nobody"],
+        ["clients", "confirm-c2-key", "nobody"],
         ["clients", "enrol", "nobody", "--generate"],
         ["clients", "reset", "nobody"],
         ["topics", "show", "nobody"],
@@ -114,7 +118,9 @@ def test_a_wrong_key_is_3(known: C2, key: bytes) -> None:
 
 def test_what_the_suite_does_not_have_is_11(known: C2) -> None:
     known.refused(11, "links", "send", "known", "known")
-    known.refused(11, "c2", "new-key")
+    known.refused(11, "c2", "new-key", "--reason", "routine")
+    known.refused(11, "c2", "new-key", "--reason", "compromised", "--yes")
+    known.refused(11, "clients", "confirm-c2-key", "known")
 
 
 @pytest.mark.parametrize(
@@ -125,6 +131,9 @@ def test_what_the_suite_does_not_have_is_11(known: C2) -> None:
         ["clients", "create", "new", "--key", "key", "--state", "state"],
         ["clients", "new-key", "known"],
         ["clients", "new-key", "known", "--reason", "boredom"],
+        ["c2", "new-key"],
+        ["c2", "new-key", "--reason", "boredom"],
+        ["c2", "new-key", "--reason", "compromised"],
         ["topics", "join", "known"],
         ["clients", "list", "--limit", "0"],
         ["token", "create", "a", "--out", "unwritten", "--days", "nan"],
@@ -161,6 +170,43 @@ class TestGenerate:
             refused(17, "clients", "create", "a", "--generate", "--state", state, env={"E4_URL": url, "E4_TOKEN": "t"})
         assert state.exists()
         assert [each.method for each in asked] == ["GET", "POST", "POST", "POST"]
+
+    def test_a_state_with_a_c2_key_that_was_changed_meanwhile_is_not_left_behind(self, tmp_path: Path) -> None:
+        """Else the device would be registered with a key of the C2 that it does not hold."""
+        with serving(settings_in(tmp_path, suite="pk")) as served, c2_key_changed_before_posts(served) as url:
+            c2 = C2(served, tmp_path)
+            create = ["clients", "create", "late", "--generate"]
+            assert "try again" in c2.refused(9, *create, "--url", url)
+            assert not (tmp_path / "late.state").exists()
+            c2.refused(8, "clients", "show", "late")
+            c2.ok(*create)
+            assert c2.answer("clients", "show", "late")["c2_key"] == 2
+
+    def test_the_same_holds_for_a_client_that_is_enrolled_anew(self, tmp_path: Path) -> None:
+        with serving(settings_in(tmp_path, suite="pk")) as served, c2_key_changed_before_posts(served) as url:
+            c2 = C2(served, tmp_path)
+            c2.ok("clients", "create", "late", "--generate")
+            c2.ok("clients", "new-key", "late", "--reason", "compromised")
+            state = tmp_path / "anew.state"
+            c2.refused(9, "clients", "enrol", "late", "--generate", "--state", state, "--url", url)
+            assert not state.exists()
+            assert c2.answer("clients", "show", "late")["status"] == "suspended"
+
+
+@contextlib.contextmanager
+def c2_key_changed_before_posts(served: Served) -> Iterator[str]:
+    """The C2 behind a server that lets its key change once, between a question for it and what is made of the answer."""
+
+    def reply(asked: Asked, http: BaseHTTPRequestHandler) -> None:
+        if asked.method == "POST":
+            served.http.post("/v1/c2/key", json={"reason": "routine"})
+            served.http.post("/v1/c2/key/finish", json={"force": True})
+        headers = {"content-type": "application/json"}
+        answer = served.http.request(asked.method, asked.path, content=asked.body, headers=headers)
+        send(http, answer.status_code, answer.headers["content-type"], answer.content)
+
+    with server(reply) as (url, _):
+        yield url
 
 
 class TestToken:
@@ -266,11 +312,49 @@ def test_a_token_is_shown_on_a_terminal(sk: C2) -> None:
     assert "mine" in shown
 
 
+def test_a_recovered_token_is_shown_on_a_terminal_and_nowhere_else(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    env = {"E4_DATA": str(settings.data)}
+    command = ["token", "recover"]
+    with serving(settings):
+        assert "stop it" in refused(9, *command, env=env)
+    for done in (e4(*command, env=env), e4(*command, "-o", "json", env=env)):
+        assert done.returncode == 0
+        assert str(settings.admin_token_file).encode() in done.stdout
+        assert settings.admin_token_file.read_bytes().strip() not in done.stdout + done.stderr
+    shown = on_a_terminal([*PROGRAM, *command], env, until="e4_", code=0)
+    assert settings.admin_token_file.read_text().strip() in shown
+    with serving(settings) as served:
+        assert served.http.get("/v1/topics").status_code == 200
+
+
+def test_no_token_is_recovered_where_there_is_no_c2(tmp_path: Path) -> None:
+    refused(8, "token", "recover", env={"E4_DATA": str(tmp_path / "none")})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_whoever_is_asked_may_still_say_no(pk: C2) -> None:
+    command = [*PROGRAM, "c2", "new-key", "--reason", "compromised"]
+    keys = pk.answer("c2", "show")["c2_keys"]
+    shown = on_a_terminal(command, pk.env, until="Go on?", answer=b"n\n", code=1)
+    assert "suspends every client" in shown
+    assert pk.answer("c2", "show")["c2_keys"] == keys
+    on_a_terminal(command, pk.env, until="compromised", answer=b"y\n", code=0)
+    assert pk.answer("c2", "show")["c2_keys"][-2]["state"] == "compromised"
+
+
 def on_a_terminal(
-    command: list[str], env: dict[str, str], *, until: str, then: signal.Signals | None = None, code: int
+    command: list[str],
+    env: dict[str, str],
+    *,
+    until: str,
+    then: signal.Signals | None = None,
+    answer: bytes = b"",
+    code: int,
 ) -> str:
-    """What ``command`` shows on a terminal, which is sent a signal once it has shown ``until``."""
+    """What ``command`` shows on a terminal where somebody types ``answer``; it is sent a signal once it has shown ``until``."""
     ours, theirs = pty.openpty()
+    os.write(ours, answer)
     shown, deadline = "", time.monotonic() + PATIENCE_S
     env = environment({**env, "TERM": "xterm"})
     with subprocess.Popen(

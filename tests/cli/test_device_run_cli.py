@@ -201,3 +201,17 @@ def test_a_broker_that_is_not_there_or_no_uri_is_told_in_one_line(tmp_path: Path
     refused(3, "device", "run", "--state", state, "--broker", "127.0.0.1")
     refused(12, "device", "run", "--state", state, "--broker", "gopher://x")
     assert loaded(state).clean
+
+
+def test_without_a_broker_it_says_how_to_name_one(tmp_path: Path) -> None:
+    state = stored(tmp_path / "state", TinyC2(load_suite("sk")).enrol("x").state)
+    here = {"E4_DATA": str(tmp_path / "none")}
+    assert "--broker" in refused(18, "device", "run", "--state", state, env=here)
+    offered = tmp_path / "broker-uri"
+    offered.touch(0o644)
+    offered.write_text("mqtt://127.0.0.1:1\n")
+    here["E4_DATA"] = str(tmp_path)
+    assert "open to others" in refused(18, "device", "run", "--state", state, env=here)
+    offered.chmod(0o600)
+    assert "127.0.0.1:1" in refused(17, "device", "run", "--state", state, env=here)
+    assert refused(3, "device", "run", "--state", state, "--broker", "127.0.0.1", env=here)

@@ -7,6 +7,8 @@ import hashlib
 import hmac
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -82,6 +84,34 @@ def test_a_dangling_link_is_not_followed(tmp_path: Path) -> None:
 def test_a_folder_that_is_not_there_is_a_typed_error(tmp_path: Path) -> None:
     with pytest.raises(StorageError):
         write(tmp_path / "no" / "key", identity_of("symmetric"), fresh("symmetric"))
+
+
+def test_on_a_full_disk_nothing_is_left_half_done(tmp_path: Path) -> None:
+    script = """
+import resource, signal, sys
+from pathlib import Path
+from e4core.errors import StorageError
+from e4core.keys import Secret
+from e4device.keyfiles import identity_of, write
+identity = identity_of("ed25519")
+private = Secret(identity.generate())
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+try:
+    write(Path(sys.argv[1]), identity, private, bytes(200))
+except StorageError as error:
+    print(error)
+"""
+    path = tmp_path / "key"
+    done = subprocess.run([sys.executable, "-c", script, path], capture_output=True, text=True, check=False)
+    assert done.stdout == f"{path}.salt cannot be written: File too large\n", done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["/", "."])
+def test_a_folder_is_not_taken_for_a_name(name: str) -> None:
+    with pytest.raises(Conflict):
+        write(Path(name), identity_of("ed25519"), fresh("ed25519"))
 
 
 def test_a_private_key_open_to_others_is_refused(kind: str, tmp_path: Path) -> None:

@@ -15,8 +15,7 @@ from e4core.keys import ClientId, Secret
 from e4core.state import State, new_state
 from e4core.suite import Suite
 from e4core.transport import Transport
-from e4device.inbox import Received
-from e4device.runtime import Device
+from e4device.runtime import Device, Received
 from e4device.statefile import StateFile
 from e4transports.mqtt import open_transport
 from tests.interop import e4go_like as e4go

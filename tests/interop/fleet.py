@@ -86,7 +86,7 @@ class Fleet:
 
     def _report(self, member: Member, report: bytes) -> None:
         topic = report_topic(member.client.state.client_id)
-        task = asyncio.create_task(self._transport.publish(topic, report, REPORT_QOS))
+        task = asyncio.ensure_future(self._transport.publish(topic, report, REPORT_QOS))
         self._reporting.add(task)
         task.add_done_callback(self._reporting.discard)
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import httpx2
 import sqlalchemy as sa
 
-from e4c2 import clients, topics
+from e4c2 import topics
 from e4c2.model import client, outbox, topic
 from e4c2.rows import Realm, reveal
 from e4c2.store.engine import Store
@@ -121,7 +121,7 @@ def facts(db: sa.Connection, realm: Realm, topic_name: str) -> Facts:
         states[reports][state] = number
     return Facts(
         key=TopicKey(reveal(realm, topic, row, "key")),
-        members=frozenset(clients.require(db, realm, name)["id"].hex() for name in members),
+        members=frozenset(member.id for member in members),
         confirming=states[True],
         silent=states[False],
     )

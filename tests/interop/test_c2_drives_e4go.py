@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from e4c2 import c2keys, clients, commands, links, topics
-from e4c2.clients import Reason
+from e4c2.model import Reason
 from e4core.errors import Conflict
 from e4core.plugins import load_suite
 from e4core.sending import BACKDATE_S
@@ -220,7 +220,7 @@ def test_links_are_made_and_unmade(play: Play) -> None:
 def test_while_the_c2_key_changes_and_after_the_device_is_reached(play: Play) -> None:
     async def story(stage: Stage) -> None:
         await stage.bring_together()
-        await stage.c2.ends(await stage.c2.do(c2keys.new), sent=1, confirmed=1)
+        await stage.c2.ends(await stage.c2.do(c2keys.new, Reason.ROUTINE), sent=1, confirmed=1)
         await stage.sensor.hears("SetC2Key", "SetC2Key")
         await stage.rotate("not_authentic", "SetTopicKey")
         with pytest.raises(Conflict):
@@ -237,7 +237,7 @@ def test_while_the_c2_key_changes_and_after_the_device_is_reached(play: Play) ->
 def test_one_of_four_copies_opens_while_both_keys_change(play: Play) -> None:
     async def story(stage: Stage) -> None:
         await stage.bring_together()
-        await stage.c2.ends(await stage.c2.do(c2keys.new), sent=1, confirmed=1)
+        await stage.c2.ends(await stage.c2.do(c2keys.new, Reason.ROUTINE), sent=1, confirmed=1)
         await stage.sensor.hears("SetC2Key", "SetC2Key")
         await stage.c2.ends(await stage.c2.do(clients.new_key, "sensor", Reason.ROUTINE), sent=1)
         await stage.sensor.hears("not_authentic", "SetIDKey", "not_authentic", "SetIDKey")

@@ -21,7 +21,8 @@ from hypothesis import strategies as st
 from e4core.errors import E4Error, InvalidInput, KeyNotFound, KmsError, KmsUnavailable, Tampered
 from e4core.keys import Secret
 from e4core.kms import Kms, Wrapped
-from e4kms.keyring import Dek, Keyring, Purpose, State, Wrap, create
+from e4kms.deks import Dek, Purpose, State, Wrap, create
+from e4kms.keyring import Keyring
 from e4kms.records import MAC_LEN, UNKNOWN_VERSION, AuthorityRow, Cell
 from tests.kms.memory import MalleableKms, MemoryKms
 
@@ -40,7 +41,7 @@ class Stand:
         self.deks = {purpose: self.make(purpose) for purpose in Purpose}
 
     def make(self, purpose: Purpose, version: int = 1, database_id: bytes = DATABASE) -> Dek:
-        return create(purpose, version, database_id, self.kms, URI)
+        return create(purpose, version, database_id, {URI: self.kms})
 
     def unwrap(self, *instead: Dek) -> Keyring:
         """With ``instead`` in place of the DEKs of the same purpose."""
@@ -368,7 +369,7 @@ def test_a_version_or_database_id_of_another_form_is_refused(stand: Stand, versi
 
 def test_two_deks_never_have_one_root(stand: Stand) -> None:
     glass = GlassKms()
-    assert len({create(Purpose.RECORDS, 1, DATABASE, glass, URI).wraps[0].wrapped.blob for _ in range(100)}) == 100
+    assert len({create(Purpose.RECORDS, 1, DATABASE, {URI: glass}).wraps[0].wrapped.blob for _ in range(100)}) == 100
 
 
 def test_a_dek_whose_wrap_does_not_open_is_never_made() -> None:
@@ -377,7 +378,7 @@ def test_a_dek_whose_wrap_does_not_open_is_never_made() -> None:
             return Secret(bytes(32))
 
     with pytest.raises(KmsError):
-        create(Purpose.RECORDS, 1, DATABASE, Forgetful(), URI)
+        create(Purpose.RECORDS, 1, DATABASE, {URI: Forgetful()})
 
 
 # Failover

@@ -7,6 +7,8 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -40,12 +42,24 @@ class Place:
         asyncio.run(told())
 
 
+@pytest.fixture
+def password(tmp_path: Path) -> Path:
+    """The password file of an embedded broker."""
+    return password_file(tmp_path / "a password")
+
+
+def password_file(path: Path, text: str = "right") -> Path:
+    path.touch(0o600)
+    path.write_text(text)
+    return path
+
+
 @pytest.fixture(params=["memory", "mqtt-3.1.1", "mqtt-5", "embedded"])
-def place(request: pytest.FixtureRequest) -> Place:
+def place(request: pytest.FixtureRequest, password: Path) -> Place:
     if request.param == "memory":
         return Place(2, _memory)
     if request.param == "embedded":
-        return Place(1, _embedded)
+        return Place(1, partial(_embedded, password))
     server: Mosquitto = request.getfixturevalue("mosquitto")
     return real(server, request.param.removeprefix("mqtt-"))
 
@@ -64,8 +78,8 @@ async def _memory() -> AsyncIterator[Connect]:
 
 
 @asynccontextmanager
-async def _embedded() -> AsyncIterator[Connect]:
-    async with EmbeddedBroker() as broker:
+async def _embedded(password: Path) -> AsyncIterator[Connect]:
+    async with EmbeddedBroker(password) as broker:
         yield lambda client_id: open_transport(broker.uri, client_id)
 
 

@@ -13,7 +13,7 @@ from amqtt.broker import Broker
 
 from e4core.errors import StorageError, TransportError
 from e4core.transport import Incoming, Transport
-from e4transports.broker import Door
+from e4transports.broker import Admitted
 from e4transports.mqtt import open_transport
 from tests.servers import Mosquitto, StartMosquitto, free_port
 from tests.transports.conftest import PATIENCE_S, Connect, nothing_else, real, receive
@@ -56,7 +56,7 @@ def test_subscriptions_come_back_at_a_broker_that_forgot_them(mosquitto: Mosquit
             await _until(lambda: not reader.connected)
             subscribing = asyncio.create_task(reader.subscribe("d"))
             unsubscribing = asyncio.create_task(reader.unsubscribe("b"))
-            publishing = [asyncio.create_task(reader.publish(topic, b"x")) for topic in ("a/1", "b", "c", "d")]
+            publishing = [asyncio.ensure_future(reader.publish(topic, b"x")) for topic in ("a/1", "b", "c", "d")]
             await asyncio.to_thread(mosquitto.start)
             await asyncio.gather(subscribing, unsubscribing, *publishing)
             assert [topic for topic, _ in await receive(reader, 2)] == ["a/1", "d"]
@@ -72,7 +72,7 @@ def test_a_publish_waits_while_the_link_is_down(mosquitto: Mosquitto, qos: int) 
             await both.subscribe("t")
             await asyncio.to_thread(mosquitto.stop)
             await _until(lambda: not both.connected)
-            publishing = asyncio.create_task(both.publish("t", b"x", qos))
+            publishing = asyncio.ensure_future(both.publish("t", b"x", qos))
             await asyncio.to_thread(mosquitto.start)
             await publishing
             assert await receive(both, 1) == [Incoming("t", b"x")]
@@ -87,7 +87,7 @@ def test_closing_fails_what_is_outstanding(mosquitto: Mosquitto, qos: int) -> No
             await asyncio.to_thread(mosquitto.stop)
             await _until(lambda: not writer.connected)
             waiting = [
-                *(asyncio.create_task(writer.publish("t", b"x", qos)) for _ in range(30)),
+                *(asyncio.ensure_future(writer.publish("t", b"x", qos)) for _ in range(30)),
                 asyncio.create_task(writer.subscribe("t")),
                 asyncio.create_task(writer.unsubscribe("u")),
             ]
@@ -102,7 +102,7 @@ def test_closing_does_not_wait_for_a_broker_that_hangs(mosquitto: Mosquitto) -> 
     async def story(connect: Connect) -> None:
         async with _open(mosquitto.uri, "5", "writer") as writer:
             await asyncio.to_thread(mosquitto.pause)
-            publishing = [asyncio.create_task(writer.publish("t", bytes(1_000_000))) for _ in range(30)]
+            publishing = [asyncio.ensure_future(writer.publish("t", bytes(1_000_000))) for _ in range(30)]
             await asyncio.sleep(0.1)
         outcomes = await asyncio.gather(*publishing, return_exceptions=True)
         assert {type(outcome) for outcome in outcomes} == {TransportError}
@@ -118,7 +118,7 @@ def test_a_publish_that_is_given_up_before_it_left_is_not_sent(mosquitto: Mosqui
             await _until(lambda: not both.connected)
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(both.publish("t", b"given up"), 0.01)
-            publishing = asyncio.create_task(both.publish("t", b"kept"))
+            publishing = asyncio.ensure_future(both.publish("t", b"kept"))
             await asyncio.to_thread(mosquitto.start)
             await publishing
             assert await receive(both, 1) == [Incoming("t", b"kept")]
@@ -217,7 +217,7 @@ def test_a_subscription_that_the_broker_does_not_allow_is_an_error() -> None:
     async def story() -> None:
         port = free_port()
         plugins: dict[str, object] = {
-            f"{Door.__module__}.Door": {},
+            f"{Admitted.__module__}.Admitted": {},
             "amqtt.plugins.topic_checking.TopicTabooPlugin": {},
         }
         broker = Broker({"listeners": {"default": {"bind": f"127.0.0.1:{port}"}}, "plugins": plugins})

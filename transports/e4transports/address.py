@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
-import os
-import stat
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
+from e4core import files
 from e4core.errors import InvalidInput, StorageError
 
 _MAX_KEEPALIVE_S = 65_535
@@ -56,22 +55,16 @@ class BrokerAddress:
 def read_password(path: Path) -> str:
     """The first line of ``path``.
 
-    Raises: StorageError: it cannot be read, is empty, or others than its owner may read or write it.
+    Raises: StorageError: it cannot be read, is not private, or its first line is empty or no password.
     """
     try:
-        with path.open(encoding="utf-8") as file:
-            if stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077:
-                raise StorageError(f"{path} holds a password and is open to others; run: chmod 600 {path}")
-            password = file.readline().rstrip("\r\n")
-    except (OSError, ValueError) as error:
-        raise StorageError(f"the password file {path} cannot be read: {_cause(error)}") from error
+        password = files.first_line(path).decode()
+    except UnicodeDecodeError:
+        # from None: the chained error would hold the password
+        raise StorageError(f"the first line of {path} is no password: it is not UTF-8 text") from None
     if not password:
         raise StorageError(f"the password file {path} is empty; its first line is the password")
     return password
-
-
-def _cause(error: Exception) -> str:
-    return error.strerror or type(error).__name__ if isinstance(error, OSError) else "it is not UTF-8 text"
 
 
 def _split(uri: str) -> SplitResult:

@@ -4,9 +4,11 @@
 paho-mqtt runs the protocol in a thread of its own, connects again after a loss, and sends again what was on its way. What waits and
 what is on its way is shared, under one lock, so that paho's thread fills the window itself: a detour through the event loop would
 cost a round trip of threads for every few messages. paho calls back with its own locks held, so ours is never taken in a callback,
-only in `_round`. All other state lives in the event loop: the callbacks leave an event on the `_Ferry`, which carries them over in
-order, many with one wake-up. At most 20 messages are in paho's hands; the rest wait here, so that a new connection begins with
-those, in order, and not with a flood (paho would send all it has at once, beyond what an MQTT 5 broker has said it receives).
+only in `_round`. `up` and the window's size are read there as they are, each a single value; a message too many or too few does no
+harm, as paho keeps what it cannot send. All other state lives in the event loop: the callbacks leave an event on the `_Ferry`,
+which carries them over in order, many with one wake-up. At most 20 messages are in paho's hands; the rest wait here, so that a new
+connection begins with those, in order, and not with a flood (paho would send all it has at once, beyond what an MQTT 5 broker has
+said it receives).
 """
 
 from __future__ import annotations
@@ -27,15 +29,18 @@ from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from e4core.errors import TransportError
+from e4core.inbox import Inbox
 from e4core.transport import Incoming
 from e4transports.address import BrokerAddress
 from e4transports.client import INFLIGHT, PahoClient, failure, refusal
-from e4transports.inbox import Inbox
 from e4transports.requests import Requests, settle
 
 _LOG = logging.getLogger(__name__)
 _CLOSE_S = 2.0
+_HEADWAY_S = 0.005
 _MAX_PACKET_LEN = 268_435_455
+_HEADER_LEN = 16
+"""Upper bound of what a PUBLISH holds besides topic and payload, in bytes."""
 _PACKET_ID_NOT_FOUND = 0x92
 
 
@@ -51,7 +56,7 @@ class Link:
         self.up = False
         self.max_qos = address.max_qos
         self.max_packet_len = _MAX_PACKET_LEN
-        self.inbox = Inbox()
+        self.inbox = Inbox[Incoming]()
         self.subscriptions = Requests(self._subscribe, lasting=True)
         self.departures = Requests(self._unsubscribe, lasting=False)
         self._address = address
@@ -93,6 +98,10 @@ class Link:
     def publish(self, topic: str, payload: bytes, qos: int) -> asyncio.Future[None]:
         """Done when the broker has acknowledged, or for QoS 0 when the socket has it; cancelled before it left, it never does."""
         done: asyncio.Future[None] = self._loop.create_future()
+        if len(payload) + 3 * len(topic) + _HEADER_LEN > self.max_packet_len:
+            too_long = f"a message of {len(payload)} bytes is too long; this broker takes {self.max_packet_len}"
+            done.set_exception(TransportError(too_long))
+            return done
         with self._shared:
             self._queue.append(_Outgoing(topic, payload, qos, done))
             self._send_next()
@@ -204,15 +213,17 @@ class Link:
 
     def _round(self) -> None:
         answers, self._answers = self._answers, []
+        busy = False
         if answers:
             with self._shared:
                 answered = [(self._on_the_way.pop(packet_id, None), refused) for packet_id, refused in answers]
                 self._send_next()
+                busy = bool(self._on_the_way)
             for message, refused in answered:
                 if message:
                     error = TransportError(f"the broker refused a message: {refused}") if refused else None
                     self._ferry.load(settle, message.done, error)
-        self._ferry.leave()
+        self._ferry.leave(hurry=not busy)
 
     def _on_message(self, client: Client, data: object, message: MQTTMessage) -> None:
         try:
@@ -251,24 +262,32 @@ class _Outgoing(NamedTuple):
 
 
 class _Ferry:
-    """Carries calls from one other thread to the event loop, in order: `load` any number, then `leave`."""
+    """Carries calls from one other thread to the event loop, in order: `load` any number, then `leave`.
+
+    What is in no hurry waits up to `_HEADWAY_S` for more: each landing costs both threads a change of the interpreter's lock.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._aboard: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
+        self._aboard: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
+        self._planned = False
 
-    def load(self, call: Callable[..., None], *arguments: Any) -> None:
+    def load(self, call: Callable[..., object], *arguments: Any) -> None:
         self._aboard.append((call, arguments))
 
-    def leave(self) -> None:
-        if not self._aboard:
+    def leave(self, hurry: bool = True) -> None:
+        if not self._aboard or (self._planned and not hurry):
             return
-        calls, self._aboard = self._aboard, []
+        self._planned = not hurry
         # a loop that is closed has nobody left to tell
         with suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(_make, calls)
+            self._loop.call_soon_threadsafe(self._land if hurry else self._plan)
 
+    def _plan(self) -> None:
+        self._loop.call_later(_HEADWAY_S, self._land)
 
-def _make(calls: list[tuple[Callable[..., None], tuple[Any, ...]]]) -> None:
-    for call, arguments in calls:
-        call(*arguments)
+    def _land(self) -> None:
+        self._planned = False
+        while self._aboard:
+            call, arguments = self._aboard.popleft()
+            call(*arguments)

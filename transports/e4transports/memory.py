@@ -13,8 +13,8 @@ from types import TracebackType
 from typing import Self
 
 from e4core.errors import InvalidInput, TransportError
+from e4core.inbox import Inbox
 from e4core.transport import Incoming
-from e4transports.inbox import Inbox
 from e4transports.topics import check_filter, check_topic, matches
 
 Tap = Callable[[Incoming], object]
@@ -65,12 +65,12 @@ class MemoryBroker:
         for session in receivers:
             session.deliver(incoming, qos)
 
-    def _attach(self, client_id: str, inbox: Inbox) -> _Session:
+    def _attach(self, client_id: str, inbox: Inbox[Incoming]) -> _Session:
         session = self._sessions.setdefault(client_id, _Session(client_id)) if client_id else _Session("")
         session.attach(inbox)
         return session
 
-    def _detach(self, session: _Session, inbox: Inbox) -> None:
+    def _detach(self, session: _Session, inbox: Inbox[Incoming]) -> None:
         inbox.close()
         if not session.detach(inbox):
             return
@@ -104,9 +104,9 @@ class _Session:
         self.client_id = client_id
         self.topics: set[str] = set()
         self._waiting: deque[Incoming] = deque()
-        self._inbox: Inbox | None = None
+        self._inbox: Inbox[Incoming] | None = None
 
-    def attach(self, inbox: Inbox) -> None:
+    def attach(self, inbox: Inbox[Incoming]) -> None:
         """Begin to deliver there; an older connection of the same session is closed (MQTT 5.0, section 3.1.4)."""
         if self._inbox:
             self._inbox.close()
@@ -114,14 +114,14 @@ class _Session:
         while self._waiting:
             inbox.put(self._waiting.popleft())
 
-    def detach(self, inbox: Inbox) -> bool:
+    def detach(self, inbox: Inbox[Incoming]) -> bool:
         """Whether it was that connection which the session still used."""
         mine = self._inbox is inbox
         if mine:
             self._inbox = None
         return mine
 
-    def uses(self, inbox: Inbox) -> bool:
+    def uses(self, inbox: Inbox[Incoming]) -> bool:
         return self._inbox is inbox
 
     def deliver(self, incoming: Incoming, qos: int) -> None:
@@ -137,7 +137,7 @@ class MemoryTransport:
     def __init__(self, broker: MemoryBroker, client_id: str) -> None:
         self._broker = broker
         self._client_id = client_id
-        self._inbox = Inbox()
+        self._inbox = Inbox[Incoming]()
         self._session = _Session("")
 
     @property
@@ -149,7 +149,7 @@ class MemoryTransport:
         return self._session.uses(self._inbox)
 
     async def __aenter__(self) -> Self:
-        self._inbox = Inbox()
+        self._inbox = Inbox[Incoming]()
         self._session = self._broker._attach(self._client_id, self._inbox)
         return self
 

@@ -8,6 +8,7 @@ lost link. An arriving message is acknowledged when it is received, not when it 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Self
@@ -17,9 +18,6 @@ from e4core.transport import Incoming
 from e4transports.address import BrokerAddress
 from e4transports.link import Link
 from e4transports.topics import check_filter, check_topic
-
-_HEADER_LEN = 16
-"""Upper bound of what a PUBLISH holds besides topic and payload, in bytes."""
 
 
 def open_transport(uri: str, client_id: str, /) -> MqttTransport:
@@ -61,21 +59,18 @@ class MqttTransport:
         link, self._link = self._require_link(), None
         await link.close()
 
-    async def publish(self, topic: str, payload: bytes, qos: int = 1, /) -> None:
-        """Publish and wait for the acknowledgement.
+    def publish(self, topic: str, payload: bytes, qos: int = 1, /) -> asyncio.Future[None]:
+        """Hand over; done when the broker has acknowledged.
 
-        At QoS 2 paho does not tell a refusal (a reason code in PUBREC) from success; at QoS 1 it raises.
-        Raises: InvalidInput: topic, or QoS; TransportError: not open, closed meanwhile, refused, or too long for the broker.
+        At QoS 2 paho does not tell a refusal (a reason code in PUBREC) from success; at QoS 1 it does.
+        Raises: InvalidInput: topic, or QoS; TransportError: not open. The future, TransportError: closed meanwhile, refused, or too
+        long for the broker.
         """
         link = self._require_link()
         check_topic(topic)
         if qos not in (0, 1, 2):
             raise InvalidInput("a QoS is 0, 1 or 2")
-        if len(payload) + 3 * len(topic) + _HEADER_LEN > link.max_packet_len:
-            raise TransportError(
-                f"a message of {len(payload)} bytes is too long; this broker takes {link.max_packet_len}"
-            )
-        await link.publish(topic, payload, min(qos, link.max_qos))
+        return link.publish(topic, payload, min(qos, link.max_qos))
 
     async def subscribe(self, topic: str, /) -> None:
         """Raises: InvalidInput: the topic; TransportError: not open, closed meanwhile, or refused."""

@@ -14,8 +14,9 @@ from pydantic import Field
 from e4c2 import c2keys, clients, topics
 from e4c2.api.caller import Asking, by_id
 from e4c2.api.values import Body, DeviceKey, Id, Page, Paging, Parameters, page
-from e4c2.clients import Client, Reason
+from e4c2.clients import Client
 from e4c2.commands import Operation
+from e4c2.model import Reason
 from e4c2.rows import Realm
 from e4c2.topics import Topic
 from e4core.errors import NotFound
@@ -26,19 +27,34 @@ T = TypeVar("T")
 
 router = APIRouter(prefix="/v1/clients", tags=["clients"])
 
+Version = Annotated[
+    int | None,
+    Field(
+        ge=0,
+        le=2**31 - 1,
+        description="version of the C2's key that the device was given (0 in symmetric suites), refused if it is in use no more;"
+        " without it, the one that is active when this is done",
+    ),
+]
+
 
 class NewClient(Body):
-    name: str
+    name: str = Field(description="1 to 255 bytes of UTF-8 without control characters")
     key: DeviceKey
     id: Id | None = Field(None, description="without it the id follows from the name")
+    c2_key: Version = None
 
 
 class NewKey(Body):
-    reason: Reason = Field(strict=False)
+    reason: Reason = Field(
+        strict=False,
+        description="routine: a fresh key is sent to the device; compromised: the client is suspended, its topics are re-keyed",
+    )
 
 
 class Enrolment(Body):
     key: DeviceKey
+    c2_key: Version = None
 
 
 class Named(Paging):
@@ -51,7 +67,8 @@ class Removal(Parameters):
 
 @router.post("", status_code=201, response_model=Client, summary="Register a client; none is ever overwritten")
 async def create(asking: Asking, new: NewClient) -> Response:
-    return await asking.change(HTTPStatus.CREATED, _create, new.name, new.key, new.id)
+    """409 `conflict`: the name or the id is taken, or the C2 key is given to no device any more."""
+    return await asking.change(HTTPStatus.CREATED, _create, new.name, new.key, new.id, new.c2_key)
 
 
 @router.get("", summary="List clients by name")
@@ -73,7 +90,7 @@ async def remove(asking: Asking, client: Id, query: Annotated[Removal, Query()])
 
 @router.get("/{client}/topics", summary="List the topics that a client is a member of, by name")
 async def list_topics(asking: Asking, client: Id, query: Annotated[Paging, Query()]) -> Page[Topic]:
-    return page(await asking.read(_of(_topics), client, query.after(), query.limit + 1), query.limit, _mark)
+    return page(await asking.read(_of(topics.of_client), client, query.after(), query.limit + 1), query.limit, _mark)
 
 
 @router.post(
@@ -83,6 +100,7 @@ async def list_topics(asking: Asking, client: Id, query: Annotated[Paging, Query
     summary="Change a device's key; or suspend the client, as its key is compromised",
 )
 async def new_key(asking: Asking, client: Id, new: NewKey) -> Response:
+    """409 `conflict`: a routine change while another is under way, or of a suspended client."""
     return await asking.change(HTTPStatus.ACCEPTED, _of(clients.new_key), client, new.reason)
 
 
@@ -90,25 +108,37 @@ async def new_key(asking: Asking, client: Id, new: NewKey) -> Response:
     "/{client}/key/confirm", status_code=202, response_model=Operation, summary="Tell that the device uses its new key"
 )
 async def confirm_key(asking: Asking, client: Id) -> Response:
+    """409 `conflict`: no change is under way, or the client is suspended."""
     return await asking.change(HTTPStatus.ACCEPTED, _of(clients.confirm_key), client)
 
 
 @router.post("/{client}/key/cancel", response_model=Client, summary="Tell that the device still uses its old key")
 async def cancel_key(asking: Asking, client: Id) -> Response:
+    """409 `conflict`: no change is under way, its command may still arrive, or the client is suspended."""
     return await asking.change(HTTPStatus.OK, _of(clients.cancel_key), client)
+
+
+@router.post(
+    "/{client}/c2-key/confirm", response_model=Client, summary="Tell that the device uses the newest key of the C2"
+)
+async def confirm_c2_key(asking: Asking, client: Id) -> Response:
+    """409 `conflict`: it is known, the key was not sent, or the client is suspended. 409 `unsupported`: in symmetric suites."""
+    return await asking.change(HTTPStatus.OK, _of(clients.confirm_c2_key), client)
 
 
 @router.post(
     "/{client}/enrol", status_code=202, response_model=Operation, summary="Give a suspended client a key made anew"
 )
 async def enrol(asking: Asking, client: Id, enrolment: Enrolment) -> Response:
-    return await asking.change(HTTPStatus.ACCEPTED, _of(_enrol), client, enrolment.key)
+    """409 `conflict`: the client is not suspended, or this is the key of before, or the C2 key is given to no device any more."""
+    return await asking.change(HTTPStatus.ACCEPTED, _of(_enrol), client, enrolment.key, enrolment.c2_key)
 
 
 @router.post(
     "/{client}/reset", status_code=202, response_model=Operation, summary="Empty a device, and send all it should hold"
 )
 async def reset(asking: Asking, client: Id) -> Response:
+    """409 `conflict`: the client is suspended."""
     return await asking.change(HTTPStatus.ACCEPTED, _of(clients.reset), client)
 
 
@@ -122,9 +152,11 @@ def _mark(row: Client | Topic) -> str:
     return row.name
 
 
-def _create(db: sa.Connection, realm: Realm, name: str, key: Secret, identity: str | None) -> Client:
+def _create(
+    db: sa.Connection, realm: Realm, name: str, key: Secret, identity: str | None, c2_key: int | None
+) -> Client:
     chosen = None if identity is None else bytes.fromhex(identity)
-    return clients.create(db, realm, name, key, c2keys.active_version(db, realm), chosen)
+    return clients.create(db, realm, name, key, _version(db, realm, c2_key), chosen)
 
 
 def _named(db: sa.Connection, realm: Realm, name: str) -> list[Client]:
@@ -134,9 +166,9 @@ def _named(db: sa.Connection, realm: Realm, name: str) -> list[Client]:
         return []
 
 
-def _topics(db: sa.Connection, realm: Realm, name: str, after: str, limit: int) -> list[Topic]:
-    return [topics.show(db, realm, each) for each in clients.topics_of(db, realm, name, after, limit)]
+def _enrol(db: sa.Connection, realm: Realm, name: str, key: Secret, c2_key: int | None) -> Operation:
+    return clients.enrol(db, realm, name, key, _version(db, realm, c2_key))
 
 
-def _enrol(db: sa.Connection, realm: Realm, name: str, key: Secret) -> Operation:
-    return clients.enrol(db, realm, name, key, c2keys.active_version(db, realm))
+def _version(db: sa.Connection, realm: Realm, given: int | None) -> int:
+    return c2keys.active_version(db, realm) if given is None else given

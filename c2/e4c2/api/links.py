@@ -8,6 +8,7 @@ from typing import Annotated
 
 import sqlalchemy as sa
 from fastapi import APIRouter, Query, Response
+from pydantic import Field
 
 from e4c2 import clients, links
 from e4c2.api.caller import Asking
@@ -20,7 +21,7 @@ router = APIRouter(prefix="/v1/clients/{client}/links", tags=["links"])
 
 
 class NewLink(Body):
-    peer: Id
+    peer: Id = Field(description="the client whose public key it is")
 
 
 @router.get("", summary="List the clients whose public keys a client holds, by name")
@@ -31,11 +32,13 @@ async def list_(asking: Asking, client: Id, query: Annotated[Paging, Query()]) -
 
 @router.post("", status_code=202, response_model=Operation, summary="Send a client the public key of a peer")
 async def create(asking: Asking, client: Id, new: NewLink) -> Response:
+    """409 `conflict`: the client is suspended. 409 `unsupported`: in symmetric suites."""
     return await asking.change(HTTPStatus.ACCEPTED, _send, client, new.peer)
 
 
 @router.delete("", status_code=202, response_model=Operation, summary="Make a client forget all public keys")
 async def reset(asking: Asking, client: Id) -> Response:
+    """409 `unsupported`: in symmetric suites."""
     return await asking.change(HTTPStatus.ACCEPTED, _reset, client)
 
 
@@ -43,12 +46,12 @@ async def reset(asking: Asking, client: Id) -> Response:
     "/{peer}", status_code=202, response_model=Operation, summary="Make a client forget the public key of a peer"
 )
 async def remove(asking: Asking, client: Id, peer: Id) -> Response:
+    """404 `not_found`: also when there is no such link. 409 `unsupported`: in symmetric suites."""
     return await asking.change(HTTPStatus.ACCEPTED, _remove, client, peer)
 
 
 def _peers(db: sa.Connection, realm: Realm, client: str, after: str, limit: int) -> list[Client]:
-    found = links.page(db, realm, clients.name_of(db, client), after, limit)
-    return [clients.show(db, realm, link.peer) for link in found]
+    return links.page(db, realm, clients.name_of(db, client), after, limit)
 
 
 def _send(db: sa.Connection, realm: Realm, client: str, peer: str) -> Operation:

@@ -4,19 +4,21 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Literal, cast
+from typing import Annotated, Literal, cast
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import sqlalchemy as sa
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
-from e4c2 import c2keys
+from e4c2 import c2keys, clients
 from e4c2.api.caller import Asking
 from e4c2.api.parts import C2
-from e4c2.api.values import Body
+from e4c2.api.values import Body, Page, Paging, page
 from e4c2.c2keys import C2Key
+from e4c2.clients import Client
 from e4c2.commands import Operation
+from e4c2.model import Reason
 from e4core.errors import TransportError
 
 router = APIRouter(prefix="/v1", tags=["c2"])
@@ -34,6 +36,13 @@ class About(BaseModel):
     broker: str = Field(description="where devices meet, without user and credentials")
 
 
+class NewC2Key(Body):
+    reason: Reason = Field(
+        strict=False,
+        description="compromised: the former keys are never used again, every client is suspended, every topic re-keyed",
+    )
+
+
 class Finish(Body):
     force: bool = Field(False, description="with clients left that have not confirmed; they stay reachable")
 
@@ -49,6 +58,7 @@ async def health() -> Alive:
 
 @router.get("/ready", summary="Whether database and broker can be used; needs no token")
 async def ready(request: Request) -> Alive:
+    """503 `storage`: the database; 503 `transport`: the broker."""
     c2 = cast(C2, request.app.state.c2)
     await c2.store.read(_ask)
     if not c2.transport.connected:
@@ -69,15 +79,26 @@ async def show(asking: Asking) -> About:
     )
 
 
+@router.get("/c2/laggards", summary="List the active clients that are not known to hold the newest C2 key, by name")
+async def list_laggards(asking: Asking, query: Annotated[Paging, Query()]) -> Page[Client]:
+    behind = await asking.read(clients.laggards, query.after(), query.limit + 1)
+    return page(behind, query.limit, lambda client: client.name)
+
+
 @router.post(
-    "/c2/key", status_code=202, response_model=Operation, summary="Make a new C2 key, and send it to all clients"
+    "/c2/key",
+    status_code=202,
+    response_model=Operation,
+    summary="Make a new C2 key, and send it to all clients; or suspend them all, as the present one is compromised",
 )
-async def new_key(asking: Asking) -> Response:
-    return await asking.change(HTTPStatus.ACCEPTED, c2keys.new)
+async def new_key(asking: Asking, new: NewC2Key) -> Response:
+    """409 `conflict`: a routine change is under way. 409 `unsupported`: in symmetric suites."""
+    return await asking.change(HTTPStatus.ACCEPTED, c2keys.new, new.reason)
 
 
 @router.post("/c2/key/finish", response_model=C2Key, summary="Make the new C2 key the active one")
 async def finish_key(asking: Asking, finish: Finish) -> Response:
+    """404 `not_found`: no change is under way. 409 `conflict`: clients are left, and this is not forced."""
     return await asking.change(HTTPStatus.OK, c2keys.finish, finish.force)
 
 

@@ -24,7 +24,7 @@ _CENTURY_S = 100 * 366 * 24 * 3600
 
 
 class NewToken(Body):
-    name: str
+    name: str = Field(description="what it is for; several may have the same")
     lifetime_s: float | None = Field(
         None, gt=0, le=_CENTURY_S, description="in seconds; without it the token never expires"
     )

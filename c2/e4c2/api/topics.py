@@ -23,21 +23,21 @@ from e4core.errors import NotFound
 P = ParamSpec("P")
 T = TypeVar("T")
 
-AT_ONCE = 1_000
+AT_ONCE = 10_000
 
 router = APIRouter(prefix="/v1/topics", tags=["topics"])
 
 
 class NewTopic(Body):
-    name: str
+    name: str = Field(description="1 to 512 bytes of UTF-8 without +, # and NUL, not beginning with e4/")
 
 
 class Joining(Body):
-    clients: list[Id] = Field(min_length=1, max_length=AT_ONCE)
+    clients: list[Id] = Field(min_length=1, max_length=AT_ONCE, description="those to let in")
 
 
 class Evicted(Body):
-    clients: list[Id] = Field(min_length=1, max_length=AT_ONCE)
+    clients: list[Id] = Field(min_length=1, max_length=AT_ONCE, description="those to evict")
     rekey: bool = Field(True, description="false leaves the key as it is: the evicted can then still read")
 
 
@@ -47,6 +47,7 @@ class Named(Paging):
 
 @router.post("", status_code=201, response_model=Topic, summary="Create a topic; none is ever overwritten or rotated")
 async def create(asking: Asking, new: NewTopic) -> Response:
+    """409 `conflict`: the name is taken."""
     return await asking.change(HTTPStatus.CREATED, topics.create, new.name)
 
 
@@ -76,11 +77,12 @@ async def rotate(asking: Asking, topic: Id) -> Response:
 
 @router.get("/{topic}/members", summary="List the members of a topic, by name")
 async def list_members(asking: Asking, topic: Id, query: Annotated[Paging, Query()]) -> Page[Client]:
-    return page(await asking.read(_of(_members), topic, query.after(), query.limit + 1), query.limit, _mark)
+    return page(await asking.read(_of(topics.members), topic, query.after(), query.limit + 1), query.limit, _mark)
 
 
 @router.post("/{topic}/members", status_code=202, response_model=Operation, summary="Make clients members of a topic")
 async def join(asking: Asking, topic: Id, joining: Joining) -> Response:
+    """All or none. 409 `conflict`: a client is suspended."""
     return await asking.change(HTTPStatus.ACCEPTED, _of(_join), topic, joining.clients)
 
 
@@ -88,6 +90,7 @@ async def join(asking: Asking, topic: Id, joining: Joining) -> Response:
     "/{topic}/evict", status_code=202, response_model=Operation, summary="Evict members, and re-key for those who stay"
 )
 async def evict(asking: Asking, topic: Id, evicted: Evicted) -> Response:
+    """All or none. 404 `not_found`: also when a client is no member."""
     return await asking.change(HTTPStatus.ACCEPTED, _of(_evict), topic, evicted.clients, evicted.rekey)
 
 
@@ -108,17 +111,9 @@ def _named(db: sa.Connection, realm: Realm, name: str) -> list[Topic]:
         return []
 
 
-def _members(db: sa.Connection, realm: Realm, name: str, after: str, limit: int) -> list[Client]:
-    return [clients.show(db, realm, each) for each in topics.members(db, realm, name, after, limit)]
-
-
 def _join(db: sa.Connection, realm: Realm, name: str, ids: list[str]) -> Operation:
-    return topics.join(db, realm, name, _names(db, ids))
+    return topics.join(db, realm, name, clients.names_of(db, ids))
 
 
 def _evict(db: sa.Connection, realm: Realm, name: str, ids: list[str], rekey: bool) -> Operation:
-    return topics.leave(db, realm, name, _names(db, ids), rekey)
-
-
-def _names(db: sa.Connection, ids: list[str]) -> list[str]:
-    return [clients.name_of(db, identity) for identity in ids]
+    return topics.leave(db, realm, name, clients.names_of(db, ids), rekey)

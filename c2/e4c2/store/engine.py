@@ -10,6 +10,7 @@ import asyncio
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -18,21 +19,27 @@ from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
 
-from e4core.errors import StorageError
+from e4core import files
+from e4core.errors import Conflict, StorageError
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 UseCase = Callable[Concatenate[sa.Connection, P], T]
 READERS = 2
+_BESIDE = ("-wal", "-shm", "-journal")
 
 
 class Store:
     """Runs use cases, each in one transaction of its own."""
 
     def __init__(self, path: Path) -> None:
-        """Open or create the database file (mode 0600) and bring its schema up to date. Raises: StorageError."""
-        _create_private(path)
+        """Open or create the database file (mode 0600) and bring its schema up to date.
+
+        Raises: StorageError: it is not private, no database, of another program or release, or cannot be opened.
+        """
+        path = Path(os.path.realpath(path))
+        _require_private(path)
         try:
             self._writer = _engine(path, "BEGIN IMMEDIATE")
             self._reader = _engine(path, "BEGIN")
@@ -97,7 +104,9 @@ def _transact(engine: sa.Engine, use_case: Callable[..., T], args: Any, kwargs: 
 
 def _engine(path: Path, begin: str) -> sa.Engine:
     engine = sa.create_engine(
-        f"sqlite:///{path}", hide_parameters=True, connect_args={"check_same_thread": False, "timeout": 30}
+        sa.URL.create("sqlite", database=str(path)),
+        hide_parameters=True,
+        connect_args={"check_same_thread": False, "timeout": 30},
     )
 
     @sa.event.listens_for(engine, "connect")
@@ -113,8 +122,9 @@ def _engine(path: Path, begin: str) -> sa.Engine:
     return engine
 
 
-def _create_private(path: Path) -> None:
-    try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-    except OSError as error:
-        raise StorageError(f"{path} cannot be opened: {error.strerror}") from error
+def _require_private(path: Path) -> None:
+    """The files that SQLite puts beside a new database get the mode of that."""
+    with suppress(Conflict):
+        files.create(path, b"")
+    for name in (path.name, *(path.name + suffix for suffix in _BESIDE)):
+        files.check(path.parent / name)

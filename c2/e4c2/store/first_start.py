@@ -15,8 +15,9 @@ from e4c2.rows import Realm
 from e4core.errors import Conflict
 from e4core.kms import Kms, Wrapped
 from e4core.suite import Suite
-from e4kms import keyring
-from e4kms.keyring import Dek, Keyring, Purpose, State, Wrap
+from e4kms import deks as stored
+from e4kms.deks import Dek, Purpose, State, Wrap
+from e4kms.keyring import Keyring
 
 
 def open_realm(
@@ -57,7 +58,7 @@ def load_deks(db: sa.Connection) -> list[Dek]:
 
 def _create(db: sa.Connection, suite: Suite, kms: Mapping[str, Kms], kms_uri: str, clock: Callable[[], float]) -> Realm:
     database_id = os.urandom(16)
-    deks = [keyring.create(purpose, 1, database_id, kms[kms_uri], kms_uri) for purpose in Purpose]
+    deks = [stored.create(purpose, 1, database_id, {kms_uri: kms[kms_uri]}) for purpose in Purpose]
     for each in deks:
         _store(db, each)
     db.execute(sa.insert(realm_table).values(id=1, database_id=database_id, suite=suite.name, created=clock()))

@@ -36,7 +36,6 @@ def upgrade() -> None:
         sa.Column("mac", sa.LargeBinary(length=36), nullable=False),
         sa.Column("created", sa.Float(), nullable=False),
         sa.Column("last_report", sa.Float(), nullable=True),
-        sa.Column("command_second", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_client")),
         sa.UniqueConstraint("name", name=op.f("uq_client_name")),
     )

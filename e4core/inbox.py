@@ -1,37 +1,33 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Messages that the application has not read yet."""
+"""What has arrived and was not read yet; the core itself has none, transports and devices do."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
-from typing import NamedTuple, Self
+from typing import Generic, Self, TypeVar
 
-from e4core.message import Message
-
-
-class Received(NamedTuple):
-    topic: str
-    message: Message
+T = TypeVar("T")
 
 
-class Inbox(AsyncIterator[Received]):
-    """A bounded queue in order of arrival. A cancelled read loses nothing; several readers share what there is."""
+class Inbox(AsyncIterator[T], Generic[T]):
+    """A queue in order of arrival; its iterator ends when it is closed and read out.
 
-    def __init__(self, capacity: int) -> None:
-        """Args: capacity: messages; when it is full, the oldest goes."""
-        self._items: deque[Received] = deque()
-        self._capacity = capacity
+    A cancelled read loses nothing, so that ``asyncio.wait_for(anext(inbox), 1)`` may be repeated; several readers share what
+    there is.
+    """
+
+    def __init__(self, capacity: int | None = None) -> None:
+        """Args: capacity: items; when it is full, the oldest goes. None: endless."""
+        self._items: deque[T] = deque(maxlen=capacity)
         self._news = asyncio.Event()
         self._closed = False
         self._error: BaseException | None = None
 
-    def put(self, item: Received) -> bool:
+    def put(self, item: T) -> bool:
         """Whether all that waits could be kept."""
-        full = len(self._items) >= self._capacity
-        if full:
-            self._items.popleft()
+        full = len(self._items) == self._items.maxlen
         self._items.append(item)
         self._news.set()
         return not full
@@ -45,7 +41,7 @@ class Inbox(AsyncIterator[Received]):
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> Received:
+    async def __anext__(self) -> T:
         while not self._items:
             if self._error:
                 raise self._error
