@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 ROOMS := e4core backends/e4backends kms/e4kms transports/e4transports conformance/e4conformance device/e4device c2/e4c2 cli/e4cli
 WORKERS ?= auto
 
-.PHONY: setup demo serve test lint format bench docs servers clean
+.PHONY: setup demo serve test lint format bench docs reference servers clean
 
 setup: $(STAMP)
 
@@ -45,6 +45,9 @@ docs: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
 	$(BIN)/sphinx-build -W --keep-going -q docs docs/_build/html
 	@echo "open docs/_build/html/index.html"
+
+reference: setup
+	$(BIN)/python scripts/reference.py
 
 clean:
 	rm -rf $(VENV) docs/_build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
