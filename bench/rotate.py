@@ -70,7 +70,7 @@ def _fleet(folder: Path) -> tuple[Store, Realm]:
     file_kms.create(kek)
     uri = f"file://{kek}"
     store = Store(folder / "c2.sqlite")
-    realm = store.run(open_realm, load_suite("sk"), {uri: load_kms(uri)}, uri, time.time)
+    realm = store.run(open_realm, load_suite("sk"), {uri: load_kms(uri)}, time.time)
     names = [f"device-{number}" for number in range(MEMBERS)]
     for name in names:
         store.run(clients.create, realm, name, os.urandom(32), NO_VERSION)

@@ -171,7 +171,7 @@ def _type(schema: Json) -> str:
     if "$ref" in schema:
         return " or ".join(f"`{each}`" for each in _named(schema)["enum"])
     if "items" in schema:
-        return f"list of {_type(schema['items'])}, {_limits(schema['minItems'], schema['maxItems'])}"
+        return f"list of {_type(schema['items'])}, {_limits(schema.get('minItems'), schema.get('maxItems'))}"
     kind = "id" if "pattern" in schema else _FORMATS.get(schema.get("format", ""), _TYPES[schema["type"]])
     return f"{kind} {_limits(schema.get('minimum', schema.get('exclusiveMinimum')), schema.get('maximum'))}".strip()
 

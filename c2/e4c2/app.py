@@ -7,11 +7,12 @@ It starts whole or not at all: whatever is missing, locked, foreign or out of re
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import secrets
 import socket
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ from e4c2.api.listener import Listener
 from e4c2.api.own import public_uri
 from e4c2.api.parts import C2
 from e4c2.delivery import Courier
+from e4c2.locksmith import Locksmith
 from e4c2.model import realm as realm_table
 from e4c2.rows import Realm
 from e4c2.settings import Settings
@@ -38,9 +40,13 @@ from e4core.kms import Kms
 from e4core.plugins import load_kms, load_suite, load_transport
 from e4core.suite import Suite
 from e4kms import file as kek_file
+from e4kms.breaker import Breaker
+from e4kms.keyring import Lease
 from e4transports.broker import EmbeddedBroker
 
 Clock = Callable[[], float]
+
+log = logging.getLogger(__name__)
 
 EMBEDDED = "embedded:"
 ADMIN = "admin"
@@ -72,7 +78,7 @@ async def serve(settings: Settings, tell: Callable[[Started], object], clock: Cl
             broker = c2.broker if _is_embedded(settings) else public_uri(c2.broker)
             started = Started(listener.url(settings, bound), broker, file if file.exists() else None, admin_token)
             server = Listener(http.build(c2), tls, lambda: tell(started))
-            await _run(c2.courier, server, bound)
+            await _run(server, bound, c2.courier.run(), c2.locksmith.run())
 
 
 @asynccontextmanager
@@ -83,12 +89,12 @@ async def open_c2(settings: Settings, clock: Clock = time.time) -> AsyncIterator
     PluginError. InvalidInput.
     """
     async with AsyncExitStack() as stack:
-        store, realm, database_id = await _open_store(stack, settings, clock)
+        store, realm, locksmith, database_id = await _open_store(stack, settings, clock)
         admin_token = await store.write(_first_token, realm, settings.admin_token_file)
         files.check(settings.admin_token_file)
         broker = await _broker(stack, settings)
         transport = await stack.enter_async_context(load_transport(broker, f"e4-c2-{database_id.hex()}"))
-        yield C2(store, realm, transport, Courier(store, realm, transport), broker), admin_token
+        yield C2(store, realm, transport, Courier(store, realm, transport), locksmith, broker), admin_token
 
 
 async def recover(settings: Settings, clock: Clock = time.time) -> tuple[Token, Secret]:
@@ -101,30 +107,33 @@ async def recover(settings: Settings, clock: Clock = time.time) -> tuple[Token, 
     if not settings.database_file.exists():
         raise NotFound(f"there is no database {settings.database_file}; are these the settings of the C2?")
     async with AsyncExitStack() as stack:
-        store, realm, _ = await _open_store(stack, settings, clock)
+        store, realm, *_ = await _open_store(stack, settings, clock)
         return await store.write(_admin_token, realm, settings.admin_token_file)
 
 
-async def _open_store(stack: AsyncExitStack, settings: Settings, clock: Clock) -> tuple[Store, Realm, bytes]:
-    """Database, realm and database id, for this process alone."""
+async def _open_store(stack: AsyncExitStack, settings: Settings, clock: Clock) -> tuple[Store, Realm, Locksmith, bytes]:
+    """Database, realm, locksmith and database id, for this process alone."""
     suite = load_suite(settings.suite)
     files.make_folder(settings.data)
     for path in (settings.data / "c2.lock", _lock_of(settings.database_file)):
         in_use = f"another server holds {path}; stop it, or give each a data directory and a database of its own"
         stack.callback(files.Lock.take(path, in_use).release)
-    with closing(_open_kms(settings)) as kms:
-        store = stack.enter_context(closing(Store(settings.database_file)))
-        realm, database_id = await store.write(_open_realm, suite, kms, settings.kms, clock)
+    kmses = _open_kmses(stack, settings)
+    store = stack.enter_context(closing(Store(settings.database_file)))
+    lease = Lease(settings.keys_held_s, settings.keys_used)
+    realm, database_id = await store.write(_open_realm, suite, kmses, clock, lease)
     stack.callback(realm.close)
-    return store, realm, database_id
+    for uri in sorted(realm.keyring.passed_over):
+        log.warning("%s did not answer; the next KMS did", uri)
+    return store, realm, Locksmith(store, realm, database_id, kmses, lease), database_id
 
 
-async def _run(courier: Courier, server: Listener, bound: socket.socket) -> None:
-    """Until cancelled, or one of the two ends; cancelled again it does not wait for running requests."""
-    working = asyncio.create_task(courier.run())
+async def _run(server: Listener, bound: socket.socket, *work: Coroutine[None, None, None]) -> None:
+    """Until cancelled, or one of them ends; cancelled again it does not wait for running requests."""
     serving = asyncio.create_task(server.serve([bound]))
+    tasks = [serving, *map(asyncio.create_task, work)]
     try:
-        done, _ = await asyncio.wait((working, serving), return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
             _ended(task)
     finally:
@@ -132,9 +141,9 @@ async def _run(courier: Courier, server: Listener, bound: socket.socket) -> None
         try:
             await asyncio.wait((serving,))
         finally:
-            for task in (serving, working):
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(serving, working, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _ended(task: asyncio.Task[None]) -> None:
@@ -145,8 +154,10 @@ def _ended(task: asyncio.Task[None]) -> None:
     raise error or RuntimeError("a part of the C2 ended for no reason")
 
 
-def _open_realm(db: sa.Connection, suite: Suite, kms: Kms, uri: str, clock: Clock) -> tuple[Realm, bytes]:
-    realm = open_realm(db, suite, {uri: kms}, uri, clock)
+def _open_realm(
+    db: sa.Connection, suite: Suite, kmses: Mapping[str, Kms], clock: Clock, lease: Lease
+) -> tuple[Realm, bytes]:
+    realm = open_realm(db, suite, kmses, clock, lease)
     return realm, db.scalars(sa.select(realm_table.c.database_id)).one()
 
 
@@ -156,17 +167,18 @@ def _lock_of(database: Path) -> Path:
     return real.parent / f"{real.name}.lock"
 
 
-def _open_kms(settings: Settings) -> Kms:
-    """A KEK file is made only where no database could need another one."""
-    uri = settings.kms
-    if uri.startswith("file:"):
-        path = settings.data / kek_file.path_of(uri)
-        if not settings.database_file.exists():
-            kek_file.create(path)
-        uri = path.absolute().as_uri()
-    kms = load_kms(uri)
-    kms.check()
-    return kms
+def _open_kmses(stack: AsyncExitStack, settings: Settings) -> dict[str, Kms]:
+    """By the URI of the settings, in their order. A KEK file is made only where no database could need another one."""
+    kmses: dict[str, Kms] = {}
+    for uri in settings.kms:
+        where = uri
+        if uri.startswith("file:"):
+            path = settings.data / kek_file.path_of(uri)
+            if not settings.database_file.exists():
+                kek_file.create(path)
+            where = path.absolute().as_uri()
+        kmses[uri] = stack.enter_context(closing(Breaker(where, load_kms)))
+    return kmses
 
 
 def _is_embedded(settings: Settings) -> bool:

@@ -23,7 +23,7 @@ from e4c2.reports import REPORTS, receive_all
 from e4c2.rows import Realm, portions
 from e4c2.sealing import BATCH, Sealed, claim
 from e4c2.store.engine import Store
-from e4core.errors import Tampered, TransportError
+from e4core.errors import KmsUnavailable, Tampered, TransportError
 from e4core.transport import Incoming, Transport
 
 log = logging.getLogger(__name__)
@@ -76,11 +76,16 @@ class Courier:
         while True:
             self._woken.clear()
             room = min(BATCH, WINDOW - len(self._flying)) if self._transport.connected else 0
-            sealed = await self._store.write(claim, self._realm, room) if room > 0 else []
+            sealed = await self._claim(room) if room > 0 else []
             for each in sealed:
                 self._launch(each)
             if len(sealed) < BATCH:
                 await self._pause()
+
+    async def _claim(self, room: int) -> list[Sealed]:
+        with suppress(KmsUnavailable):  # the locksmith says so, and waits for the KMS
+            return await self._store.write(claim, self._realm, room)
+        return []
 
     async def _pause(self) -> None:
         """Until something was committed; or a while, as deliveries may wait for their second."""
@@ -131,7 +136,8 @@ class Courier:
         """Now and then: is all still there, and nothing kept for ever."""
         while True:
             await asyncio.sleep(LOOK_AFTER_EVERY_S)
-            await self._store.write(ledger.verify, self._realm.keyring)
+            with suppress(KmsUnavailable):
+                await self._store.write(ledger.verify, self._realm.keyring)
             await self._store.write(prune, self._realm)
 
     async def _listen(self) -> None:
@@ -149,7 +155,12 @@ class Courier:
             self._reported.clear()
             while self._reports:
                 batch = [self._reports.popleft() for _ in range(min(REPORTS_AT_ONCE, len(self._reports)))]
-                refused = await self._store.write(receive_all, self._realm, batch)
+                try:
+                    refused = await self._store.write(receive_all, self._realm, batch)
+                except KmsUnavailable:
+                    self._reports.extendleft(reversed(batch))
+                    await asyncio.sleep(POLL_S)
+                    continue
                 for error in refused:
                     self.refused[error.kind] += 1
                     log.log(logging.ERROR if isinstance(error, Tampered) else logging.INFO, "report refused: %s", error)

@@ -59,15 +59,20 @@ def once(db: sa.Connection, realm: Realm, request: Request | None, act: Callable
     if request is None:
         return act()
     db.execute(sa.delete(idempotency).where(idempotency.c.created < realm.clock() - KEPT_S))
-    key = realm.keyring.lookup(canonical(b"idempotency", request.caller.encode(), request.key.encode()))
-    cell = Cell(idempotency.name, "answer", key)
-    row = db.execute(sa.select(idempotency).where(idempotency.c.key == key)).mappings().one_or_none()
+    asked = canonical(b"idempotency", request.caller.encode(), request.key.encode())
+    known = sa.select(idempotency).where(idempotency.c.key.in_(realm.keyring.lookups(asked)))
+    row = db.execute(known).mappings().one_or_none()
     if row is not None:
-        return _stored(realm.keyring.open(cell, row["answer"]), request)
+        return _stored(realm.keyring.open(_cell(row["key"]), row["answer"]), request)
     answer = act()
-    sealed = realm.keyring.seal(cell, request.digest + answer.status.to_bytes(2, "little") + answer.body)
+    key = realm.keyring.lookup(asked)
+    sealed = realm.keyring.seal(_cell(key), request.digest + answer.status.to_bytes(2, "little") + answer.body)
     db.execute(sa.insert(idempotency).values(key=key, answer=sealed, created=realm.clock()))
     return answer
+
+
+def _cell(key: bytes) -> Cell:
+    return Cell(idempotency.name, "answer", key)
 
 
 def _stored(record: bytes, request: Request) -> Answer:

@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """What no single row can tell: that all granting rows are there, each in its newest generation.
 
-One sealed sum for the whole database: the exclusive or of a keyed hash of every row's MAC. Each change of a row changes the sum in
-the same transaction; `verify` adds it all up anew, at start and every hour. So a row that was put back to an older state, with the
-MAC of that time, or that was deleted behind the C2's back, is found, unless everything that was granted or revoked since is put
-back with it. The sum is sealed, as who knows many sums and MACs could solve for a set of rows that fits.
+One sum for the whole database: the exclusive or of a keyed hash of every row's MAC. Each change of a row changes the sum in the
+same transaction; `verify` adds it all up anew, at start and every hour. So a row that was put back to an older state, with the MAC
+of that time, or that was deleted behind the C2's back, is found, unless everything that was granted or revoked since is put back
+with it. The key of the hash is random, and sealed together with the sum: who knew it could solve for a set of rows that fits.
 
 Cost: a change, of however many rows, reads and writes one more; `verify` grows with the number of rows (some microseconds each).
 """
 
 from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable
 
 import sqlalchemy as sa
 
@@ -18,46 +22,49 @@ from e4core.errors import Tampered
 from e4kms.keyring import Keyring
 from e4kms.records import Cell
 
-_NOTHING = bytes(32)
-_DOMAIN = b"e4 ledger v1"
+_LEN = 32
 _ID = 1
-_CELL = Cell(ledger.name, "sum", b"")
+_CELL = Cell(ledger.name, "sum", _ID.to_bytes(8, "little"))
 
 
 def begin(db: sa.Connection, keyring: Keyring) -> None:
     """The sum of an empty database, made with it and never again."""
-    db.execute(sa.insert(ledger).values(id=_ID, sum=keyring.seal(_CELL, _NOTHING)))
+    db.execute(sa.insert(ledger).values(id=_ID, sum=keyring.seal(_CELL, os.urandom(_LEN) + bytes(_LEN))))
 
 
 def shift(db: sa.Connection, keyring: Keyring, *macs: bytes) -> None:
     """Take rows in that were not in the sum, and out that were; ``macs``: theirs."""
     if not macs:
         return
-    sealed = keyring.seal(_CELL, _sum(keyring, macs, _held(db, keyring)))
+    key, total = _held(db, keyring)
+    sealed = keyring.seal(_CELL, key + _sum(key, macs, total))
     db.execute(sa.update(ledger).where(ledger.c.id == _ID).values(sum=sealed))
 
 
 def verify(db: sa.Connection, keyring: Keyring) -> None:
     """Add up all granting tables. Raises: Tampered: rows are missing, were added, or are not in their newest generation."""
-    total = _NOTHING
+    key, held = _held(db, keyring)
+    total = bytes(_LEN)
     for name in GRANTING:
-        total = _sum(keyring, db.scalars(sa.select(metadata.tables[name].c.mac)), total)
-    if total != _held(db, keyring):
+        total = _sum(key, db.scalars(sa.select(metadata.tables[name].c.mac)), total)
+    if total != held:
         raise Tampered(
             "rows that grant something were removed, added or put back to an older state behind the C2's back;"
             " restore the database from a backup"
         )
 
 
-def _held(db: sa.Connection, keyring: Keyring) -> bytes:
+def _held(db: sa.Connection, keyring: Keyring) -> tuple[bytes, bytes]:
+    """Key and sum."""
     held = db.scalar(sa.select(ledger.c.sum))
     if held is None:
         raise Tampered("the ledger is gone from the database; restore it from a backup")
-    return keyring.open(_CELL, held)
+    content = keyring.open(_CELL, held)
+    return bytes(content[:_LEN]), bytes(content[_LEN:])
 
 
-def _sum(keyring: Keyring, macs: sa.ScalarResult[bytes] | tuple[bytes, ...], start: bytes) -> bytes:
+def _sum(key: bytes, macs: Iterable[bytes], start: bytes) -> bytes:
     total = int.from_bytes(start, "little")
     for mac in macs:
-        total ^= int.from_bytes(keyring.lookup(_DOMAIN + mac), "little")
-    return total.to_bytes(len(_NOTHING), "little")
+        total ^= int.from_bytes(hashlib.blake2b(mac, digest_size=_LEN, key=key).digest(), "little")
+    return total.to_bytes(_LEN, "little")

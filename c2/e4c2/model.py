@@ -92,6 +92,7 @@ dek = sa.Table(
     sa.Column("version", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("state", sa.String(16), nullable=False),
     sa.Column("check_value", sa.LargeBinary(16), nullable=False),
+    *_grant(),
 )
 
 dek_wrap = sa.Table(
@@ -175,7 +176,7 @@ token = sa.Table(
     metadata,
     sa.Column("id", _ID, primary_key=True),
     sa.Column("name", _NAME, nullable=False),
-    sa.Column("lookup", sa.LargeBinary(32), nullable=False, unique=True),
+    sa.Column("lookup", sa.LargeBinary(36), nullable=False, unique=True),
     sa.Column("expires", _TIME),
     *_grant(),
     sa.Column("created", _TIME, nullable=False),
@@ -217,12 +218,13 @@ outbox = sa.Table(
 idempotency = sa.Table(
     "idempotency",
     metadata,
-    sa.Column("key", sa.LargeBinary(32), primary_key=True),
+    sa.Column("key", sa.LargeBinary(36), primary_key=True),
     sa.Column("answer", sa.LargeBinary, nullable=False),
     sa.Column("created", _TIME, nullable=False, index=True),
 )
 
 GRANTING: dict[str, tuple[str, ...]] = {
+    "dek": ("state", "check_value"),
     "client": (
         "name",
         "status",

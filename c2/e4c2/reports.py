@@ -62,7 +62,8 @@ def receive(db: sa.Connection, realm: Realm, incoming: Incoming) -> None:
 
 
 def receive_all(db: sa.Connection, realm: Realm, batch: list[Incoming]) -> list[E4Error]:
-    """Take many in one transaction; what was refused, for the counters."""
+    """Take many in one transaction; what was refused, for the counters. Raises: KmsUnavailable: none was taken."""
+    realm.keyring.require()
     refused: list[E4Error] = []
     for incoming in batch:
         try:

@@ -79,6 +79,14 @@ class Realm:
     def close(self) -> None:
         """Forget all keys, and what was made of them; after this every use is a KmsError."""
         self.keyring.close()
+        self._forget()
+
+    def expire(self) -> None:
+        """Forget them until the keyring is renewed."""
+        self.keyring.expire()
+        self._forget()
+
+    def _forget(self) -> None:
         self.channels.clear()
         self.verified.clear()
 
@@ -174,11 +182,11 @@ def portions(values: Iterable[T]) -> Iterator[list[T]]:
 
 def reveal(realm: Realm, table: sa.Table, row: Row, column: str) -> Secret:
     """What is sealed in ``column`` of a row. Raises: Tampered."""
-    return realm.keyring.open(Cell(table.name, column, _row_id(table, row)), row[column])
+    return realm.keyring.open(Cell(table.name, column, row_id(table, row)), row[column])
 
 
 def _seal(realm: Realm, table: sa.Table, values: Mapping[str, Any]) -> dict[str, Any]:
-    row = _row_id(table, values)
+    row = row_id(table, values)
     columns = [name for name in SEALED.get(table.name, ()) if values.get(name) is not None]
     return {**values, **{name: realm.keyring.seal(Cell(table.name, name, row), values[name]) for name in columns}}
 
@@ -190,15 +198,15 @@ def _granting(realm: Realm, table: sa.Table, values: dict[str, Any]) -> Row:
 
 def _authority(table: sa.Table, values: Any) -> AuthorityRow:
     fields = tuple([_field(values[name]) for name in GRANTING[table.name]])
-    return AuthorityRow(table.name, _row_id(table, values), values["generation"], fields)
+    return AuthorityRow(table.name, row_id(table, values), values["generation"], fields)
 
 
 def _verify(realm: Realm, table: sa.Table, granted: tuple[Any, ...]) -> bool:
     """True. Raises: Tampered."""
     keys = 2 + len(_PRIMARY[table.name])
-    row_id = b"".join([_id_bytes(part) for part in granted[2:keys]])
+    identity = b"".join([_id_bytes(part) for part in granted[2:keys]])
     fields = tuple([_field(value) for value in granted[keys:]])
-    realm.keyring.verify_mac(AuthorityRow(table.name, row_id, granted[0], fields), granted[1])
+    realm.keyring.verify_mac(AuthorityRow(table.name, identity, granted[0], fields), granted[1])
     return True
 
 
@@ -210,12 +218,15 @@ def _key(table: sa.Table, values: Any) -> dict[str, Any]:
     return {name: values[name] for name in _PRIMARY[table.name]}
 
 
-def _row_id(table: sa.Table, values: Any) -> bytes:
+def row_id(table: sa.Table, values: Any) -> bytes:
+    """The primary key as one value, to bind what is sealed to its row."""
     return b"".join([_id_bytes(values[name]) for name in _PRIMARY[table.name]])
 
 
-def _id_bytes(part: bytes | int) -> bytes:
-    return part if isinstance(part, bytes) else part.to_bytes(8, "little")
+def _id_bytes(part: bytes | int | str) -> bytes:
+    if isinstance(part, bytes):
+        return part
+    return part.encode() if isinstance(part, str) else part.to_bytes(8, "little")
 
 
 def _change(

@@ -96,8 +96,9 @@ class _Batch:
 def claim(db: sa.Connection, realm: Realm, limit: int = BATCH) -> list[Sealed]:
     """Seal the next pending deliveries, at most ``limit`` up to `BATCH`, and mark them as being sent.
 
-    Raises: Tampered: a key of the C2 itself.
+    Raises: Tampered: a key of the C2 itself. KmsUnavailable: the database's keys are held no longer.
     """
+    realm.keyring.require()
     now = realm.clock()
     rows = _next(db, now, min(limit, BATCH))
     if not rows:

@@ -7,15 +7,19 @@ import os
 import tomllib
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import Field, ValidationError, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from e4core.errors import InvalidInput, StorageError
 
 FILE = Path("e4.toml")
 CONFIG_VARIABLE = "E4_CONFIG"
+
+
+def _listed(value: object) -> object:
+    return tuple(value.split()) if isinstance(value, str) else value
 
 
 class Settings(BaseSettings):
@@ -37,8 +41,21 @@ class Settings(BaseSettings):
     database: Path | None = None
     """SQLite database; without it ``c2.sqlite`` in ``data``."""
 
-    kms: str = "file:kek.json"
-    """URI of the KMS that wraps the database's keys; a relative ``file:`` begins in ``data``, and is made with a new database."""
+    kms: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)] = Field(
+        default=("file:kek.json",), min_length=1
+    )
+    """URIs of the KMSes that wrap the database's keys; any one opens them, the first that answers. One, or a list; in the
+    variable separated by blanks.
+
+    A relative ``file:`` begins in ``data``, and is made with a new database.
+    """
+
+    keys_held_s: float = Field(default=3600, ge=10, allow_inf_nan=False)
+    """Seconds for which the database's keys are held without a KMS that opens them; then the C2 waits for one. They are opened
+    anew after half of this."""
+
+    keys_used: int = Field(default=2**32, ge=1000)
+    """Uses after which they are opened anew, at the latest."""
 
     broker: str = "embedded://127.0.0.1:1883"
     """URI of the broker. ``embedded://ADDRESS:PORT[?password-file=PATH]`` runs one inside this process; port 0 takes a free one.

@@ -75,6 +75,11 @@ def lists(asks: Callable[Concatenate[Api, P], Iterable[Row]]) -> Command:
     return _command(asks, lambda _api, output, rows: show_rows(output, [_readable(output, row) for row in rows]))
 
 
+def reports(show: Callable[[Output, Any], None]) -> Callable[[Callable[Concatenate[Api, P], Any]], Command]:
+    """A command whose answer ``show`` prints."""
+    return lambda asks: _command(asks, lambda _api, output, answer: show(output, answer))
+
+
 def changes(asks: Callable[Concatenate[Api, P], Document]) -> Command:
     """A command whose answer is an operation, which ``--wait`` follows."""
     return _command(

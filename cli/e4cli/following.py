@@ -3,13 +3,11 @@
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 
 from e4cli.api_client import Api, Document
 from e4cli.output import remark
+from e4cli.progress import progress
 from e4core.errors import E4Error, TransportError
 
 UNDONE = ("pending", "sending")
@@ -26,9 +24,10 @@ def follow(api: Api, operation: Document, timeout_s: float) -> Document:
     deadline = time.monotonic() + timeout_s
     pause, longest = _POLL_S
     try:
-        with _progress() as advance:
+        with progress("commands") as advance:
             while True:
-                advance(operation)
+                total = sum(operation["counts"].values())
+                advance(total - undone(operation), total)
                 if not undone(operation) or time.monotonic() >= deadline:
                     return operation
                 time.sleep(min(pause, max(deadline - time.monotonic(), 0)))
@@ -54,23 +53,3 @@ def check(operation: Document, timeout_s: float) -> None:
 def undone(operation: Document) -> int:
     """How many commands are still to be sent."""
     return sum(operation["counts"].get(state, 0) for state in UNDONE)
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[Document], None]]:
-    """A bar on stderr, if that is a terminal."""
-    if not sys.stderr.isatty():
-        yield lambda _operation: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("commands")
-
-        def advance(operation: Document) -> None:
-            total = sum(operation["counts"].values())
-            progress.update(task, total=total, completed=total - undone(operation))
-
-        yield advance

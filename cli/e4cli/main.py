@@ -14,7 +14,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from e4cli import clients, commands, demo, device, exits, general, keygen, links, serve, token, topics
+from e4cli import clients, commands, demo, device, exits, general, keygen, kms, links, serve, token, topics
 from e4cli.output import ReaderGone, visible
 from e4core.errors import E4Error
 
@@ -35,6 +35,7 @@ app.add_typer(topics.app, name="topics")
 app.add_typer(links.app, name="links")
 app.add_typer(commands.c2, name="c2")
 app.add_typer(commands.app, name="commands")
+app.add_typer(kms.app, name="kms")
 app.add_typer(token.app, name="token")
 app.command("demo")(demo.demo)
 

@@ -13,12 +13,13 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from itertools import product
 from typing import NoReturn
 
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from e4core.errors import Conflict, InvalidInput, KmsError, KmsUnavailable, NotFound, Tampered
+from e4core.errors import Conflict, E4Error, InvalidInput, KmsError, KmsUnavailable, NotFound, Tampered
 from e4core.keys import Secret
 from e4core.kms import Kms, Rewraps, Wrapped
 from e4kms.records import MacKey, canonical, version_bytes
@@ -138,20 +139,28 @@ def create(
 def unwrap(dek: Dek, database_id: bytes, kmses: Mapping[str, Kms], passed_over: set[str] | None = None) -> Secret:
     """The root secret, by the first wrap whose KMS answers; any failure but unavailability is final, an alarm above all.
 
+    A KMS may have moved: if no wrap is by one that is configured, each is tried at those of the same scheme.
     Args: passed_over: takes up the URIs that did not answer.
     Raises: Tampered; KmsUnavailable: none answers; KeyNotFound; KmsDenied; KmsError: none is configured.
     """
-    uris = ", ".join(wrap.uri for wrap in dek.wraps) or "none"
-    wraps = sorted((wrap for wrap in dek.wraps if wrap.uri in kmses), key=lambda wrap: wrap.slot)
-    if not wraps:
-        raise KmsError(f"{dek} is wrapped by none of the configured KMSes; configure one of: {uris}")
-    for wrap in wraps:
+    bound, wraps = Binding(dek.purpose, dek.version, database_id), _in_order(dek.wraps)
+    here = [(wrap, wrap.uri) for wrap in wraps if wrap.uri in kmses]
+    moved = [(wrap, uri) for wrap, uri in product(wraps, kmses) if _scheme(wrap.uri) == _scheme(uri)]
+    unanswered = False
+    for wrap, uri in here or moved:
         try:
-            return _open(dek, Binding(dek.purpose, dek.version, database_id), wrap, kmses[wrap.uri])
+            return _open(dek, bound, wrap, kmses[uri])
         except KmsUnavailable:
+            unanswered = True
             if passed_over is not None:
-                passed_over.add(wrap.uri)
-    raise KmsUnavailable(f"no KMS that can unwrap {dek} answers; try again later, or mend one of: {uris}")
+                passed_over.add(uri)
+        except E4Error:  # elsewhere it is another key, most likely
+            if here:
+                raise
+    uris = ", ".join(wrap.uri for wrap in wraps) or "none"
+    if unanswered:
+        raise KmsUnavailable(f"no KMS that can unwrap {dek} answers; try again later, or mend one of: {uris}")
+    raise KmsError(f"{dek} is wrapped by none of the configured KMSes; configure one of: {uris}")
 
 
 def add_wrap(dek: Dek, database_id: bytes, root: Secret, uri: str, kms: Kms, *, first: bool = False) -> Dek:
@@ -194,6 +203,10 @@ def rewrap(dek: Dek, database_id: bytes, uri: str, kms: Kms) -> Dek:
 def check_wrap(dek: Dek, database_id: bytes, uri: str, kms: Kms) -> None:
     """Prove that the wrap by ``uri`` opens to what was made. Raises: NotFound; Tampered; KmsError."""
     _open(dek, Binding(dek.purpose, dek.version, database_id), dek.wrap_at(uri), kms)
+
+
+def _scheme(uri: str) -> str:
+    return uri.partition(":")[0]
 
 
 def _open(dek: Dek, bound: Binding, wrap: Wrap, kms: Kms) -> Secret:

@@ -42,20 +42,23 @@ class Lease:
     uses: float = math.inf
 
 
+UNLIMITED = Lease()
+
+
 class Keyring:
     """The unwrapped DEKs of one database, ready for use from any thread; after `close` every use is a KmsError.
 
     ``passed_over`` holds the URIs of KMSes that did not answer while others did: tell the operator, failover must not be silent.
     """
 
-    __slots__ = ("_left", "_macs", "_openers", "_sealer", "_until", "_verifiers", "passed_over")
+    __slots__ = ("_closed", "_lease", "_left", "_macs", "_openers", "_sealer", "_until", "_verifiers", "passed_over")
 
     def __init__(
         self,
         roots: Mapping[Binding, Secret],
         newest: Mapping[Purpose, int],
         passed_over: Iterable[str] = (),
-        lease: Lease = Lease(),
+        lease: Lease = UNLIMITED,
     ) -> None:
         """`unwrap` makes keyrings; what comes in here is checked."""
         self.passed_over = frozenset(passed_over)
@@ -67,8 +70,10 @@ class Keyring:
             for purpose, version in newest.items()
             if purpose is not Purpose.RECORDS
         }
+        self._lease = lease
         self._until = time.monotonic() + lease.seconds
         self._left = lease.uses
+        self._closed = False
 
     @classmethod
     def unwrap(
@@ -76,7 +81,7 @@ class Keyring:
         deks: Iterable[Dek],
         database_id: bytes,
         kmses: Mapping[str, Kms],
-        lease: Lease = Lease(),
+        lease: Lease = UNLIMITED,
     ) -> Self:
         """Unwrap and check every DEK that is not retired, or none at all.
 
@@ -104,12 +109,35 @@ class Keyring:
             purpose: self._verifiers[purpose, version_bytes(key.version)] for purpose, key in fresh._macs.items()
         }
         self.passed_over = fresh.passed_over
-        self._until, self._left = fresh._until, fresh._left
+        self._lease, self._until, self._left = fresh._lease, fresh._until, fresh._left
+
+    def activate(self, purpose: Purpose, version: int) -> None:
+        """Make a version that is held the one for all that is new. Raises: KmsError: it is not held."""
+        if purpose is Purpose.RECORDS:
+            sealer = self._openers.get(record_header(AES_256_GCM_SIV, version))
+            self._sealer = sealer or self._not_held(purpose, version)
+        else:
+            mac = self._verifiers.get((purpose, version_bytes(version)))
+            self._macs[purpose] = mac or self._not_held(purpose, version)
 
     @property
     def seconds_left(self) -> float:
         """Of the lease; 0 when it is over, by its uses too."""
         return max(0.0, self._until - time.monotonic()) if self._left > 0 else 0.0
+
+    @property
+    def half_over(self) -> bool:
+        """Whether it is time to unwrap anew."""
+        return self.seconds_left < self._lease.seconds / 2 or self._left < self._lease.uses / 2
+
+    def require(self) -> None:
+        """Raises: KmsUnavailable: the lease is over. KmsError: closed."""
+        self._in_use()
+
+    def expire(self) -> None:
+        """Forget all keys until `renew`; every use is a KmsUnavailable until then."""
+        self._left = 0
+        self._forget()
 
     def newest(self, purpose: Purpose) -> bytes:
         """How everything begins that is made under the newest version now: 7 B of a record, 4 B of a MAC. Raises: KmsError."""
@@ -149,21 +177,18 @@ class Keyring:
         self._verify(Purpose.AUDIT, entry, stored, "the MAC of an audit record")
 
     def lookup(self, value: bytes) -> bytes:
-        """32 bytes to find a secret by without storing it: HMAC-SHA256 under the newest active lookup key."""
-        return self._mac(Purpose.LOOKUP).mac(value)
+        """What to find a secret by without storing it: 36 B, under the newest active lookup key."""
+        return self._mac(Purpose.LOOKUP).tag(value)
 
     def lookups(self, value: bytes) -> list[bytes]:
         """`lookup` under every version held: how a secret may be on record that was stored before a rotation."""
         self._in_use()
-        return [key.mac(value) for (purpose, _), key in self._verifiers.items() if purpose is Purpose.LOOKUP]
+        return [key.tag(value) for (purpose, _), key in self._verifiers.items() if purpose is Purpose.LOOKUP]
 
     def close(self) -> None:
         """Forget all keys and wipe those that lie in memory of ours; copies inside OpenSSL go when it frees them."""
-        keys: tuple[RecordKey | MacKey, ...] = (*self._openers.values(), *self._verifiers.values())
-        self._left = 0
-        self._sealer, self._openers, self._macs, self._verifiers = None, {}, {}, {}
-        for key in keys:
-            key.wipe()
+        self._closed = True
+        self._forget()
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("keyrings are not pickled")
@@ -171,15 +196,23 @@ class Keyring:
     def _in_use(self) -> RecordKey:
         """The sealing key, and one use less."""
         self._left -= 1
-        if self._left < 0 or time.monotonic() > self._until:
+        sealer = self._sealer
+        if sealer is None or self._left < 0 or time.monotonic() > self._until:
             raise self._over()
-        if self._sealer is None:
-            raise _closed()
-        return self._sealer
+        return sealer
+
+    def _forget(self) -> None:
+        keys: tuple[RecordKey | MacKey, ...] = (*self._openers.values(), *self._verifiers.values())
+        self._sealer, self._openers, self._macs, self._verifiers = None, {}, {}, {}
+        for key in keys:
+            key.wipe()
+
+    def _not_held(self, purpose: Purpose, version: int) -> NoReturn:
+        raise KmsError(f"version {version} of the {purpose} DEK is not held here; unwrap the DEKs again")
 
     def _over(self) -> KmsError:
-        if self._sealer is None:
-            return _closed()
+        if self._closed:
+            return KmsError("the keyring is closed; unwrap the DEKs again")
         return KmsUnavailable(
             "the keys of the database are held no longer, and their KMS has not given them again; mend the KMS"
         )
@@ -195,10 +228,6 @@ class Keyring:
             raise Tampered(f"{what} names no version of the {purpose} DEK that is held here", kind=UNKNOWN_VERSION)
         if not hmac.compare_digest(key.tag(message), stored):
             raise Tampered(f"{what} does not fit; it was changed in the database: restore it from a backup")
-
-
-def _closed() -> KmsError:
-    return KmsError("the keyring is closed; unwrap the DEKs again")
 
 
 def _newest(purpose: Purpose, deks: Iterable[Dek]) -> int:

@@ -31,7 +31,7 @@ class Database:
     def change(self, *use_cases: Callable[..., object]) -> None:
         store = Store(self.path)
         try:
-            realm = store.run(open_realm, load_suite("sk"), {self.uri: load_kms(self.uri)}, self.uri, time.time)
+            realm = store.run(open_realm, load_suite("sk"), {self.uri: load_kms(self.uri)}, time.time)
             for use_case in use_cases:
                 store.run(use_case, realm)
         finally:

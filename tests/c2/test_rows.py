@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from e4c2 import c2keys, clients, links, tokens, topics
+from e4c2 import c2keys, clients, deks, links, tokens, topics
 from e4c2.model import GRANTING, Reason, metadata
 from e4c2.rows import Realm, find_all
 from e4core.errors import Conflict, Denied, E4Error, NotFound, Tampered
@@ -31,7 +31,8 @@ FORGED: dict[str, Any] = {
     "state": "retired",
     "private": b"\x01" * 67,
     "public": b"\x09" + bytes(31),
-    "lookup": b"\x01" * 32,
+    "check_value": bytes(16),
+    "lookup": b"\x01" * 36,
     "expires": 4e9,
     "generation": 7,
     "mac": b"\x01\0\0\0" + bytes(32),
@@ -61,6 +62,7 @@ def use(db: sa.Connection, realm: Realm, table: str, token: str) -> None:
         "membership": [partial(topics.join, db, realm, name, ["a", "b"]) for name in "tu"],
         "link": [partial(links.remove, db, realm, *pair) for pair in ("ab", "ba")],
         "c2_key": [partial(c2keys.all_versions, db, realm), partial(c2keys.finish, db, realm)],
+        "dek": [partial(deks.verify, db, realm)],
         "token": [partial(tokens.authenticate, db, realm, token)],
     }
     for each in uses[table]:

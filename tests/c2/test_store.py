@@ -202,8 +202,8 @@ def test_database_opens_only_with_its_kek_and_its_suite(worlds: Worlds, tmp_path
     uri = f"file://{tmp_path}/kek.json"
     other = {uri: kek_file.open_kms(uri)}
     with world.refuses(KmsError):
-        world.store.run(open_realm, world.suite, other, uri, world.clock)
+        world.store.run(open_realm, world.suite, other, world.clock)
     with world.refuses(Conflict):
-        world.store.run(open_realm, sk_suite.SUITE, other, uri, world.clock)
+        world.store.run(open_realm, sk_suite.SUITE, other, world.clock)
     with world.refuses(KmsError):
-        world.store.run(open_realm, world.suite, {world._kek_uri: other[uri]}, world._kek_uri, world.clock)
+        world.store.run(open_realm, world.suite, {world._kek_uri: other[uri]}, world.clock)

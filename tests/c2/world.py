@@ -84,7 +84,7 @@ class World:
     def open(self) -> None:
         self.store = Store(self.database)
         kms = {self._kek_uri: kek_file.open_kms(self._kek_uri)}
-        self.realm = self.store.run(open_realm, self.suite, kms, self._kek_uri, self.clock)
+        self.realm = self.store.run(open_realm, self.suite, kms, self.clock)
 
     def crash(self) -> None:
         """Lose all that is in memory only, start again as the courier does."""

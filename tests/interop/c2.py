@@ -88,7 +88,7 @@ def opened(folder: Path, suite: Suite) -> Iterator[tuple[Store, Realm]]:
     kek_file.create(folder / "kek.json")
     store = Store(folder / "c2.db")
     try:
-        yield store, store.run(open_realm, suite, {uri: kek_file.open_kms(uri)}, uri, time.time)
+        yield store, store.run(open_realm, suite, {uri: kek_file.open_kms(uri)}, time.time)
     finally:
         store.close()
 

@@ -106,7 +106,7 @@ def database(data: Path, suite: Suite) -> Iterator[tuple[Store, Realm]]:
     store = Store(data / "c2.sqlite")
     try:
         kms = kek_file.open_kms(f"file://{data}/kek.json")
-        yield store, store.run(open_realm, suite, {KEK_URI: kms}, KEK_URI, time.time)
+        yield store, store.run(open_realm, suite, {KEK_URI: kms}, time.time)
     finally:
         store.close()
 

@@ -227,7 +227,7 @@ def test_an_audit_record_changed_anywhere_is_an_alarm(ring: Keyring) -> None:
 def test_the_mac_of_one_purpose_never_serves_another(ring: Keyring) -> None:
     with pytest.raises(Tampered):
         ring.verify_mac(ROW, ring.audit_mac(ROW.encoded()))
-    assert ring.lookup(ROW.encoded()) != ring.mac(ROW)[4:]
+    assert ring.lookup(ROW.encoded()) != ring.mac(ROW)
 
 
 def test_a_lookup_is_the_same_for_the_same_value_only(stand: Stand, ring: Keyring) -> None:
@@ -280,7 +280,7 @@ def test_check_values_and_working_keys_are_derived_as_described() -> None:
     granted = fields(b"e4 authority v1", b"sclient", b"brow 1", b"i7", b"bpublic key", b"sname", b"i3", b"n")
     assert ring.mac(ROW)[4:] == hmac.digest(derive(roots[Purpose.AUTHORITY], b"authority", b"mac"), granted, "sha256")
     assert ring.audit_mac(b"x")[4:] == hmac.digest(derive(roots[Purpose.AUDIT], b"audit", b"mac"), b"x", hashlib.sha256)
-    assert ring.lookup(b"x") == hmac.digest(derive(roots[Purpose.LOOKUP], b"lookup", b"mac"), b"x", "sha256")
+    assert ring.lookup(b"x")[4:] == hmac.digest(derive(roots[Purpose.LOOKUP], b"lookup", b"mac"), b"x", "sha256")
 
 
 # Only the DEK that was made is used
@@ -427,7 +427,7 @@ def test_a_kms_that_is_no_longer_configured_is_passed_over(pair: Pair) -> None:
 
 def test_no_kms_that_answers_means_try_later(pair: Pair) -> None:
     pair.main.available = pair.spare.available = False
-    with pytest.raises(KmsUnavailable, match="memory:spare, memory:main"):
+    with pytest.raises(KmsUnavailable, match="memory:main, memory:spare"):
         pair.unwrap()
 
 

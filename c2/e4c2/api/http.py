@@ -14,7 +14,7 @@ from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 
-from e4c2.api import clients, commands, links, own, tokens, topics
+from e4c2.api import clients, commands, kms, links, own, tokens, topics
 from e4c2.api.gate import Gate
 from e4c2.api.parts import C2
 from e4c2.api.status import MEDIA_TYPE, Problem, problem
@@ -22,7 +22,7 @@ from e4core.errors import InvalidInput
 
 OPENAPI = "/v1/openapi.json"
 
-_ROUTERS = (own.router, clients.router, links.router, topics.router, commands.router, tokens.router)
+_ROUTERS = (own.router, clients.router, links.router, topics.router, commands.router, tokens.router, kms.router)
 _ERROR: dict[int | str, dict[str, Any]] = {
     "default": {"description": "An error", "content": {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}}
 }
@@ -30,6 +30,7 @@ _TEXT = """
 Changes that send commands answer 202 with an operation: ask for it again to see how far its commands are.
 
 A POST or DELETE with the header `Idempotency-Key` is done once in 24 hours, however often it is sent, and gets the same answer.
+Not so below `/v1/kms`, where a change that is sent again finds itself done, and says so.
 Every error is a problem (RFC 9457), whose `kind` is stable.
 """
 _KINDS = {HTTPStatus.BAD_REQUEST: InvalidInput.kind}

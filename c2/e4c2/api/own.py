@@ -19,7 +19,7 @@ from e4c2.c2keys import C2Key
 from e4c2.clients import Client
 from e4c2.commands import Operation
 from e4c2.model import Reason
-from e4core.errors import TransportError
+from e4core.errors import KmsUnavailable, TransportError
 
 router = APIRouter(prefix="/v1", tags=["c2"])
 
@@ -56,11 +56,13 @@ async def health() -> Alive:
     return Alive()
 
 
-@router.get("/ready", summary="Whether database and broker can be used; needs no token")
+@router.get("/ready", summary="Whether database, broker and KMS can be used; needs no token")
 async def ready(request: Request) -> Alive:
-    """503 `storage`: the database; 503 `transport`: the broker."""
+    """503 `storage`: the database; 503 `transport`: the broker; 503 `kms_unavailable`: its keys could not be unwrapped anew."""
     c2 = cast(C2, request.app.state.c2)
     await c2.store.read(_ask)
+    if c2.locksmith.failure:
+        raise KmsUnavailable
     if not c2.transport.connected:
         raise TransportError
     return Alive()

@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from e4c2.delivery import Courier
+from e4c2.locksmith import Locksmith
 from e4c2.rows import Realm
 from e4c2.store.engine import Store
 from e4core.transport import Transport
@@ -19,4 +20,5 @@ class C2:
     realm: Realm
     transport: Transport
     courier: Courier
+    locksmith: Locksmith
     broker: str

@@ -15,6 +15,7 @@ from e4core.errors import (
     Denied,
     E4Error,
     InvalidInput,
+    KmsError,
     KmsUnavailable,
     NotFound,
     NotFresh,
@@ -80,7 +81,8 @@ def status_of(error: E4Error) -> HTTPStatus:
 def of_error(error: E4Error) -> JSONResponse:
     """The answer to a request that failed with ``error``; what failed inside the C2 is told to its log alone."""
     status = status_of(error)
-    inside = status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    told = isinstance(error, KmsError) and not isinstance(error, Tampered)  # operators mend those
+    inside = status >= HTTPStatus.INTERNAL_SERVER_ERROR and not told
     return problem(status, str(type(error).__doc__ if inside else error), error.kind)
 
 

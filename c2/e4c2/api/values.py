@@ -75,7 +75,12 @@ def page(rows: Sequence[T], limit: int, mark: Callable[[T], str]) -> Page[T]:
     """The first ``limit`` of ``rows``, of which one more was read; ``mark`` is what the list is sorted by."""
     items = list(rows[:limit])
     more = len(rows) > limit
-    return Page(items=items, next=base64.urlsafe_b64encode(mark(items[-1]).encode()).decode() if more else None)
+    return Page(items=items, next=cursor(mark(items[-1])) if more else None)
+
+
+def cursor(mark: str) -> str:
+    """What `Paging.after` reads."""
+    return base64.urlsafe_b64encode(mark.encode()).decode()
 
 
 def _decoded(cursor: str) -> str:

@@ -8,81 +8,48 @@ from collections.abc import Callable, Mapping
 
 import sqlalchemy as sa
 
-from e4c2 import c2keys, ledger
-from e4c2.model import dek, dek_wrap
+from e4c2 import c2keys, deks, ledger
 from e4c2.model import realm as realm_table
 from e4c2.rows import Realm
 from e4core.errors import Conflict
-from e4core.kms import Kms, Wrapped
+from e4core.kms import Kms
 from e4core.suite import Suite
-from e4kms import deks as stored
-from e4kms.deks import Dek, Purpose, State, Wrap
-from e4kms.keyring import Keyring
+from e4kms.deks import Purpose, create
+from e4kms.keyring import UNLIMITED, Keyring, Lease
 
 
 def open_realm(
-    db: sa.Connection, suite: Suite, kms: Mapping[str, Kms], kms_uri: str, clock: Callable[[], float]
+    db: sa.Connection,
+    suite: Suite,
+    kmses: Mapping[str, Kms],
+    clock: Callable[[], float],
+    lease: Lease = UNLIMITED,
 ) -> Realm:
     """The realm of this database, made first if it is empty.
 
-    Args: kms: URI -> driver.  kms_uri: which of them wraps new keys.
+    Args: kmses: URI -> driver; new keys are wrapped by all of them, in this order.
     Raises: Conflict: the database is of another suite. KmsError. Tampered.
     """
     row = db.execute(sa.select(realm_table)).mappings().one_or_none()
     if row is None:
-        return _create(db, suite, kms, kms_uri, clock)
+        return _create(db, suite, kmses, clock, lease)
     if row["suite"] != suite.name:
         raise Conflict(f"this database is of the suite {row['suite']}, not {suite.name}; one C2 runs one suite")
-    realm = Realm(suite, Keyring.unwrap(load_deks(db), row["database_id"], kms), clock)
+    realm = Realm(suite, Keyring.unwrap(deks.load(db), row["database_id"], kmses, lease), clock)
     ledger.verify(db, realm.keyring)
+    deks.verify(db, realm)
     return realm
 
 
-def load_deks(db: sa.Connection) -> list[Dek]:
-    """All DEKs as they are stored."""
-    wraps: dict[tuple[str, int], list[Wrap]] = {}
-    for row in db.execute(sa.select(dek_wrap)).mappings():
-        wrap = Wrap(row["slot"], row["uri"], Wrapped(row["key_id"], row["mechanism"], row["blob"]))
-        wraps.setdefault((row["purpose"], row["version"]), []).append(wrap)
-    return [
-        Dek(
-            Purpose(row["purpose"]),
-            row["version"],
-            State(row["state"]),
-            row["check_value"],
-            tuple(wraps.get((row["purpose"], row["version"]), ())),
-        )
-        for row in db.execute(sa.select(dek)).mappings()
-    ]
-
-
-def _create(db: sa.Connection, suite: Suite, kms: Mapping[str, Kms], kms_uri: str, clock: Callable[[], float]) -> Realm:
+def _create(
+    db: sa.Connection, suite: Suite, kmses: Mapping[str, Kms], clock: Callable[[], float], lease: Lease
+) -> Realm:
     database_id = os.urandom(16)
-    deks = [stored.create(purpose, 1, database_id, {kms_uri: kms[kms_uri]}) for purpose in Purpose]
-    for each in deks:
-        _store(db, each)
     db.execute(sa.insert(realm_table).values(id=1, database_id=database_id, suite=suite.name, created=clock()))
-    realm = Realm(suite, Keyring.unwrap(deks, database_id, kms), clock)
+    made = [create(purpose, 1, database_id, kmses) for purpose in Purpose]
+    realm = Realm(suite, Keyring.unwrap(made, database_id, kmses, lease), clock)
     ledger.begin(db, realm.keyring)
+    for each in made:
+        deks.add(db, realm, each)
     c2keys.first(db, realm)
     return realm
-
-
-def _store(db: sa.Connection, made: Dek) -> None:
-    db.execute(
-        sa.insert(dek).values(
-            purpose=made.purpose.value, version=made.version, state=made.state.value, check_value=made.check_value
-        )
-    )
-    for wrap in made.wraps:
-        db.execute(
-            sa.insert(dek_wrap).values(
-                purpose=made.purpose.value,
-                version=made.version,
-                slot=wrap.slot,
-                uri=wrap.uri,
-                key_id=wrap.wrapped.key_id,
-                mechanism=wrap.wrapped.mechanism,
-                blob=wrap.wrapped.blob,
-            )
-        )

@@ -45,11 +45,13 @@ def upgrade() -> None:
         sa.Column("version", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("state", sa.String(length=16), nullable=False),
         sa.Column("check_value", sa.LargeBinary(length=16), nullable=False),
+        sa.Column("generation", sa.Integer(), nullable=False),
+        sa.Column("mac", sa.LargeBinary(length=36), nullable=False),
         sa.PrimaryKeyConstraint("purpose", "version", name=op.f("pk_dek")),
     )
     op.create_table(
         "idempotency",
-        sa.Column("key", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("key", sa.LargeBinary(length=36), nullable=False),
         sa.Column("answer", sa.LargeBinary(), nullable=False),
         sa.Column("created", sa.Float(), nullable=False),
         sa.PrimaryKeyConstraint("key", name=op.f("pk_idempotency")),
@@ -81,7 +83,7 @@ def upgrade() -> None:
         "token",
         sa.Column("id", sa.LargeBinary(length=16), nullable=False),
         sa.Column("name", sa.String(length=512), nullable=False),
-        sa.Column("lookup", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("lookup", sa.LargeBinary(length=36), nullable=False),
         sa.Column("expires", sa.Float(), nullable=True),
         sa.Column("generation", sa.Integer(), nullable=False),
         sa.Column("mac", sa.LargeBinary(length=36), nullable=False),

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``/v1/kms``: the database's own keys, who can open them, and what is still under former ones."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import sqlalchemy as sa
+from fastapi import APIRouter, Path, Query, Response
+from pydantic import BaseModel, Field
+
+from e4c2 import deks, resealing
+from e4c2.api.caller import Asking
+from e4c2.api.values import Body, Page, Paging, cursor
+from e4c2.locksmith import Provider
+from e4c2.resealing import Mark
+from e4c2.rows import Realm
+from e4kms import deks as stored
+from e4kms.deks import Purpose, State
+
+router = APIRouter(prefix="/v1/kms", tags=["kms"])
+
+_MARK = r"[a-z0-9_/]{1,600}"
+
+Version = Annotated[int, Path(ge=1, lt=2**32)]
+
+
+class Wrap(BaseModel):
+    uri: str = Field(description="the KMS that opens it, as the settings named it")
+    key_id: str = Field(description="the key encryption key there")
+    mechanism: str = Field(description="how it is wrapped")
+
+
+class Dek(BaseModel):
+    purpose: Purpose
+    version: int
+    state: State
+    wraps: list[Wrap] = Field(description="any one opens the key; in the order in which they are tried")
+
+
+class Status(BaseModel):
+    held_s: float | None = Field(description="for how long the keys are held without a KMS; null: for ever")
+    failure: str | None = Field(description="why they could not be opened anew lately")
+    behind: dict[Purpose, int] = Field(description="rows that are under a former version, by purpose")
+    rows: int = Field(description="that are sealed or carry a MAC")
+    deks: list[Dek]
+
+
+class NewWrap(Body):
+    uri: str = Field(description="one of the settings")
+    first: bool = Field(False, description="try it before all others")
+
+
+class At(Body):
+    uri: str = Field(description="of the wrap")
+
+
+class Looked(BaseModel):
+    checked: int = Field(description="rows, all of which are right")
+    next: str | None = Field(description="`cursor` of the next call; null at the end")
+
+
+@router.get("", summary="Show the keys of the database, who can open them, and what is under former ones")
+async def show(asking: Asking) -> Status:
+    keys, behind, rows = await asking.read(_all)
+    left = asking.c2.realm.keyring.seconds_left
+    return Status(
+        held_s=None if left == float("inf") else left,
+        failure=asking.c2.locksmith.failure,
+        behind=behind,
+        rows=rows,
+        deks=[_view(dek) for dek in keys],
+    )
+
+
+@router.get("/providers", summary="List the configured KMSes, and whether they answer")
+async def providers(asking: Asking) -> Page[Provider]:
+    return Page(items=await asking.c2.locksmith.providers(), next=None)
+
+
+@router.post("/deks/{purpose}/{version}/rotate", status_code=202, summary="Make the version that follows this one")
+async def rotate(asking: Asking, purpose: Purpose, version: Version) -> Dek:
+    """What is under this one follows by and by.
+
+    409 `conflict`: it is not the active one, or rows of the rotation before are still behind. 503 `kms_unavailable`.
+    """
+    return _view(await asking.c2.locksmith.rotate(purpose, version))
+
+
+@router.post("/deks/{purpose}/{version}/wraps", status_code=201, summary="Let another KMS open a version")
+async def add_wrap(asking: Asking, purpose: Purpose, version: Version, new: NewWrap) -> Dek:
+    """409 `conflict`: it can already. 422 `invalid_input`: not one of the settings."""
+    return _view(await asking.c2.locksmith.add_wrap(purpose, version, new.uri, new.first))
+
+
+@router.post("/deks/{purpose}/{version}/wraps/remove", summary="Take a version's wrap by a KMS away")
+async def remove_wrap(asking: Asking, purpose: Purpose, version: Version, at: At) -> Dek:
+    """404 `not_found`: it has none. 409 `conflict`: nothing else opens the version now."""
+    return _view(await asking.c2.locksmith.remove_wrap(purpose, version, at.uri))
+
+
+@router.post("/deks/{purpose}/{version}/wraps/rewrap", summary="Wrap a version anew, under the KMS's newest key")
+async def rewrap(asking: Asking, purpose: Purpose, version: Version, at: At) -> Dek:
+    """404 `not_found`: it has no wrap there. 422 `invalid_input`: not one of the settings."""
+    return _view(await asking.c2.locksmith.rewrap(purpose, version, at.uri))
+
+
+@router.post("/deks/{purpose}/{version}/wraps/check", status_code=204, summary="Prove that a wrap opens")
+async def check_wrap(asking: Asking, purpose: Purpose, version: Version, at: At) -> Response:
+    """404 `not_found`: it has no wrap there. 500 `tampered`: it opens to something else."""
+    await asking.c2.locksmith.check_wrap(purpose, version, at.uri)
+    return Response(status_code=204)
+
+
+@router.post(
+    "/deks/{purpose}/{version}/retire", summary="Destroy a former version; backups of before are of no use then"
+)
+async def retire(asking: Asking, purpose: Purpose, version: Version) -> Dek:
+    """409 `conflict`: it is in use, or something is still under it."""
+    return _view(await asking.c2.locksmith.retire(purpose, version))
+
+
+@router.get("/rows", summary="Open and verify the next rows of the database")
+async def look(asking: Asking, query: Annotated[Paging, Query()]) -> Looked:
+    """500 `tampered`: a row was changed, or is missing."""
+    after = query.after(_MARK)
+    found = await asking.read(resealing.look, Mark.parse(after) if after else None, query.limit)
+    return Looked(checked=found.checked, next=None if found.after is None else cursor(str(found.after)))
+
+
+def _all(db: sa.Connection, realm: Realm) -> tuple[list[stored.Dek], dict[Purpose, int], int]:
+    return deks.load(db), resealing.behind(db, realm), resealing.total(db)
+
+
+def _view(dek: stored.Dek) -> Dek:
+    wraps = [Wrap(uri=each.uri, key_id=each.wrapped.key_id, mechanism=each.wrapped.mechanism) for each in dek.wraps]
+    return Dek(purpose=dek.purpose, version=dek.version, state=dek.state, wraps=wraps)

@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The locksmith: asks the KMSes, and keeps the database's keys fresh, while the C2 serves.
+
+No KMS is ever asked inside a transaction, for an answer may take seconds. Every change is one transaction that finds things as they
+were read or is refused; whatever a crash interrupts is gone on with at the next start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from e4c2 import deks, resealing
+from e4c2.resealing import Mark
+from e4c2.rows import Realm
+from e4c2.store.engine import Store
+from e4core.errors import Conflict, E4Error, InvalidInput, KmsError, Tampered
+from e4core.kms import Kms
+from e4kms import deks as wrapping
+from e4kms.deks import Dek, Purpose, State
+from e4kms.keyring import Keyring, Lease
+
+log = logging.getLogger(__name__)
+
+LOOK_EVERY_S = 1.0
+LONGEST_PAUSE_S = 30.0
+RESEAL_PAUSE_S = 0.005
+"""Between two batches, so that those who change something are not kept waiting."""
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """A configured KMS; ``failure`` None: it answers, and its key can be used."""
+
+    uri: str
+    failure: str | None
+
+
+class Locksmith:
+    """Runs beside the courier; one a database."""
+
+    def __init__(self, store: Store, realm: Realm, database_id: bytes, kmses: Mapping[str, Kms], lease: Lease) -> None:
+        self._store = store
+        self._realm = realm
+        self._database_id = database_id
+        self._kmses = kmses
+        self._lease = lease
+        self._changing = asyncio.Lock()
+        self._behind = asyncio.Event()
+        self.failure: str | None = None
+        """Why the lease of the keys could not be renewed lately."""
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._keep())
+            tasks.create_task(self._reseal())
+
+    async def providers(self) -> list[Provider]:
+        """All configured KMSes, in their order, asked at the same time."""
+        return await asyncio.gather(*[self._provider(uri) for uri in self._kmses])
+
+    async def rotate(self, purpose: Purpose, version: int) -> Dek:
+        """Make the version that follows ``version`` and use it for all that is new; what is old follows by and by.
+
+        Raises: Conflict: that one is not active, or rows of the rotation before are still behind. KmsError: a configured KMS did
+        not wrap it, or not open it again; then the version is prepared, and the next call goes on with it.
+        """
+        async with self._changing:
+            prepared, following = await self._store.read(_next, self._realm, purpose, version)
+            if not prepared:
+                made = await asyncio.to_thread(
+                    wrapping.create, purpose, following, self._database_id, self._kmses, State.PREPARED
+                )
+                await self._store.write(deks.add, self._realm, made)
+            await self._renew()  # held first, so that nothing is ever sealed that could not be opened
+            await self._activate(purpose, following)
+        return await self._store.read(deks.require, purpose, following)
+
+    async def add_wrap(self, purpose: Purpose, version: int, uri: str, first: bool) -> Dek:
+        """Raises: NotFound. Conflict: it has one. InvalidInput: not configured. KmsError."""
+        kms = self._kms(uri)
+
+        def add(dek: Dek) -> Dek:
+            root = wrapping.unwrap(dek, self._database_id, self._kmses)
+            return wrapping.add_wrap(dek, self._database_id, root, uri, kms, first=first)
+
+        return await self._rewrapped(purpose, version, add)
+
+    async def remove_wrap(self, purpose: Purpose, version: int, uri: str) -> Dek:
+        """Raises: NotFound. Conflict: it is the last, or no other opens now. KmsError."""
+
+        def remove(dek: Dek) -> Dek:
+            left = wrapping.remove_wrap(dek, uri)
+            try:
+                wrapping.unwrap(left, self._database_id, self._kmses)
+            except KmsError as error:
+                raise Conflict(f"without its wrap by {uri} nothing opens {dek} now: {error}") from error
+            return left
+
+        return await self._rewrapped(purpose, version, remove)
+
+    async def rewrap(self, purpose: Purpose, version: int, uri: str) -> Dek:
+        """Put a wrap under the newest version of the key at ``uri``. Raises: as `add_wrap`. Tampered."""
+        kms = self._kms(uri)
+        return await self._rewrapped(purpose, version, lambda dek: wrapping.rewrap(dek, self._database_id, uri, kms))
+
+    async def check_wrap(self, purpose: Purpose, version: int, uri: str) -> None:
+        """Prove that a wrap opens to what was made. Raises: NotFound. InvalidInput: not configured. Tampered. KmsError."""
+        kms = self._kms(uri)
+        dek = await self._store.read(deks.require, purpose, version)
+        await asyncio.to_thread(wrapping.check_wrap, dek, self._database_id, uri, kms)
+
+    async def retire(self, purpose: Purpose, version: int) -> Dek:
+        """Destroy a former version that no row names; backups of before are of no use then. Raises: NotFound. Conflict."""
+        async with self._changing:
+            await self._store.write(_retire, self._realm, purpose, version)
+            await self._renew()
+        return await self._store.read(deks.require, purpose, version)
+
+    async def _keep(self) -> None:
+        """Renew the lease in time; when it could not be, forget the keys at its end."""
+        keyring, pause = self._realm.keyring, LOOK_EVERY_S
+        while True:
+            await asyncio.sleep(pause)
+            if not keyring.half_over:
+                continue
+            try:
+                async with self._changing:
+                    await self._renew()
+            except E4Error as error:
+                if str(error) != self.failure:
+                    log.error("the keys of the database could not be unwrapped anew: %s", error)
+                self.failure = str(error)
+                if not keyring.seconds_left:
+                    self._realm.expire()
+                pause = min(pause * 2, LONGEST_PAUSE_S, max(keyring.seconds_left, LOOK_EVERY_S))
+            else:
+                pause = LOOK_EVERY_S
+
+    async def _renew(self) -> None:
+        stored = await self._store.read(deks.load)
+        fresh = await asyncio.to_thread(Keyring.unwrap, stored, self._database_id, self._kmses, self._lease)
+        for uri in sorted(fresh.passed_over - self._realm.keyring.passed_over):
+            log.warning("%s did not answer; the next KMS did", uri)
+        self._realm.keyring.renew(fresh)
+        self.failure = None
+
+    async def _reseal(self) -> None:
+        """Go on with what a crash interrupted, then with each rotation."""
+        await self._resume()
+        while True:
+            self._behind.clear()
+            try:
+                await self._reseal_all()
+            except Tampered as error:
+                log.error("resealing stopped, and goes on after the next rotation or start: %s", error)
+            except KmsError as error:
+                log.warning("resealing waits: %s", error)
+                await asyncio.sleep(LONGEST_PAUSE_S)
+                continue
+            await self._behind.wait()
+
+    async def _resume(self) -> None:
+        async with self._changing:
+            for dek in await self._store.read(deks.load):
+                if dek.state is State.PREPARED:
+                    await self._activate(dek.purpose, dek.version)
+
+    async def _reseal_all(self) -> None:
+        mark: Mark | None = None
+        while True:
+            mark = await self._store.write(resealing.reseal, self._realm, mark)
+            if mark is None:
+                return
+            await asyncio.sleep(RESEAL_PAUSE_S)
+
+    async def _activate(self, purpose: Purpose, version: int) -> None:
+        await self._store.write(deks.activate, self._realm, purpose, version)
+        self._realm.keyring.activate(purpose, version)
+        self._behind.set()
+
+    async def _rewrapped(self, purpose: Purpose, version: int, change: Callable[[Dek], Dek]) -> Dek:
+        async with self._changing:
+            before = await self._store.read(deks.require, purpose, version)
+            if before.state is State.RETIRED:
+                raise Conflict(f"{before} is retired; nothing opens it any more")
+            after = await asyncio.to_thread(change, before)
+            await self._store.write(deks.put_wraps, before, after)
+        return after
+
+    async def _provider(self, uri: str) -> Provider:
+        try:
+            await asyncio.to_thread(self._kmses[uri].check)
+        except E4Error as error:
+            return Provider(uri, str(error))
+        return Provider(uri, None)
+
+    def _kms(self, uri: str) -> Kms:
+        if uri not in self._kmses:
+            raise InvalidInput(f"{uri} is not among the KMSes of the settings: {', '.join(self._kmses)}")
+        return self._kmses[uri]
+
+
+def _next(db: sa.Connection, realm: Realm, purpose: Purpose, version: int) -> tuple[bool, int]:
+    """Whether a version is prepared to follow this one, and which; else which is to be made. Raises: Conflict."""
+    versions = {dek.version: dek.state for dek in deks.load(db) if dek.purpose is purpose}
+    if versions.get(version) is not State.ACTIVE:
+        raise Conflict(f"version {version} of the {purpose} DEK is not the active one; was it rotated already?")
+    for other, state in versions.items():
+        if state is State.PREPARED:
+            return True, other
+    if purpose in resealing.RESEALED and resealing.behind(db, realm)[purpose]:
+        raise Conflict(f"rows are still being put under the present version of the {purpose} DEK; wait for them")
+    return False, max(versions) + 1
+
+
+def _retire(db: sa.Connection, realm: Realm, purpose: Purpose, version: int) -> None:
+    if resealing.is_named(db, purpose, version):
+        raise Conflict(
+            f"something is still under version {version} of the {purpose} DEK; see how much with: e4 kms status"
+        )
+    deks.retire(db, realm, purpose, version)
