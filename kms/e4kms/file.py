@@ -11,6 +11,7 @@ import base64
 import json
 import os
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote_to_bytes
@@ -32,12 +33,14 @@ _KEY_ID = re.compile(r"[0-9a-f]{32}")
 
 
 def open_kms(uri: str) -> FileKms:
-    """The KMS in the file that ``uri`` names.
+    """The KMS in the file that ``uri`` names; a missing one is an error when it is used.
 
-    Raises: InvalidInput: the URI; KeyNotFound: no such file; KmsError: others may read the file, or it is no KEK file.
+    Raises: InvalidInput: the URI; KmsError: others may read the file, or it is no KEK file.
     """
-    path = path_of(uri)
-    return FileKms(_parsed(_read(path), path))
+    kms = FileKms(path_of(uri))
+    with suppress(KeyNotFound):
+        kms.load()
+    return kms
 
 
 def path_of(uri: str) -> Path:
@@ -79,16 +82,29 @@ class _Kek:
 class FileKms:
     """A `e4core.kms.Kms`. ``Wrapped.blob`` is nonce (12 B) | ciphertext | tag (16 B) of AES-256-GCM-SIV (RFC 8452)."""
 
-    __slots__ = ("_cipher", "_key_id", "_raw")
+    __slots__ = ("_cipher", "_closed", "_key_id", "_path", "_raw")
 
-    def __init__(self, kek: _Kek) -> None:
-        self._key_id = kek.key_id
-        self._raw = bytearray(kek.key)
-        self._cipher: AESGCMSIV | None = AESGCMSIV(self._raw)
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._key_id, self._raw = "", bytearray()
+        self._cipher: AESGCMSIV | None = None
+        self._closed = False
+
+    def load(self) -> None:
+        """Raises: KeyNotFound: no such file; KmsError: others may read it, or it is no KEK file."""
+        kek = _parsed(_read(self._path), self._path)
+        self._key_id, self._raw = kek.key_id, bytearray(kek.key)
+        self._cipher = AESGCMSIV(self._raw)
+
+    def create_key(self) -> None:
+        """Raises: Conflict: there is a file; KmsError: it cannot be written."""
+        if not create(self._path):
+            raise Conflict(f"{self._path} exists; a KEK file is never overwritten")
+        self.load()
 
     def wrap(self, secret: Secret, context: bytes, /) -> Wrapped:
-        nonce = os.urandom(_NONCE_LEN)
-        blob = nonce + self._open_cipher().encrypt(nonce, secret, self._associated_data(context))
+        nonce, cipher = os.urandom(_NONCE_LEN), self._open_cipher()
+        blob = nonce + cipher.encrypt(nonce, secret, self._associated_data(context))
         return Wrapped(self._key_id, MECHANISM, blob)
 
     def unwrap(self, wrapped: Wrapped, context: bytes, /) -> Secret:
@@ -113,12 +129,15 @@ class FileKms:
             raise KmsError(f"key {self._key_id} does not give back what it wrapped; do not use this machine")
 
     def close(self) -> None:
-        self._cipher = None
+        self._cipher, self._closed = None, True
         self._raw[:] = bytes(len(self._raw))
 
     def _open_cipher(self) -> AESGCMSIV:
-        if self._cipher is None:
+        if self._closed:
             raise KmsError("the KMS is closed; open it again")
+        if self._cipher is None:
+            self.load()
+            assert self._cipher is not None
         return self._cipher
 
     def _associated_data(self, context: bytes) -> bytes:
@@ -140,7 +159,7 @@ def _read(path: Path) -> bytes:
     except StorageError as error:
         if error.kind == files.MISSING:
             raise KeyNotFound(
-                f"{path} does not exist: restore it from its backup; for a new database make it with e4kms.file.create"
+                f"{path} does not exist: restore it from its backup; for a new database make it: e4 kms init-token-key"
             ) from error
         raise KmsError(str(error)) from error
 

@@ -99,7 +99,13 @@ class Keyring:
         return cls(roots, newest, passed_over, lease)
 
     def renew(self, fresh: Keyring) -> None:
-        """Take over the keys and the lease of ``fresh``, of the same database; nothing in use is disturbed."""
+        """Take over the keys and the lease of ``fresh``, of the same database; nothing in use is disturbed.
+
+        Raises: KmsError: closed.
+        """
+        if self._closed:
+            raise self._over()
+        known = [*self._keys(), *fresh._keys()]
         # keys held already stay: another thread may be in the midst of using one
         self._openers = {**fresh._openers, **{h: key for h, key in self._openers.items() if h in fresh._openers}}
         self._verifiers = {**fresh._verifiers, **{v: k for v, k in self._verifiers.items() if v in fresh._verifiers}}
@@ -110,6 +116,10 @@ class Keyring:
         }
         self.passed_over = fresh.passed_over
         self._lease, self._until, self._left = fresh._lease, fresh._until, fresh._left
+        held = {id(key) for key in self._keys()}
+        for key in known:
+            if id(key) not in held:
+                key.wipe()
 
     def activate(self, purpose: Purpose, version: int) -> None:
         """Make a version that is held the one for all that is new. Raises: KmsError: it is not held."""
@@ -202,10 +212,13 @@ class Keyring:
         return sealer
 
     def _forget(self) -> None:
-        keys: tuple[RecordKey | MacKey, ...] = (*self._openers.values(), *self._verifiers.values())
+        keys = self._keys()
         self._sealer, self._openers, self._macs, self._verifiers = None, {}, {}, {}
         for key in keys:
             key.wipe()
+
+    def _keys(self) -> list[RecordKey | MacKey]:
+        return [*self._openers.values(), *self._verifiers.values()]
 
     def _not_held(self, purpose: Purpose, version: int) -> NoReturn:
         raise KmsError(f"version {version} of the {purpose} DEK is not held here; unwrap the DEKs again")

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from e4core.errors import E4Error, InvalidInput, KeyNotFound, KmsError, Tampered
+from e4core.errors import Conflict, E4Error, InvalidInput, KeyNotFound, KmsError, Tampered
 from e4core.keys import Secret
 from e4core.kms import Kms, KmsFactory
 from e4core.plugins import KMS
@@ -85,7 +85,7 @@ def test_a_uri_that_names_no_file_is_refused(uri: str) -> None:
 @given(st.text())
 def test_no_uri_raises_anything_but_our_errors(rest: str) -> None:
     with pytest.raises(E4Error):
-        open_kms("file:/nowhere/" + rest)
+        open_kms("file:/nowhere/" + rest).check()
 
 
 def test_the_path_of_a_uri_is_where_the_key_is_made(tmp_path: Path) -> None:
@@ -102,9 +102,26 @@ def test_wrapping_twice_never_gives_the_same(kms: FileKms) -> None:
 
 
 def test_a_missing_file_is_not_made_silently(tmp_path: Path) -> None:
-    with pytest.raises(KeyNotFound, match="does not exist: restore it"):
-        open_kms(f"file://{tmp_path}/kek.json")
+    missing = open_kms(f"file://{tmp_path}/kek.json")
+    for use in (missing.check, lambda: missing.wrap(SECRET, CONTEXT)):
+        with pytest.raises(KeyNotFound, match="does not exist: restore it"):
+            use()
     assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_was_missing_is_used_once_it_is_there(tmp_path: Path) -> None:
+    late = open_kms(f"file://{tmp_path}/kek.json")
+    create(tmp_path / "kek.json")
+    late.check()
+
+
+def test_a_key_is_made_once_and_never_overwritten(tmp_path: Path) -> None:
+    kms = open_kms(f"file://{tmp_path}/kek.json")
+    kms.create_key()
+    wrapped = kms.wrap(SECRET, CONTEXT)
+    with pytest.raises(Conflict, match="never overwritten"):
+        kms.create_key()
+    assert open_kms(f"file://{tmp_path}/kek.json").unwrap(wrapped, CONTEXT) == SECRET
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])

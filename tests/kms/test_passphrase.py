@@ -1,0 +1,395 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The ``passphrase:`` driver: where the passphrase comes from, what a wrap is bound to, and that guesses stay dear."""
+
+from __future__ import annotations
+
+import base64
+import logging
+import os
+import traceback
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from hashlib import sha256
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCMSIV
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from hypothesis import given
+from hypothesis import strategies as st
+
+from e4core.errors import E4Error, InvalidInput, KeyNotFound, KmsDenied, KmsError, Tampered
+from e4core.keys import Secret
+from e4core.kms import Kms, Rewraps, Wrapped
+from e4kms.passphrase import MOST_MEMORY_KIB, Cost, PassphraseKms, open_kms
+from e4kms.records import canonical
+
+SECRET = Secret(bytes(range(32)))
+CONTEXT = b"the context"
+PASSPHRASE = Secret(b"correct horse battery staple")
+WRONG = Secret(b"another long passphrase")
+SHORT = Secret(b"eleven char")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return written(tmp_path / "passphrase", PASSPHRASE + b"\n")
+
+
+@pytest.fixture
+def kms(path: Path) -> PassphraseKms:
+    return open_kms(f"passphrase://{path}")
+
+
+def written(path: Path, data: bytes) -> Path:
+    path.touch(0o600)
+    path.write_bytes(data)
+    return path
+
+
+def test_a_secret_comes_back_after_a_restart(path: Path, kms: PassphraseKms) -> None:
+    assert isinstance(kms, Kms)
+    reopened = open_kms(f"passphrase://{path}")
+    reopened.check()
+    assert reopened.unwrap(kms.wrap(SECRET, CONTEXT), CONTEXT) == SECRET
+
+
+def test_file_and_variable_with_one_passphrase_open_the_same(
+    kms: PassphraseKms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("E4_TEST_PASSPHRASE", PASSPHRASE.decode())
+    assert open_kms("passphrase:env:E4_TEST_PASSPHRASE").unwrap(kms.wrap(SECRET, CONTEXT), CONTEXT) == SECRET
+
+
+@pytest.mark.parametrize("end", [b"", b"\n", b"\r\n", b"\nanother line\n"])
+def test_only_the_first_line_counts(tmp_path: Path, kms: PassphraseKms, end: bytes) -> None:
+    other = open_kms(f"passphrase://{written(tmp_path / 'other', PASSPHRASE + end)}")
+    assert other.unwrap(kms.wrap(SECRET, CONTEXT), CONTEXT) == SECRET
+
+
+def test_a_percent_encoded_uri_names_the_decoded_path(tmp_path: Path) -> None:
+    written(tmp_path / "a pass?", PASSPHRASE)
+    open_kms(f"passphrase://{tmp_path}/a%20pass%3F").check()
+
+
+def test_it_wraps_as_its_docstring_says(kms: PassphraseKms) -> None:
+    wrapped = kms.wrap(SECRET, CONTEXT)
+    mechanism = b"argon2id(m=65536,t=3,p=4)+aes-256-gcm-siv"
+    salt, checksum, nonce, ciphertext = (wrapped.blob[i:j] for i, j in pairwise([0, 16, 24, 36, None]))
+    root = Argon2id(salt=salt, length=32, iterations=3, lanes=4, memory_cost=65536).derive(PASSPHRASE)
+    key_id = HKDF(SHA256(), 8, None, b"e4 passphrase key id v1").derive(root).hex()
+    kek = HKDF(SHA256(), 32, None, b"e4 passphrase kek v1").derive(root)
+    bound = canonical(b"e4 passphrase kms v1", mechanism, key_id.encode(), CONTEXT)
+    assert (wrapped.mechanism.encode(), wrapped.key_id) == (mechanism, key_id)
+    assert AESGCMSIV(kek).decrypt(nonce, ciphertext, bound) == SECRET
+    summed = canonical(b"e4 passphrase sum v1", mechanism, key_id.encode(), salt, nonce + ciphertext)
+    assert checksum == sha256(summed).digest()[:8]
+
+
+# Where the passphrase comes from
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "passphrase:",
+        "passphrase:correct horse battery staple",
+        "passphrase://correct-horse/battery",
+        "passphrase:////correct/horse",
+        "passphrase:///correct?horse=1",
+        "passphrase:///correct#horse",
+        "passphrase:///correct%00horse",
+        "passphrase:///",
+        "passphrase:env:",
+        "passphrase:env:correct horse",
+        "passphrase:env:1CORRECT",
+        "passphrase:env:CORRECT\n",
+        "passphrase:/correct",
+        "file:///correct",
+        "correct horse",
+    ],
+)
+def test_a_bad_uri_is_refused_without_repeating_it(uri: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        open_kms(uri)
+    assert caught.value.kind == "bad_uri"
+    assert "correct" not in "".join(traceback.format_exception(caught.value)).lower()
+
+
+@given(st.text())
+def test_no_uri_raises_anything_but_our_errors(rest: str) -> None:
+    for begin in ("passphrase:", "passphrase:env:", "passphrase:///nowhere/"):
+        with pytest.raises(E4Error):
+            open_kms(begin + rest)
+
+
+def test_what_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("E4_TEST_MISSING", raising=False)
+    with pytest.raises(KeyNotFound, match="E4_TEST_MISSING is not set"):
+        open_kms("passphrase:env:E4_TEST_MISSING")
+    with pytest.raises(KeyNotFound, match="nothing does not exist"):
+        open_kms(f"passphrase://{tmp_path}/nothing")
+
+
+@pytest.mark.parametrize("bit", [0o040, 0o020, 0o004, 0o002])
+def test_a_file_open_to_others_is_refused(path: Path, bit: int) -> None:
+    path.chmod(0o600 | bit)
+    with pytest.raises(KmsError, match="chmod 600"):
+        open_kms(f"passphrase://{path}")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_a_file_of_another_user_is_refused(path: Path) -> None:
+    os.chown(path, 65534, 65534)
+    with pytest.raises(KmsError, match="belongs to user 65534"):
+        open_kms(f"passphrase://{path}")
+
+
+def test_a_pipe_does_not_hang_the_start(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe", 0o600)
+    with pytest.raises(KmsError, match="regular file"):
+        open_kms(f"passphrase://{tmp_path}/pipe")
+
+
+@pytest.mark.parametrize("passphrase", [b"", b"\n", b"eleven char", "elf Zéichen".encode()])
+def test_a_short_passphrase_wraps_nothing(tmp_path: Path, passphrase: bytes) -> None:
+    short = open_kms(f"passphrase://{written(tmp_path / 'short', passphrase)}")
+    with pytest.raises(KmsDenied, match="shorter than 12 characters") as caught:
+        short.wrap(SECRET, CONTEXT)
+    assert caught.value.kind == "kms_passphrase_short"
+
+
+@pytest.mark.parametrize("passphrase", [b"twelve chars", b"\xff" * 12])
+def test_twelve_characters_are_enough(tmp_path: Path, passphrase: bytes) -> None:
+    kms = open_kms(f"passphrase://{written(tmp_path / 'enough', passphrase)}")
+    assert kms.unwrap(kms.wrap(SECRET, CONTEXT), CONTEXT) == SECRET
+
+
+@pytest.mark.parametrize("wrong", [b"", b"correct horse battery stapl", b"correct horse battery staple "])
+def test_a_wrong_passphrase_is_no_alarm(tmp_path: Path, kms: PassphraseKms, wrong: bytes) -> None:
+    other = open_kms(f"passphrase://{written(tmp_path / 'wrong', wrong)}")
+    with pytest.raises(KmsDenied) as caught:
+        other.unwrap(kms.wrap(SECRET, CONTEXT), CONTEXT)
+    assert caught.value.kind == "kms_passphrase_wrong"
+
+
+def test_a_wrong_passphrase_is_not_told_what_key_it_gives(tmp_path: Path, kms: PassphraseKms) -> None:
+    wrapped = kms.wrap(SECRET, CONTEXT)
+    root = Argon2id(salt=wrapped.blob[:16], length=32, iterations=3, lanes=4, memory_cost=65536).derive(WRONG)
+    with pytest.raises(KmsDenied) as caught:
+        open_kms(f"passphrase://{written(tmp_path / 'wrong', WRONG)}").unwrap(wrapped, CONTEXT)
+    given_key_id = HKDF(SHA256(), 8, None, b"e4 passphrase key id v1").derive(root).hex()
+    assert given_key_id not in "".join(traceback.format_exception(caught.value))
+
+
+# What a wrap is bound to
+
+
+def test_a_flipped_bit_at_every_byte_is_an_alarm(kms: PassphraseKms) -> None:
+    wrapped = kms.wrap(SECRET, CONTEXT)
+    for bit in range(len(wrapped.blob) * 8):
+        blob = bytearray(wrapped.blob)
+        blob[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(Tampered):
+            kms.unwrap(replace(wrapped, blob=bytes(blob)), CONTEXT)
+
+
+def test_every_other_length_is_an_alarm(kms: PassphraseKms) -> None:
+    wrapped = kms.wrap(SECRET, CONTEXT)
+    for blob in [wrapped.blob[:length] for length in range(len(wrapped.blob))] + [wrapped.blob + b"\0"]:
+        with pytest.raises(Tampered):
+            kms.unwrap(replace(wrapped, blob=blob), CONTEXT)
+
+
+def test_a_flipped_bit_is_an_alarm_under_a_wrong_passphrase_too(tmp_path: Path, kms: PassphraseKms) -> None:
+    other = open_kms(f"passphrase://{written(tmp_path / 'other', WRONG)}")
+    wrapped = kms.wrap(SECRET, CONTEXT)
+    for at in range(len(wrapped.blob)):
+        blob = wrapped.blob[:at] + bytes([wrapped.blob[at] ^ 1]) + wrapped.blob[at + 1 :]
+        with pytest.raises(Tampered):
+            other.unwrap(replace(wrapped, blob=blob), CONTEXT)
+
+
+CHANGES: list[Callable[[str], str]] = [
+    lambda text: "",
+    lambda text: text[:-1],
+    lambda text: text + "\0",
+    lambda text: text + "\ud800",
+]
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=["empty", "shorter", "longer", "no UTF-8"])
+def test_a_changed_name_is_an_alarm(kms: PassphraseKms, change: Callable[[str], str]) -> None:
+    wrapped = kms.wrap(SECRET, CONTEXT)
+    for bad in (
+        replace(wrapped, key_id=change(wrapped.key_id)),
+        replace(wrapped, mechanism=change(wrapped.mechanism)),
+    ):
+        with pytest.raises(Tampered):
+            kms.unwrap(bad, CONTEXT)
+
+
+@pytest.mark.parametrize("context", [b"", b"the contexT", b"the context\0", b"the contex"])
+def test_another_context_is_an_alarm(kms: PassphraseKms, context: bytes) -> None:
+    with pytest.raises(Tampered):
+        kms.unwrap(kms.wrap(SECRET, CONTEXT), context)
+
+
+def test_swapped_wraps_are_an_alarm(kms: PassphraseKms) -> None:
+    here, there = kms.wrap(SECRET, b"here"), kms.wrap(SECRET, b"there")
+    for wrapped, context in ((there, b"here"), (here, b"there")):
+        with pytest.raises(Tampered):
+            kms.unwrap(wrapped, context)
+
+
+def summed(wrapped: Wrapped) -> Wrapped:
+    """``wrapped`` as a forger leaves it: with a checksum that fits."""
+    salt, sealed = wrapped.blob[:16], wrapped.blob[24:]
+    names = (text.encode(errors="surrogatepass") for text in (wrapped.mechanism, wrapped.key_id))
+    checksum = sha256(canonical(b"e4 passphrase sum v1", *names, salt, sealed)).digest()[:8]
+    return replace(wrapped, blob=salt + checksum + sealed)
+
+
+FORGED = [
+    ("argon2id(m=65536,t=3,p=4)+aes-256-gcm", "another cipher"),
+    ("argon2i(m=65536,t=3,p=4)+aes-256-gcm-siv", "another function"),
+    ("argon2id(m=065536,t=3,p=4)+aes-256-gcm-siv", "written in another way"),
+    ("argon2id(m=65536,t=3,p=4)+aes-256-gcm-siv\n", "a line end"),
+    ("argon2id(m=\u0666\u0665536,t=3,p=4)+aes-256-gcm-siv", "other digits"),
+    (f"argon2id(m={MOST_MEMORY_KIB + 1},t=1,p=4)+aes-256-gcm-siv", "too much memory"),
+    ("argon2id(m=1048576,t=5,p=4)+aes-256-gcm-siv", "too much time"),
+    ("argon2id(m=65536,t=17,p=4)+aes-256-gcm-siv", "too many passes"),
+    ("argon2id(m=65536,t=3,p=17)+aes-256-gcm-siv", "too many lanes"),
+    ("argon2id(m=65535,t=3,p=4)+aes-256-gcm-siv", "too cheap"),
+    ("argon2id(m=9999999999999,t=3,p=4)+aes-256-gcm-siv", "a number without end"),
+]
+
+
+@pytest.mark.parametrize("mechanism", [text for text, _ in FORGED], ids=[name for _, name in FORGED])
+def test_forged_parameters_are_refused_before_they_cost_anything(kms: PassphraseKms, mechanism: str) -> None:
+    wrapped = kms.wrap(SECRET, CONTEXT)
+    # under another salt a derivation would end in KmsDenied
+    forged = summed(replace(wrapped, mechanism=mechanism, blob=bytes(16) + wrapped.blob[16:]))
+    with pytest.raises(Tampered, match="newer release"):
+        kms.unwrap(forged, CONTEXT)
+
+
+def test_who_mends_the_checksum_opens_nothing(kms: PassphraseKms) -> None:
+    wrapped = kms.wrap(SECRET, CONTEXT)
+    salt, nonce = (bytearray(wrapped.blob) for _ in range(2))
+    salt[0] ^= 1
+    nonce[30] ^= 1
+    forged = [
+        (replace(wrapped, blob=bytes(salt)), KmsDenied),
+        (replace(wrapped, key_id="0" * 16), KmsDenied),
+        (replace(wrapped, key_id="\ud800"), KmsDenied),
+        (replace(wrapped, blob=bytes(nonce)), Tampered),
+    ]
+    for wrap, error in forged:
+        with pytest.raises(error):
+            kms.unwrap(summed(wrap), CONTEXT)
+
+
+# What it costs, and how it is changed
+
+
+def test_a_wrap_of_another_cost_opens(path: Path, kms: PassphraseKms) -> None:
+    dear = PassphraseKms("passphrase:test", PASSPHRASE, Cost(memory_kib=131_072, passes=2, lanes=1))
+    wrapped = dear.wrap(SECRET, CONTEXT)
+    assert wrapped.mechanism == "argon2id(m=131072,t=2,p=1)+aes-256-gcm-siv"
+    assert kms.unwrap(wrapped, CONTEXT) == SECRET
+    assert isinstance(kms, Rewraps)
+    again = kms.rewrap(wrapped, CONTEXT)
+    assert again.mechanism == "argon2id(m=65536,t=3,p=4)+aes-256-gcm-siv"
+    assert kms.unwrap(again, CONTEXT) == SECRET
+
+
+@pytest.mark.parametrize("cost", [(65_536, 0, 4), (-65_536, -3, 4), (65_536, 3, 0), (1 << 21, 1, 4), (8, 3, 1)])
+def test_a_cost_out_of_bounds_is_refused(cost: tuple[int, int, int]) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        Cost(*cost)
+    assert caught.value.kind == "bad_cost"
+
+
+def test_one_instance_has_one_salt_and_never_the_same_wrap(kms: PassphraseKms, path: Path) -> None:
+    first, second = kms.wrap(SECRET, CONTEXT), kms.wrap(SECRET, CONTEXT)
+    assert first.blob[:16] == second.blob[:16]
+    assert first.key_id == second.key_id
+    assert first.blob[24:] != second.blob[24:]
+    other = open_kms(f"passphrase://{path}").wrap(SECRET, CONTEXT)
+    assert other.blob[:16] != first.blob[:16]
+    assert other.key_id != first.key_id
+
+
+def test_a_thousand_wraps_under_one_salt_need_one_derivation(kms: PassphraseKms) -> None:
+    # two minutes, were it one each
+    wraps = [kms.wrap(SECRET, b"%d" % i) for i in range(1000)]
+    assert all(kms.unwrap(wrapped, b"%d" % i) == SECRET for i, wrapped in enumerate(wraps))
+
+
+def test_threads_share_it(kms: PassphraseKms) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        wraps = list(pool.map(lambda _: kms.wrap(SECRET, CONTEXT), range(64)))
+        assert list(pool.map(lambda wrapped: kms.unwrap(wrapped, CONTEXT), wraps)) == [SECRET] * 64
+    assert len({wrapped.key_id for wrapped in wraps}) == 1
+
+
+def test_a_forked_child_can_use_it_while_the_parent_derives(kms: PassphraseKms) -> None:
+    wrapped = kms.wrap(SECRET, CONTEXT)
+    with kms._lock:
+        child = os.fork()
+        if child == 0:
+            good = False
+            try:
+                good = kms.unwrap(wrapped, CONTEXT) == SECRET
+            finally:
+                os._exit(0 if good else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_a_closed_kms_has_forgotten_its_keys(kms: PassphraseKms) -> None:
+    wrapped = kms.wrap(SECRET, CONTEXT)
+    kms.close()
+    kms.close()
+    uses: list[Callable[[], object]] = [
+        lambda: kms.wrap(SECRET, CONTEXT),
+        lambda: kms.unwrap(wrapped, CONTEXT),
+        lambda: kms.rewrap(wrapped, CONTEXT),
+        kms.check,
+    ]
+    for use in uses:
+        with pytest.raises(KmsError, match="closed"):
+            use()
+
+
+# Secrets show themselves nowhere
+
+
+def shown(secret: bytes) -> list[str]:
+    return [secret.hex(), base64.b64encode(secret).decode(), repr(secret)[2:-1]]
+
+
+def test_no_secret_is_in_a_log_a_repr_or_an_error(
+    tmp_path: Path, kms: PassphraseKms, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    other = open_kms(f"passphrase://{written(tmp_path / 'other', WRONG)}")
+    wrapped = kms.wrap(SECRET, CONTEXT)
+    texts = [repr(kms), str(kms), repr(wrapped)]
+    uses: list[Callable[[], object]] = [
+        lambda: kms.unwrap(wrapped, b"elsewhere"),
+        lambda: kms.unwrap(replace(wrapped, blob=wrapped.blob[:-1]), CONTEXT),
+        lambda: other.unwrap(wrapped, CONTEXT),
+        lambda: PassphraseKms("passphrase:test", SHORT).wrap(SECRET, CONTEXT),
+    ]
+    for use in uses:
+        with pytest.raises(KmsError) as caught:
+            use()
+        texts += traceback.format_exception(caught.value)
+    texts.append(caplog.text)
+    secrets = [form for secret in (SECRET, PASSPHRASE, WRONG, SHORT) for form in shown(secret)]
+    assert [form for form in secrets for text in texts if form in text] == []
