@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which key of AWS KMS is meant, parsed once from the URI; secrets never stand in it, and no error repeats what it refuses."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Any, NoReturn
+from urllib.parse import SplitResult, parse_qsl, urlsplit
+
+from e4core.errors import InvalidInput
+
+_MAX_TIMEOUT_S = 300
+
+_URI = re.compile(r"[!-~]+")
+_ALIAS = r"alias/[A-Za-z0-9/_-]{1,250}"
+_KEY_ID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|mrk-[0-9a-f]{32}"
+_ARN = re.compile(rf"(?P<home>arn:aws[a-z-]*:kms:(?P<region>[a-z0-9-]+):[0-9]{{12}}):({_ALIAS}|key/({_KEY_ID}))")
+_KEY = re.compile(rf"(?P<alias>{_ALIAS})|{_KEY_ID}")
+_REGION = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+_PROFILE = re.compile(r"[\w.@+ /-]{1,64}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """``awskms:///KEY?option=value&...``, where KEY is ``alias/NAME``, the id of a key, or the ARN of either.
+
+    Options: ``region`` (else that of the ARN, else where boto3 finds one), ``profile`` (of AWS's configuration files, else as boto3
+    chooses), ``endpoint`` (URL, instead of AWS's own), ``timeout`` (seconds for a whole call), ``danger-plain-http=yes`` (root
+    secrets and credentials may cross a network in the clear).
+
+    Attributes: home: what every ARN of this account and region begins with, if it is known.  alias: ``alias/NAME``, if that is
+        how the key is named.
+    """
+
+    key: str
+    home: str = ""
+    alias: str = ""
+    region: str = ""
+    profile: str = ""
+    endpoint: str = ""
+    timeout_s: float = 5.0
+    plain_http: bool = False
+
+    def __str__(self) -> str:
+        return f"awskms:///{self.key}"
+
+    @classmethod
+    def parse(cls, uri: str) -> Address:
+        """Raises: InvalidInput (``bad_uri``)."""
+        # urlsplit would drop tabs and line ends in silence
+        if not _URI.fullmatch(uri) or not uri.startswith("awskms:///") or "#" in uri:
+            _refuse("an awskms URI has the form awskms:///alias/NAME?option=value, in visible ASCII characters")
+        path, _, query = uri.removeprefix("awskms:///").partition("?")
+        options = _options(query)
+        arn, key = _ARN.fullmatch(path), _KEY.fullmatch(path)
+        if arn:
+            if options.setdefault("region", arn["region"]) != arn["region"]:
+                _refuse("the region of this awskms URI is not the one of its ARN; leave the option out")
+            return cls(path, home=arn["home"], **options)
+        if not key:
+            _refuse("an awskms URI names a key by alias/NAME, by the id of the key, or by the ARN of either")
+        return cls(path, alias=key["alias"] or "", **options)
+
+
+def home_of(arn: str) -> str | None:
+    """Partition, service, region and account of the ARN of a key; None if it is no such ARN."""
+    parts = _ARN.fullmatch(arn)
+    return parts["home"] if parts else None
+
+
+def is_private(url: str) -> bool:
+    """Whether nobody else can hear what is sent there: TLS, or this very machine."""
+    parts = urlsplit(url)
+    return parts.scheme == "https" or _is_loopback(parts.hostname or "")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _options(query: str) -> dict[str, Any]:
+    """Fields of `Address` by name."""
+    try:
+        pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=True) if query else []
+    except ValueError:
+        _refuse("the options of an awskms URI have the form ?name=value&name=value")
+    found: dict[str, Any] = {}
+    for name, text in pairs:
+        if name not in _OPTIONS:
+            _refuse(
+                f"an awskms URI has an unknown option; known: {', '.join(_OPTIONS)}. "
+                "Credentials do not belong into it: they come from where boto3 looks for them"
+            )
+        field, parse, meaning = _OPTIONS[name]
+        if field in found:
+            _refuse(f"the option {name} stands twice in this awskms URI")
+        try:
+            found[field] = parse(text)
+        except (ValueError, KeyError):
+            _refuse(f"the option {name} of an awskms URI is {meaning}")
+    return found
+
+
+def _refuse(text: str) -> NoReturn:
+    raise InvalidInput(text, kind="bad_uri") from None
+
+
+def _like(form: re.Pattern[str]) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if not form.fullmatch(text):
+            raise ValueError
+        return text
+
+    return parse
+
+
+def _endpoint(text: str) -> str:
+    parts = urlsplit(text)
+    if not _URI.fullmatch(text) or parts.scheme not in ("https", "http") or not _is_bare(parts):
+        raise ValueError
+    return text
+
+
+def _is_bare(parts: SplitResult) -> bool:
+    # asking for the port raises ValueError if it is none
+    return bool(parts.hostname and parts.port != 0) and "@" not in parts.netloc and not (parts.query or parts.fragment)
+
+
+def _seconds(text: str) -> float:
+    if not 0 < (seconds := float(text)) <= _MAX_TIMEOUT_S:
+        raise ValueError
+    return seconds
+
+
+_OPTIONS: dict[str, tuple[str, Callable[[str], Any], str]] = {
+    "region": ("region", _like(_REGION), "the name of a region: eu-west-1"),
+    "profile": (
+        "profile",
+        _like(_PROFILE),
+        "the name of a profile: letters, digits and _ . @ + - / or blank, at most 64",
+    ),
+    "endpoint": ("endpoint", _endpoint, "a URL without user, password and query: https://host[:port]"),
+    "timeout": ("timeout_s", _seconds, f"a number of seconds above 0, at most {_MAX_TIMEOUT_S}"),
+    "danger-plain-http": ("plain_http", {"yes": True}.__getitem__, "yes, or left out"),
+}

@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: Apache-2.0
+"""All rows follow to the newest DEKs, a few at a time, and every row can be looked through."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+import sqlalchemy as sa
+
+from e4c2 import clients, deks, idempotency, ledger, links, resealing, tokens, topics
+from e4c2.idempotency import Answer, Request
+from e4c2.model import GRANTING, SEALED, Reason, metadata
+from e4c2.resealing import TABLES, Mark
+from e4c2.rows import Realm
+from e4core.errors import InvalidInput, Tampered
+from e4kms import file as kek_file
+from e4kms.deks import Purpose, State, create
+from e4kms.keyring import Keyring
+from tests.c2.world import World
+
+RESEALED = (Purpose.RECORDS, Purpose.AUTHORITY)
+ASKED = Request("token", "key", bytes(32))
+
+
+@pytest.fixture
+def fleet(pk: World) -> World:
+    """Something in every table."""
+    for name in "abc":
+        pk.add(name)
+    pk.befriend("a", "b")
+    pk.topic("t", "a", "b")
+    pk.do(clients.new_key, "c", Reason.ROUTINE)
+    pk.do(tokens.create, "operator")
+    pk.do(lambda db, realm: idempotency.once(db, realm, ASKED, lambda: Answer(200, b"done")))
+    return pk
+
+
+def rotate(world: World, purpose: Purpose) -> None:
+    """As the locksmith does, at once."""
+    stored = world.store.run(deks.load)
+    database_id = world.store.run(lambda db: db.execute(sa.text("SELECT database_id FROM realm")).scalar_one())
+    kms = {world._kek_uri: kek_file.open_kms(world._kek_uri)}
+    version = max(dek.version for dek in stored if dek.purpose is purpose) + 1
+    world.do(deks.add, create(purpose, version, database_id, kms, State.PREPARED))
+    world.realm.keyring.renew(Keyring.unwrap(world.store.run(deks.load), database_id, kms))
+    world.do(deks.activate, purpose, version)
+    world.realm.keyring.activate(purpose, version)
+
+
+def reseal_all(world: World, limit: int = resealing.BATCH) -> int:
+    """The number of batches."""
+    batches, mark = 0, None
+    while (mark := world.do(resealing.reseal, mark, limit)) is not None:
+        batches += 1
+    return batches
+
+
+def look_all(world: World, limit: int = 7) -> int:
+    """The number of rows."""
+    looked = world.do(resealing.look, None, limit)
+    count = looked.checked
+    while looked.after is not None:
+        looked = world.do(resealing.look, Mark.parse(str(looked.after)), limit)
+        count += looked.checked
+    return count
+
+
+def verify_ledger(db: sa.Connection, realm: Realm) -> None:
+    ledger.verify(db, realm.keyring)
+
+
+def begins(world: World, table: str, column: str, length: int) -> set[bytes]:
+    rows = world.dump()[table]
+    at = list(metadata.tables[table].c.keys()).index(column)
+    return {row[at][:length] for row in rows if row[at] is not None}
+
+
+def test_every_row_has_something_that_is_looked_at(fleet: World) -> None:
+    assert all(fleet.dump()[table.name] for table in TABLES)
+    assert look_all(fleet) == fleet.store.run(resealing.total) == sum(len(fleet.dump()[t.name]) for t in TABLES)
+
+
+@pytest.mark.parametrize("purpose", RESEALED)
+def test_all_rows_come_under_the_new_version_and_mean_the_same(fleet: World, purpose: Purpose) -> None:
+    key = fleet.topic_key("t")
+    rotate(fleet, purpose)
+    assert fleet.do(resealing.behind)[purpose] > 0
+    reseal_all(fleet)
+    assert fleet.do(resealing.behind) == dict.fromkeys(Purpose, 0)
+    newest = fleet.realm.keyring.newest(purpose)
+    columns = SEALED if purpose is Purpose.RECORDS else dict.fromkeys(GRANTING, ("mac",))
+    for table, names in columns.items():
+        for column in names:
+            assert begins(fleet, table, column, len(newest)) <= {newest}, (table, column)
+    fleet.do(verify_ledger)
+    assert fleet.topic_key("t") == key
+    assert look_all(fleet) == fleet.store.run(resealing.total)
+    fleet.crash()
+    fleet.do(topics.rotate, "t")
+    fleet.settle_down()
+    assert fleet.digest_fits("a")
+    assert not fleet.do(clients.show, "c").key_change
+
+
+def test_what_is_new_is_never_behind(fleet: World) -> None:
+    for purpose in Purpose:
+        rotate(fleet, purpose)
+    reseal_all(fleet)
+    before = fleet.do(resealing.behind)
+    fleet.add("d")
+    fleet.do(topics.create, "u")
+    fleet.do(topics.join, "u", ["a", "d"])
+    fleet.do(tokens.create, "another")
+    assert fleet.do(resealing.behind) == before
+
+
+@pytest.mark.parametrize("limit", [1, 3])
+def test_it_goes_on_after_a_crash_and_among_changes(fleet: World, limit: int) -> None:
+    rotate(fleet, Purpose.RECORDS)
+    rotate(fleet, Purpose.AUTHORITY)
+    left = [sum(fleet.do(resealing.behind).values())]
+    for step in range(6):
+        mark = fleet.do(resealing.reseal, None, limit)
+        fleet.do(resealing.reseal, mark, limit)
+        left.append(sum(fleet.do(resealing.behind).values()))
+        fleet.crash()
+        fleet.do(topics.create, f"new {step}")
+        fleet.do(topics.join, f"new {step}", ["a"])
+    assert all(later < earlier or later == earlier == 0 for earlier, later in pairwise(left))
+    reseal_all(fleet, limit)
+    assert sum(fleet.do(resealing.behind).values()) == 0
+    assert look_all(fleet) == fleet.store.run(resealing.total)
+
+
+def test_nothing_is_done_when_nothing_is_behind(fleet: World) -> None:
+    before = fleet.dump()
+    assert reseal_all(fleet) == 0
+    assert fleet.dump() == before
+
+
+def test_a_token_and_a_repeated_request_are_known_after_their_key_was_rotated(fleet: World) -> None:
+    token, text = fleet.do(tokens.create, "kept")
+    rotate(fleet, Purpose.LOOKUP)
+    assert fleet.do(tokens.authenticate, text.decode()).id == token.id
+    again = fleet.do(lambda db, realm: idempotency.once(db, realm, ASKED, lambda: Answer(500, b"twice")))
+    assert again == Answer(200, b"done")
+    assert fleet.do(resealing.behind)[Purpose.LOOKUP] == 3
+    assert fleet.store.run(resealing.is_named, Purpose.LOOKUP, 1)
+
+
+def test_what_a_version_is_named_by_is_found(fleet: World) -> None:
+    for purpose in Purpose:
+        assert fleet.store.run(resealing.is_named, purpose, 1) is (purpose is not Purpose.AUDIT)
+        assert not fleet.store.run(resealing.is_named, purpose, 2)
+    for purpose in RESEALED:
+        rotate(fleet, purpose)
+    reseal_all(fleet)
+    assert [fleet.store.run(resealing.is_named, purpose, 1) for purpose in RESEALED] == [False, False]
+    assert [fleet.store.run(resealing.is_named, purpose, 2) for purpose in RESEALED] == [True, True]
+
+
+def sealed_cells() -> list[tuple[str, str]]:
+    return [(table, column) for table, columns in SEALED.items() for column in columns]
+
+
+@pytest.mark.parametrize(("table", "column"), [*sealed_cells(), *((table, "mac") for table in GRANTING)])
+def test_a_changed_cell_is_found_by_looking_and_stops_resealing(fleet: World, table: str, column: str) -> None:
+    last = f"substr({column}, 1, length({column}) - 1) || x'00'"
+    other = f"substr({column}, 1, length({column}) - 1) || x'01'"
+    forge = f"CAST(CASE WHEN {column} = {last} THEN {other} ELSE {last} END AS BLOB)"
+    for purpose in RESEALED:
+        rotate(fleet, purpose)
+    fleet.sql(f"UPDATE {table} SET {column} = {forge} WHERE {column} IS NOT NULL")
+    with fleet.refuses(Tampered):
+        look_all(fleet)
+    before = fleet.dump()[table]
+    with pytest.raises(Tampered):
+        reseal_all(fleet)
+    assert fleet.dump()[table] == before
+
+
+def test_a_row_that_is_gone_is_found_by_looking(fleet: World) -> None:
+    fleet.sql("DELETE FROM link WHERE 1")
+    with fleet.refuses(Tampered):
+        look_all(fleet)
+
+
+def test_a_resealed_cell_in_the_place_of_another_is_found(fleet: World) -> None:
+    fleet.do(topics.create, "u")
+    rotate(fleet, Purpose.RECORDS)
+    reseal_all(fleet)
+    fleet.sql("UPDATE topic SET key = (SELECT key FROM topic WHERE name = 'u')")
+    with fleet.refuses(Tampered):
+        fleet.do(topics.rotate, "t")
+
+
+def test_the_older_state_of_a_resealed_row_is_found(fleet: World) -> None:
+    old = dict(zip(metadata.tables["link"].c.keys(), fleet.dump()["link"][0], strict=True))
+    rotate(fleet, Purpose.AUTHORITY)
+    reseal_all(fleet)
+    fleet.sql(
+        "UPDATE link SET mac = :mac, generation = :generation WHERE holder = :holder AND peer = :peer",
+        **{name: old[name] for name in ("mac", "generation", "holder", "peer")},
+    )
+    assert fleet.do(links.page, "a") is not None
+    with pytest.raises(Tampered):
+        fleet.do(verify_ledger)
+
+
+def test_marks_are_read_as_they_are_written(fleet: World) -> None:
+    for mark in (
+        Mark("client", (bytes(16),)),
+        Mark("membership", (bytes(16), b"\xff" * 16)),
+        Mark("dek", ("records", 7)),
+        Mark("ledger", (1,)),
+    ):
+        assert Mark.parse(str(mark)) == mark
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "/", "client", "client/zz", "client/00/00", "outbox/1", "realm/1", "dek/records", "dek/records/x"],
+)
+def test_a_mark_that_was_not_made_here_is_refused(text: str) -> None:
+    with pytest.raises(InvalidInput):
+        Mark.parse(text)
