@@ -1,0 +1,317 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The keys of the database come, go and are kept while the C2 works; no KMS that fails loses anything."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from e4c2 import deks, locksmith, resealing, tokens, topics
+from e4c2.locksmith import Locksmith
+from e4c2.store.engine import Store
+from e4c2.store.first_start import open_realm
+from e4core.errors import Conflict, InvalidInput, KmsError, KmsUnavailable, NotFound, Tampered
+from e4kms import file as kek_file
+from e4kms.deks import Dek, Purpose, State, create
+from e4kms.keyring import UNLIMITED, Keyring, Lease
+from tests.c2.world import World
+from tests.kms.memory import MemoryKms
+
+SPARE = "memory:spare"
+PATIENCE_S = 20.0
+
+
+class Shop:
+    """A fleet, its locksmith, and two KMSes: the file it began with, and a spare one."""
+
+    def __init__(self, world: World, lease: Lease = UNLIMITED) -> None:
+        self.world, self.lease = world, lease
+        self.file = world._kek_uri
+        self.spare = MemoryKms()
+        self.kmses: dict[str, Any] = {self.file: kek_file.open_kms(self.file), SPARE: self.spare}
+        self.database_id = world.store.run(lambda db: db.execute(sa.text("SELECT database_id FROM realm")).scalar_one())
+        self.hire()
+
+    def hire(self) -> None:
+        """A locksmith for one event loop."""
+        world = self.world
+        self.locksmith = Locksmith(world.store, world.realm, self.database_id, self.kmses, self.lease)
+
+    def do(self, work: Callable[[Locksmith], Awaitable[Any]]) -> Any:
+        self.hire()
+
+        async def ask() -> Any:
+            return await work(self.locksmith)
+
+        return asyncio.run(ask())
+
+    def work_until(self, done: Callable[[], bool]) -> None:
+        """Let the locksmith work until ``done``."""
+
+        self.hire()
+
+        async def working() -> None:
+            task = asyncio.create_task(self.locksmith.run())
+            deadline = time.monotonic() + PATIENCE_S
+            while not await asyncio.to_thread(done) and time.monotonic() < deadline and not task.done():  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+        asyncio.run(working())
+        assert done()
+
+    def add_spare(self) -> None:
+        for dek in self.stored():
+            self.do(partial(Locksmith.add_wrap, purpose=dek.purpose, version=dek.version, uri=SPARE, first=False))
+
+    def stored(self) -> list[Dek]:
+        return self.world.store.run(deks.load)
+
+    def states(self, purpose: Purpose) -> list[str]:
+        return [dek.state.value for dek in self.stored() if dek.purpose is purpose]
+
+    def behind(self) -> int:
+        counts = self.world.do(resealing.behind)
+        return counts[Purpose.RECORDS] + counts[Purpose.AUTHORITY]
+
+    def restart(self, *uris: str) -> None:
+        """As a new process with these KMSes."""
+        self.world.store.close()
+        self.world.store = Store(self.world.database)
+        kmses = {uri: self.kmses[uri] for uri in uris or self.kmses}
+        self.world.realm = self.world.store.run(open_realm, self.world.suite, kmses, self.world.clock)
+
+
+@pytest.fixture
+def shop(sk: World) -> Shop:
+    for name in "ab":
+        sk.add(name)
+    sk.topic("t", "a", "b")
+    return Shop(sk)
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locksmith, "LOOK_EVERY_S", 0.01)
+
+
+# Rotation
+
+
+@pytest.mark.parametrize("purpose", Purpose)
+def test_a_rotation_makes_a_version_that_all_kmses_open_and_all_rows_follow(shop: Shop, purpose: Purpose) -> None:
+    made = shop.do(lambda smith: smith.rotate(purpose, 1))
+    assert (made.version, made.state) == (2, State.ACTIVE)
+    assert [wrap.uri for wrap in made.wraps] == [shop.file, SPARE]
+    assert shop.states(purpose) == ["decrypt_only", "active"]
+    shop.work_until(lambda: shop.behind() == 0)
+    assert shop.world.realm.keyring.newest(purpose)[-4:] == b"\2\0\0\0"
+    shop.restart(shop.file)
+    assert shop.world.realm.keyring.newest(purpose)[-4:] == b"\2\0\0\0"
+    shop.world.do(topics.rotate, "t")
+    shop.world.settle_down()
+    assert shop.world.digest_fits("a")
+
+
+def test_a_rotation_is_asked_of_the_active_version_only(shop: Shop) -> None:
+    shop.do(lambda smith: smith.rotate(Purpose.AUDIT, 1))
+    for version in (1, 3):
+        with shop.world.refuses(Conflict):
+            shop.do(partial(Locksmith.rotate, purpose=Purpose.AUDIT, version=version))
+
+
+def test_a_rotation_waits_for_the_one_before(shop: Shop) -> None:
+    shop.do(lambda smith: smith.rotate(Purpose.RECORDS, 1))
+    with shop.world.refuses(Conflict):
+        shop.do(lambda smith: smith.rotate(Purpose.RECORDS, 2))
+    shop.work_until(lambda: shop.behind() == 0)
+    assert shop.do(lambda smith: smith.rotate(Purpose.RECORDS, 2)).version == 3
+
+
+def test_a_rotation_that_a_kms_does_not_wrap_changes_nothing(shop: Shop) -> None:
+    shop.spare.available = False
+    with shop.world.refuses(KmsUnavailable):
+        shop.do(lambda smith: smith.rotate(Purpose.RECORDS, 1))
+    shop.spare.available = True
+    assert shop.do(lambda smith: smith.rotate(Purpose.RECORDS, 1)).version == 2
+
+
+def test_a_rotation_that_a_crash_interrupted_is_gone_on_with(shop: Shop) -> None:
+    kmses = {shop.file: shop.kmses[shop.file]}
+    shop.world.do(deks.add, create(Purpose.RECORDS, 2, shop.database_id, kmses, State.PREPARED))
+    shop.restart()
+    assert shop.states(Purpose.RECORDS) == ["active", "prepared"]
+    shop.work_until(lambda: shop.states(Purpose.RECORDS) == ["decrypt_only", "active"] and shop.behind() == 0)
+    assert shop.world.realm.keyring.newest(Purpose.RECORDS)[-4:] == b"\2\0\0\0"
+
+
+def test_a_prepared_version_is_taken_up_by_the_next_rotation(shop: Shop) -> None:
+    kmses = {shop.file: shop.kmses[shop.file]}
+    prepared = create(Purpose.RECORDS, 2, shop.database_id, kmses, State.PREPARED)
+    shop.world.do(deks.add, prepared)
+    assert shop.do(lambda smith: smith.rotate(Purpose.RECORDS, 1)).check_value == prepared.check_value
+
+
+def test_nothing_is_resealed_for_ever_that_was_tampered_with(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
+    shop.do(lambda smith: smith.rotate(Purpose.RECORDS, 1))
+    shop.world.sql("UPDATE topic SET generation = generation + 1")
+    shop.work_until(lambda: "resealing stopped" in caplog.text)
+    assert caplog.text.count("resealing stopped") == 1
+
+
+def test_a_former_version_is_destroyed_once_nothing_names_it(shop: Shop) -> None:
+    shop.do(lambda smith: smith.rotate(Purpose.RECORDS, 1))
+    for version in (1, 2):
+        with shop.world.refuses(Conflict):
+            shop.do(partial(Locksmith.retire, purpose=Purpose.RECORDS, version=version))
+    with shop.world.refuses(NotFound):
+        shop.do(lambda smith: smith.retire(Purpose.RECORDS, 3))
+    old = {table: rows for table, rows in shop.world.dump().items() if table == "topic"}
+    shop.work_until(lambda: shop.behind() == 0)
+    retired = shop.do(lambda smith: smith.retire(Purpose.RECORDS, 1))
+    assert (retired.state, retired.wraps) == (State.RETIRED, ())
+    with shop.world.refuses(Conflict):
+        shop.do(lambda smith: smith.add_wrap(Purpose.RECORDS, 1, SPARE, False))
+    shop.restart()
+    shop.world.sql("UPDATE topic SET key = :key", key=old["topic"][0][2])
+    with shop.world.refuses(Tampered):
+        shop.world.do(topics.rotate, "t")
+
+
+def test_a_version_with_tokens_under_it_is_not_destroyed(shop: Shop) -> None:
+    shop.world.do(tokens.create, "kept")
+    shop.do(lambda smith: smith.rotate(Purpose.LOOKUP, 1))
+    shop.work_until(lambda: shop.behind() == 0)
+    with shop.world.refuses(Conflict):
+        shop.do(lambda smith: smith.retire(Purpose.LOOKUP, 1))
+
+
+@pytest.mark.parametrize("change", ["state = 'decrypt_only'", "state = 'retired'", "check_value = zeroblob(16)"])
+def test_a_version_that_somebody_changed_in_the_database_is_found_at_the_start(shop: Shop, change: str) -> None:
+    shop.do(lambda smith: smith.rotate(Purpose.AUDIT, 1))
+    shop.world.sql(f"UPDATE dek SET {change} WHERE purpose = 'audit' AND version = 1 AND state <> 'x'")
+    shop.world.sql("UPDATE dek SET state = 'active' WHERE purpose = 'audit' AND version = 1")
+    with pytest.raises(Tampered):
+        shop.restart()
+
+
+# Wraps
+
+
+def test_a_kms_that_is_added_opens_the_database_alone(shop: Shop) -> None:
+    shop.add_spare()
+    shop.restart(SPARE)
+    assert shop.world.topic_key("t")
+
+
+def test_a_kms_that_is_removed_opens_nothing_any_more(shop: Shop) -> None:
+    shop.add_spare()
+    for dek in shop.stored():
+        left = shop.do(partial(Locksmith.remove_wrap, purpose=dek.purpose, version=dek.version, uri=shop.file))
+        assert [wrap.uri for wrap in left.wraps] == [SPARE]
+    with pytest.raises(KmsError, match="configure one of: memory:spare"):
+        shop.restart(shop.file)
+    shop.restart(SPARE)
+
+
+def test_the_last_wrap_and_the_last_that_opens_now_are_kept(shop: Shop) -> None:
+    with shop.world.refuses(Conflict):
+        shop.do(lambda smith: smith.remove_wrap(Purpose.RECORDS, 1, shop.file))
+    shop.add_spare()
+    shop.spare.available = False
+    with shop.world.refuses(Conflict):
+        shop.do(lambda smith: smith.remove_wrap(Purpose.RECORDS, 1, shop.file))
+
+
+def test_wraps_are_made_anew_and_proved(shop: Shop) -> None:
+    before = shop.stored()[0]
+    after = shop.do(lambda smith: smith.rewrap(before.purpose, 1, shop.file))
+    assert after.wraps != before.wraps
+    shop.do(lambda smith: smith.check_wrap(before.purpose, 1, shop.file))
+    shop.world.sql("UPDATE dek_wrap SET blob = CAST(substr(blob, 2) || x'00' AS BLOB) WHERE purpose = 'records'")
+    with shop.world.refuses(Tampered):
+        shop.do(lambda smith: smith.check_wrap(Purpose.RECORDS, 1, shop.file))
+    with shop.world.refuses(Tampered):
+        shop.do(lambda smith: smith.rewrap(Purpose.RECORDS, 1, shop.file))
+
+
+def test_a_kms_that_the_settings_do_not_name_is_never_asked(shop: Shop) -> None:
+    for use in (
+        lambda smith: smith.add_wrap(Purpose.RECORDS, 1, "file:/etc/passwd", False),
+        lambda smith: smith.rewrap(Purpose.RECORDS, 1, "file:/etc/passwd"),
+        lambda smith: smith.check_wrap(Purpose.RECORDS, 1, "file:/etc/passwd"),
+    ):
+        with shop.world.refuses(InvalidInput):
+            shop.do(use)
+
+
+def test_wraps_that_changed_meanwhile_are_not_overwritten(shop: Shop) -> None:
+    before = shop.stored()[0]
+    shop.add_spare()
+    with shop.world.refuses(Conflict):
+        shop.world.store.run(deks.put_wraps, before, before)
+
+
+def test_each_kms_tells_whether_it_answers(shop: Shop) -> None:
+    shop.spare.available = False
+    told = {each.uri: each.failure for each in shop.do(lambda smith: smith.providers())}
+    assert told == {shop.file: None, SPARE: "switched off"}
+
+
+# The lease
+
+
+@pytest.fixture
+def leased(sk: World, quick: None) -> Shop:
+    """On the spare KMS alone, with a lease of a moment."""
+    sk.add("a")
+    sk.topic("t", "a")
+    shop = Shop(sk, Lease(seconds=0.4))
+    shop.add_spare()
+    shop.kmses = {SPARE: shop.spare}
+    shop.restart()
+    shop.world.realm.keyring.renew(Keyring.unwrap(shop.stored(), shop.database_id, shop.kmses, shop.lease))
+    return shop
+
+
+def usable(shop: Shop) -> bool:
+    try:
+        shop.world.realm.keyring.require()
+    except KmsUnavailable:
+        return False
+    return True
+
+
+def test_keys_are_renewed_before_their_lease_is_over(leased: Shop) -> None:
+    asked, begun = leased.spare.asked, time.monotonic()
+    leased.work_until(lambda: leased.spare.asked >= asked + 12 or not usable(leased))
+    assert usable(leased)
+    assert time.monotonic() - begun > 0.4
+
+
+def test_without_its_kms_the_c2_goes_on_until_the_lease_is_over_and_then_holds_no_key(leased: Shop) -> None:
+    leased.spare.available = False
+    leased.work_until(lambda: leased.locksmith.failure is not None)
+    assert usable(leased)
+    leased.work_until(lambda: not usable(leased) and not leased.world.realm.keyring._keys())
+    with pytest.raises(KmsUnavailable):
+        leased.world.do(topics.create, "u")
+    with pytest.raises(KmsUnavailable):
+        leased.world.claim()
+    assert leased.world.realm.channels._made == {}
+    leased.spare.available = True
+    leased.work_until(lambda: usable(leased) and leased.locksmith.failure is None)
+    leased.world.do(topics.rotate, "t")
+
+
+def test_a_kms_that_takes_its_key_away_stops_the_c2_at_the_end_of_the_lease(leased: Shop) -> None:
+    leased.spare.kek = bytes(32)
+    leased.work_until(lambda: not usable(leased))
+    assert leased.locksmith.failure
