@@ -39,7 +39,7 @@ format: setup
 	$(BIN)/ruff format .
 
 bench: setup servers
-	PATH="$$PATH:/usr/sbin" $(BIN)/python bench/run.py import protect rotate
+	PATH="$$PATH:/usr/sbin" $(BIN)/python bench/run.py import protect rotate rewrap
 
 docs: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'

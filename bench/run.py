@@ -16,6 +16,7 @@ from timing import Figures
 BENCHMARKS = {
     "protect": "protect",
     "rotate": "rotate",
+    "rewrap": "rewrap",
     "import": "imports",
 }
 """Name on the command line -> module with a function ``figures()``."""

@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 1.0
 LONGEST_PAUSE_S = 30.0
-RESEAL_PAUSE_S = 0.005
+RESEAL_PAUSE_S = 0.001
 """Between two batches, so that those who change something are not kept waiting."""
 
 

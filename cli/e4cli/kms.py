@@ -67,7 +67,7 @@ def _show_status(output: Output, status: Document) -> None:
 @reports(_show_status)
 def status(api: Api) -> Document:
     """Show the keys of the database, which KMSes open them, whether those answer, and how many rows are under former keys."""
-    return Document({**api.get("/v1/kms"), "providers": list(api.items("/v1/kms/providers"))})
+    return Document({**api.get("/v1/kms"), "providers": api.get("/v1/kms/providers")["items"]})
 
 
 @app.command()

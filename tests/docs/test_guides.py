@@ -32,7 +32,7 @@ import pytest
 from tests.servers import free_port, tool
 
 GUIDES = Path(__file__).parents[2] / "docs" / "guides"
-PAGES = ("first-fleet", "write-a-suite", "write-a-kms-driver", "write-a-transport", "device-in-python")
+PAGES = ("first-fleet", "keys-at-rest", "write-a-suite", "write-a-kms-driver", "write-a-transport", "device-in-python")
 SERVER = "c2"
 """The terminal in which the C2 runs."""
 PATIENCE_S = 60.0
