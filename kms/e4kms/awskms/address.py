@@ -6,11 +6,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from ipaddress import ip_address
-from typing import Any, NoReturn
-from urllib.parse import SplitResult, parse_qsl, urlsplit
+from urllib.parse import SplitResult, urlsplit
 
-from e4core.errors import InvalidInput
+from e4core.uri import Option, is_loopback, options, refuse, seconds
 
 _MAX_TIMEOUT_S = 300
 
@@ -52,17 +50,17 @@ class Address:
         """Raises: InvalidInput (``bad_uri``)."""
         # urlsplit would drop tabs and line ends in silence
         if not _URI.fullmatch(uri) or not uri.startswith("awskms:///") or "#" in uri:
-            _refuse("an awskms URI has the form awskms:///alias/NAME?option=value, in visible ASCII characters")
+            refuse("an awskms URI has the form awskms:///alias/NAME?option=value, in visible ASCII characters")
         path, _, query = uri.removeprefix("awskms:///").partition("?")
-        options = _options(query)
+        given = options("an awskms URI", query, _OPTIONS, _MISPLACED)
         arn, key = _ARN.fullmatch(path), _KEY.fullmatch(path)
         if arn:
-            if options.setdefault("region", arn["region"]) != arn["region"]:
-                _refuse("the region of this awskms URI is not the one of its ARN; leave the option out")
-            return cls(path, home=arn["home"], **options)
+            if given.setdefault("region", arn["region"]) != arn["region"]:
+                refuse("the region of this awskms URI is not the one of its ARN; leave the option out")
+            return cls(path, home=arn["home"], **given)
         if not key:
-            _refuse("an awskms URI names a key by alias/NAME, by the id of the key, or by the ARN of either")
-        return cls(path, alias=key["alias"] or "", **options)
+            refuse("an awskms URI names a key by alias/NAME, by the id of the key, or by the ARN of either")
+        return cls(path, alias=key["alias"] or "", **given)
 
 
 def home_of(arn: str) -> str | None:
@@ -74,41 +72,7 @@ def home_of(arn: str) -> str | None:
 def is_private(url: str) -> bool:
     """Whether nobody else can hear what is sent there: TLS, or this very machine."""
     parts = urlsplit(url)
-    return parts.scheme == "https" or _is_loopback(parts.hostname or "")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _options(query: str) -> dict[str, Any]:
-    """Fields of `Address` by name."""
-    try:
-        pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=True) if query else []
-    except ValueError:
-        _refuse("the options of an awskms URI have the form ?name=value&name=value")
-    found: dict[str, Any] = {}
-    for name, text in pairs:
-        if name not in _OPTIONS:
-            _refuse(
-                f"an awskms URI has an unknown option; known: {', '.join(_OPTIONS)}. "
-                "Credentials do not belong into it: they come from where boto3 looks for them"
-            )
-        field, parse, meaning = _OPTIONS[name]
-        if field in found:
-            _refuse(f"the option {name} stands twice in this awskms URI")
-        try:
-            found[field] = parse(text)
-        except (ValueError, KeyError):
-            _refuse(f"the option {name} of an awskms URI is {meaning}")
-    return found
-
-
-def _refuse(text: str) -> NoReturn:
-    raise InvalidInput(text, kind="bad_uri") from None
+    return parts.scheme == "https" or is_loopback(parts.hostname or "")
 
 
 def _like(form: re.Pattern[str]) -> Callable[[str], str]:
@@ -132,13 +96,7 @@ def _is_bare(parts: SplitResult) -> bool:
     return bool(parts.hostname and parts.port != 0) and "@" not in parts.netloc and not (parts.query or parts.fragment)
 
 
-def _seconds(text: str) -> float:
-    if not 0 < (seconds := float(text)) <= _MAX_TIMEOUT_S:
-        raise ValueError
-    return seconds
-
-
-_OPTIONS: dict[str, tuple[str, Callable[[str], Any], str]] = {
+_OPTIONS: dict[str, Option] = {
     "region": ("region", _like(_REGION), "the name of a region: eu-west-1"),
     "profile": (
         "profile",
@@ -146,6 +104,10 @@ _OPTIONS: dict[str, tuple[str, Callable[[str], Any], str]] = {
         "the name of a profile: letters, digits and _ . @ + - / or blank, at most 64",
     ),
     "endpoint": ("endpoint", _endpoint, "a URL without user, password and query: https://host[:port]"),
-    "timeout": ("timeout_s", _seconds, f"a number of seconds above 0, at most {_MAX_TIMEOUT_S}"),
+    "timeout": ("timeout_s", seconds(_MAX_TIMEOUT_S), f"a number of seconds above 0, at most {_MAX_TIMEOUT_S}"),
     "danger-plain-http": ("plain_http", {"yes": True}.__getitem__, "yes, or left out"),
 }
+_MISPLACED = dict.fromkeys(
+    ("access-key-id", "secret-access-key", "session-token", "aws_access_key_id", "aws_secret_access_key"),
+    "credentials come from where boto3 looks for them",
+)

@@ -4,14 +4,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, NoReturn
-from urllib.parse import SplitResult, parse_qsl, urlsplit
+from typing import Any
+from urllib.parse import SplitResult, urlsplit
 
-from e4core.errors import InvalidInput
+from e4core.uri import Option, is_loopback, options, path, refuse, seconds
 
 _PORT = 8200
 _MAX_TIMEOUT_S = 300
@@ -57,18 +56,20 @@ class Address:
         """Raises: InvalidInput (``bad_uri``): with what is wrong, never with a secret that stands in the URI."""
         parts = _split(uri)
         if "@" in parts.netloc:
-            _refuse("user and password do not belong into a vault URI; log in as the option auth says")
-        path = _KEY_PATH.fullmatch(parts.path)
-        if not path or not _PLACE.fullmatch(path["mount"]) or "#" in uri:
-            _refuse("a vault URI has the form vault+https://host[:port]/MOUNT/keys/NAME?option=value")
+            refuse("user and password do not belong into a vault URI; log in as the option auth says")
+        place = _KEY_PATH.fullmatch(parts.path)
+        if not place or not _PLACE.fullmatch(place["mount"]) or "#" in uri:
+            refuse("a vault URI has the form vault+https://host[:port]/MOUNT/keys/NAME?option=value")
         secure = parts.scheme == "vault+https"
         host = _host(parts)
         url = f"{parts.scheme.removeprefix('vault+')}://{host}:{_port(parts)}"
-        address = replace(cls(url, path["mount"], path["key"]), **_options(parts.query))
-        if not (secure or address.plain_http or _is_loopback(host)):
-            _refuse("vault+http is for a server on this machine; begin the URI with vault+https")
+        address = replace(
+            cls(url, place["mount"], place["key"]), **options("a vault URI", parts.query, OPTIONS, _SECRETS)
+        )
+        if not (secure or address.plain_http or is_loopback(host)):
+            refuse("vault+http is for a server on this machine; begin the URI with vault+https")
         if address.ca and not secure:
-            _refuse("the option ca needs TLS: begin the URI with vault+https")
+            refuse("the option ca needs TLS: begin the URI with vault+https")
         return _METHODS[address.auth].complete(address)
 
 
@@ -84,9 +85,9 @@ class _Method:
         given = {name for name in _OF_METHODS if getattr(address, name)}
         missing, foreign = self.needs - given, given - self.needs - self.takes
         if missing:
-            _refuse(f"auth={address.auth} needs the option {_spelled(missing)} in a vault URI")
+            refuse(f"auth={address.auth} needs the option {_spelled(missing)} in a vault URI")
         if foreign:
-            _refuse(f"the option {_spelled(foreign)} is not for auth={address.auth}; leave it out of the vault URI")
+            refuse(f"the option {_spelled(foreign)} is not for auth={address.auth}; leave it out of the vault URI")
         return replace(address, **{name: value for name, value in self.defaults.items() if name not in given})
 
 
@@ -110,13 +111,13 @@ def _spelled(names: set[str] | frozenset[str]) -> str:
 def _split(uri: str) -> SplitResult:
     # urlsplit would drop tabs and line ends in silence
     if not _URI.fullmatch(uri):
-        _refuse("a vault URI has only visible ASCII characters; write others as %XX")
+        refuse("a vault URI has only visible ASCII characters; write others as %XX")
     try:
         parts = urlsplit(uri)
     except ValueError:
-        _refuse("the host of this vault URI cannot be read; an IPv6 address stands in brackets")
+        refuse("the host of this vault URI cannot be read; an IPv6 address stands in brackets")
     if parts.scheme not in ("vault+https", "vault+http"):
-        _refuse("a vault URI begins with vault+https:// or vault+http://")
+        refuse("a vault URI begins with vault+https:// or vault+http://")
     return parts
 
 
@@ -126,15 +127,8 @@ def _host(parts: SplitResult) -> str:
         try:
             return f"[{ip_address(host).compressed}]"
         except ValueError:
-            _refuse("the host of this vault URI is no valid IPv6 address")
-    return host if _HOST.fullmatch(host) else _refuse("the host of this vault URI is no valid name")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"
+            refuse("the host of this vault URI is no valid IPv6 address")
+    return host if _HOST.fullmatch(host) else refuse("the host of this vault URI is no valid name")
 
 
 def _port(parts: SplitResult) -> int:
@@ -142,45 +136,7 @@ def _port(parts: SplitResult) -> int:
         port = parts.port
     except ValueError:
         port = 0
-    return _PORT if port is None else port or _refuse("the port of a vault URI is a number from 1 to 65535")
-
-
-def _options(query: str) -> dict[str, Any]:
-    """Fields of `Address` by name."""
-    try:
-        pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=True) if query else []
-    except ValueError:
-        _refuse("the options of a vault URI have the form ?name=value&name=value")
-    found: dict[str, Any] = {}
-    for name, text in pairs:
-        if name in _SECRETS:
-            _refuse(f"a {name} does not belong into a URI; {_SECRETS[name]}")
-        if name not in OPTIONS:
-            _refuse(f"a vault URI has an unknown option; known: {', '.join(OPTIONS)}")
-        field, parse, meaning = OPTIONS[name]
-        if field in found:
-            _refuse(f"the option {name} stands twice in this vault URI")
-        try:
-            found[field] = parse(text)
-        except (ValueError, KeyError):
-            _refuse(f"the option {name} of a vault URI is {meaning}")
-    return found
-
-
-def _refuse(text: str) -> NoReturn:
-    raise InvalidInput(text, kind="bad_uri") from None
-
-
-def _path(text: str) -> Path:
-    if not text or "\0" in text:
-        raise ValueError
-    return Path(text)
-
-
-def _seconds(text: str) -> float:
-    if not 0 < (seconds := float(text)) <= _MAX_TIMEOUT_S:
-        raise ValueError
-    return seconds
+    return _PORT if port is None else port or refuse("the port of a vault URI is a number from 1 to 65535")
 
 
 def _place(text: str) -> str:
@@ -195,18 +151,18 @@ def _name(text: str) -> str:
     return text
 
 
-OPTIONS: dict[str, tuple[str, Callable[[str], Any], str]] = {
+OPTIONS: dict[str, Option] = {
     "auth": ("auth", {name: name for name in _METHODS}.__getitem__, f"one of {', '.join(_METHODS)}"),
     "auth-mount": ("auth_mount", _place, "where the auth method is enabled, without auth/: approle, or team/approle"),
     "namespace": ("namespace", _place, "the path of a namespace: team, or team/project"),
-    "ca": ("ca", _path, "the path of a file of PEM certificates"),
-    "timeout": ("timeout_s", _seconds, f"a number of seconds above 0, at most {_MAX_TIMEOUT_S}"),
+    "ca": ("ca", path, "the path of a file of PEM certificates"),
+    "timeout": ("timeout_s", seconds(_MAX_TIMEOUT_S), f"a number of seconds above 0, at most {_MAX_TIMEOUT_S}"),
     "danger-plain-http": ("plain_http", {"yes": True}.__getitem__, "yes, or left out"),
-    "token-file": ("token_file", _path, "the path of a file with a token"),
+    "token-file": ("token_file", path, "the path of a file with a token"),
     "role-id": ("role_id", _name, "the role id of an AppRole"),
-    "secret-id-file": ("secret_id_file", _path, "the path of a file with a secret id"),
+    "secret-id-file": ("secret_id_file", path, "the path of a file with a secret id"),
     "role": ("role", _name, "the name of a role of the auth method"),
-    "jwt-file": ("jwt_file", _path, "the path of a file with a JWT"),
+    "jwt-file": ("jwt_file", path, "the path of a file with a JWT"),
 }
 _SECRETS = {
     "token": "put it into a private file and say token-file=PATH, or into the environment variable VAULT_TOKEN",
