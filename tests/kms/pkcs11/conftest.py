@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Each test that takes ``token`` runs on SoftHSM, openCryptoki and NSS; with keys of its own, for the tokens last a session."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from e4core.keys import Secret
+from e4kms.pkcs11 import Pkcs11Kms, open_kms
+from tests.kms.pkcs11.tokens import TOKENS, Token
+
+CONTEXT = b"database 1, purpose records, version 3"
+
+OpenKms = Callable[..., Pkcs11Kms]
+
+
+@pytest.fixture(scope="session", params=list(TOKENS))
+def token(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Token]:
+    token = TOKENS[request.param](tmp_path_factory.mktemp(request.param))
+    yield token
+    token.end()
+
+
+def new_secret() -> Secret:
+    return Secret(os.urandom(32))
+
+
+def new_key() -> str:
+    """What names a key that nobody else uses."""
+    return f"object=kek-{os.urandom(8).hex()}"
+
+
+@pytest.fixture
+def key() -> str:
+    return new_key()
+
+
+@pytest.fixture
+def open_at(token: Token) -> Iterator[OpenKms]:
+    """Opens a KMS: ``open_at(key)``, with all that `Token.uri` takes."""
+    opened: list[Pkcs11Kms] = []
+
+    def open_at(*args: str, **kwargs: str) -> Pkcs11Kms:
+        opened.append(open_kms(token.uri(*args, **kwargs)))
+        return opened[-1]
+
+    yield open_at
+    for kms in opened:
+        kms.close()
+
+
+@pytest.fixture
+def kms(open_at: OpenKms, key: str) -> Pkcs11Kms:
+    """With a key."""
+    kms = open_at(key)
+    kms.create_key()
+    return kms
+
+
+@pytest.fixture(scope="session")
+def rsa_key(token: Token) -> str:
+    """An RSA key, which takes a token seconds to make."""
+    key = f"{new_key()};type=private"
+    kms = open_kms(token.uri(key, options="&timeout=60"))
+    kms.create_key()
+    kms.close()
+    return key
+
+
+@pytest.fixture(params=["secret-key", "private"])
+def any_kms(request: pytest.FixtureRequest, open_at: OpenKms) -> Pkcs11Kms:
+    """With an AES key, and with an RSA key."""
+    if request.param == "private":
+        return open_at(request.getfixturevalue("rsa_key"))
+    return request.getfixturevalue("kms")  # type: ignore[no-any-return]

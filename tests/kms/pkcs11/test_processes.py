@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Threads and forks, each in a process of its own: where these go wrong, a PKCS#11 module does not raise but crash."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from e4kms.pkcs11 import Pkcs11Kms
+from tests.kms.pkcs11.conftest import OpenKms
+from tests.kms.pkcs11.tokens import Token
+
+_LIMIT_S = 60
+_START = """
+import os, sys, threading, time
+from concurrent.futures import ThreadPoolExecutor
+from e4core.errors import KmsError, KmsUnavailable
+from e4core.keys import Secret
+from e4kms.pkcs11 import open_kms
+
+uri, flag = sys.argv[1:]
+kms = open_kms(uri)
+secret = Secret(os.urandom(32))
+
+def use(kms=kms):
+    for _ in range(10):
+        assert kms.unwrap(kms.wrap(secret, b"context"), b"context") == secret
+
+def in_child(work):
+    pid = os.fork()
+    if pid == 0:
+        try:
+            work()
+            os._exit(0)
+        except BaseException as error:
+            print(repr(error), file=sys.stderr, flush=True)
+            os._exit(1)
+    return pid
+
+def join(*pids):
+    for pid in pids:
+        assert os.waitpid(pid, 0)[1] == 0, "the child failed"
+"""
+
+_SCRIPTS = {
+    "threads share a KMS": """
+with ThreadPoolExecutor(8) as threads:
+    for done in [threads.submit(use) for _ in range(8)]:
+        done.result()
+""",
+    "threads open and close their own": """
+def open_use_close(_):
+    for _ in range(3):
+        own = open_kms(uri)
+        use(own)
+        own.close()
+
+with ThreadPoolExecutor(8) as threads:
+    list(threads.map(open_use_close, range(8)))
+""",
+    "threads use it while the module is restarted": """
+from e4kms.pkcs11.module import module_at
+from e4kms.pkcs11.address import Address
+
+module = module_at(Address.parse(uri).module)
+with ThreadPoolExecutor(8) as threads:
+    done = [threads.submit(use) for _ in range(8)]
+    for _ in range(5):
+        module.call(lambda module: module.restart(), 60)
+    for one in done:
+        one.result()
+""",
+    "a child uses what its parent opened, and so does the parent": """
+use()
+pid = in_child(use)
+use()
+join(pid)
+use()
+""",
+    "children of children use it": """
+use()
+join(in_child(lambda: (use(), join(in_child(use)), use())))
+use()
+""",
+    "a child may close it, and the parent goes on": """
+use()
+join(in_child(kms.close))
+use()
+""",
+    "a parent may close it, and the child goes on": """
+use()
+read, write = os.pipe()
+pid = in_child(lambda: (os.read(read, 1), use()))
+kms.close()
+os.write(write, b"x")
+join(pid)
+""",
+    "forks amid the calls of threads": """
+with ThreadPoolExecutor(4) as threads:
+    done = [threads.submit(use) for _ in range(8)]
+    pids = [in_child(use) for _ in range(4)]
+    for one in done:
+        one.result()
+join(*pids)
+""",
+    "a fork does not wait for a module that hangs": """
+from e4kms.pkcs11.module import module_at
+from e4kms.pkcs11.address import Address
+
+goes_on, hangs = threading.Event(), threading.Event()
+thread = threading.Thread(
+    target=lambda: module_at(Address.parse(uri).module).call(lambda _: (hangs.set(), goes_on.wait(60)), 60)
+)
+thread.start()
+hangs.wait(60)
+join(in_child(use))
+goes_on.set()
+thread.join()
+""",
+    "a PIN refused in the parent is not tried in the child": """
+wrong = open_kms(uri.replace("pin-source=file:", "pin-source=file:/nowhere"))
+bad = flag + ".pin"
+with open(os.open(bad, os.O_CREAT | os.O_WRONLY, 0o600), "w") as file:
+    file.write("wrong-42")
+from e4kms.pkcs11.address import Address
+
+good = str(Address.parse(uri).pin.file)
+refused = open_kms(uri.replace(good, bad))
+
+def is_refused():
+    try:
+        refused.check()
+    except KmsError as error:
+        assert error.kind == "kms_pin_wrong", error
+    else:
+        raise AssertionError("not refused")
+
+is_refused()
+os.replace(good, bad)  # the right PIN from now on
+join(in_child(is_refused))
+""",
+    "it ends in good order though it was not closed": """
+use()
+""",
+}
+
+
+def run(script: str, uri: str, folder: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script, uri, folder / "flag"],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=_LIMIT_S,
+    )
+    assert not done.returncode and not done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("script", _SCRIPTS)
+def test_no_crash_and_no_wrong_result(
+    token: Token, kms: Pkcs11Kms, key: str, open_at: OpenKms, script: str, tmp_path: Path
+) -> None:
+    kms.close()
+    run(_START + _SCRIPTS[script], token.uri(key, options="&timeout=30"), tmp_path)
+    open_at(key).check()
+
+
+_RACE = """
+ready, go = os.pipe()
+
+def create():
+    os.read(ready, 1)
+    try:
+        kms.create_key()
+    except Conflict:
+        os._exit(7)
+    except KmsUnavailable:  # SoftHSM stumbles over what others delete
+        os._exit(8)
+
+pids = [in_child(create) for _ in range(4)]
+os.write(go, b"xxxx")
+codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids]
+assert set(codes) <= {0, 7, 8} and codes.count(0) <= 1, codes
+if not codes.count(0):
+    with suppress(Conflict):
+        kms.create_key()  # all may have given way to each other
+kms.check()
+"""
+
+
+def test_of_processes_that_make_the_same_key_one_at_most_does(token: Token, key: str, tmp_path: Path) -> None:
+    run(
+        _START + "from contextlib import suppress\nfrom e4core.errors import Conflict\n" + _RACE,
+        token.uri(key, options="&timeout=30"),
+        tmp_path,
+    )
