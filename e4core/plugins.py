@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from e4core.errors import E4Error, InvalidInput, PluginError
 from e4core.kms import Kms
-from e4core.suite import Suite
+from e4core.suite import KeyHandle, Suite
 from e4core.transport import Transport
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 SUITES = "e4.suites"
 KMS = "e4.kms"
+KEYS = "e4.keys"
 TRANSPORTS = "e4.transports"
 
 T = TypeVar("T")
@@ -46,6 +47,11 @@ def load_kms(uri: str) -> Kms:
 def load_transport(uri: str, client_id: str) -> Transport:
     """The transport for ``uri``, not yet connected. Raises: PluginError; InvalidInput: the URI."""
     return _made(TRANSPORTS, uri, Transport, uri, client_id)  # type: ignore[type-abstract]
+
+
+def load_key(uri: str, algorithm: str) -> KeyHandle:
+    """The key pair in a token that ``uri`` names. Raises: PluginError; InvalidInput: the URI; KmsError: not of ``algorithm``."""
+    return _made(KEYS, uri, KeyHandle, uri, algorithm)  # type: ignore[type-abstract]
 
 
 def names(group: str) -> list[str]:

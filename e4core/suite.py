@@ -7,12 +7,39 @@ Parts raise and never return verdicts. Every nonce is made by the core, none by 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NewType, Protocol
+from typing import NewType, Protocol, runtime_checkable
 
-from e4core.keys import utf8
+from e4core.keys import Secret, utf8
 
 PrivateKey = NewType("PrivateKey", object)
 """What an `Identity` loads: bytes, or a handle to a key that never leaves its token. Only parts of the suite look inside."""
+
+
+@runtime_checkable
+class KeyHandle(Protocol):
+    """A key pair whose private half stays in a token. May be used from any thread; every call may raise KmsError."""
+
+    def public(self) -> bytes: ...
+    def agree(self, peer_public: bytes, /) -> Secret:
+        """The raw shared secret. Raises: InvalidInput (``bad_key``): ``peer_public``."""
+        ...
+
+    def sign(self, message: bytes, /) -> bytes: ...
+    def create(self) -> None:
+        """Make the pair. Raises: Conflict: there is one."""
+        ...
+
+    def close(self) -> None: ...
+
+
+@runtime_checkable
+class TakesHandles(Protocol):
+    """An `Identity` that takes a `KeyHandle` for a `PrivateKey` as well."""
+
+    @property
+    def handle_algorithm(self) -> str:
+        """What the pair must be: ``X25519``."""
+        ...
 
 
 class AeadKey(Protocol):

@@ -11,7 +11,7 @@ from nacl.exceptions import BadSignatureError, CryptoError
 
 from e4core.errors import AuthenticationFailed, InvalidInput
 from e4core.keys import Secret
-from e4core.suite import PrivateKey
+from e4core.suite import KeyHandle, PrivateKey
 
 SEED_LEN = 32
 FIELD_PRIME = 2**255 - 19
@@ -33,6 +33,12 @@ class AgreementKey:
     """X25519 private key, 32 bytes, clamped when used."""
 
     stored: Secret
+
+    def public(self) -> bytes:
+        return bindings.crypto_scalarmult_base(self.stored)
+
+    def agree(self, peer_public: bytes) -> Secret:
+        return x25519(self.stored, peer_public)
 
 
 class Ed25519Identity:
@@ -66,7 +72,9 @@ class Ed25519Identity:
 
 
 class X25519Identity:
-    """The C2 of a public-key suite. Private: 32 bytes, unclamped. Public: X25519(private, 9)."""
+    """The C2 of a public-key suite. Private: 32 bytes, unclamped, or a key in a token. Public: X25519(private, 9)."""
+
+    handle_algorithm = "X25519"
 
     private_len = 32
     public_len = 32
@@ -81,7 +89,7 @@ class X25519Identity:
         return PrivateKey(AgreementKey(Secret(stored)))
 
     def public(self, private: PrivateKey, /) -> bytes:
-        return bindings.crypto_scalarmult_base(_agreement(private).stored)
+        return _agreement(private).public()
 
     def check(self, public: bytes, /) -> None:
         if len(public) != self.public_len or not any(public):
@@ -143,7 +151,7 @@ def shared_with_c2(device: PrivateKey, c2_public: bytes) -> Secret:
 
 def shared_with_device(c2: PrivateKey, device_public: bytes) -> Secret:
     """X25519 of the C2's private key and the converted public key of the device, 32 bytes."""
-    return x25519(_agreement(c2).stored, _to_x25519(device_public))
+    return _agreement(c2).agree(_to_x25519(device_public))
 
 
 def _to_x25519(public: bytes) -> bytes:
@@ -162,7 +170,7 @@ def _signing(private: PrivateKey) -> SigningKey:
     return private
 
 
-def _agreement(private: PrivateKey) -> AgreementKey:
-    if not isinstance(private, AgreementKey):
-        raise InvalidInput("this suite takes X25519 keys as bytes", kind="bad_key")
-    return private
+def _agreement(private: PrivateKey) -> AgreementKey | KeyHandle:
+    if isinstance(private, AgreementKey | KeyHandle):
+        return private
+    raise InvalidInput("this suite takes X25519 keys, as bytes or in a token", kind="bad_key")

@@ -7,5 +7,6 @@ under the same ids, as after cloning, open each other's wraps.
 """
 
 from e4kms.pkcs11.driver import Pkcs11Kms, open_kms
+from e4kms.pkcs11.identity import TokenIdentity, open_key
 
-__all__ = ["Pkcs11Kms", "open_kms"]
+__all__ = ["Pkcs11Kms", "TokenIdentity", "open_key", "open_kms"]

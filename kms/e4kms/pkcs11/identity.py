@@ -30,6 +30,16 @@ _ID_LEN = 16
 _SIGNS: dict[str, Callable[[Any, bytes], bytes]] = {P256_SIGN.name: ecdsa, ED25519.name: eddsa}
 
 
+CURVES = {curve.name: curve for curve in (X25519, ED25519, P256_AGREE, P256_SIGN)}
+
+
+def open_key(uri: str, algorithm: str) -> TokenIdentity:
+    """As `open_identity`, the curve by its name. Raises, too: KmsError (``kms_unsupported``)."""
+    if algorithm not in CURVES:
+        raise unsupported(f"keys of {algorithm} are not supported in PKCS#11 tokens; choose another suite")
+    return open_identity(uri, CURVES[algorithm])
+
+
 def open_identity(uri: str, curve: Curve) -> TokenIdentity:
     """The pair that ``uri`` names, as in `Address`; the module is not loaded yet. Raises: InvalidInput (``bad_uri``)."""
     address = Address.parse(uri)
@@ -55,13 +65,13 @@ class TokenIdentity:
         """
         return self._access.run(lambda link: self._pair(link)[1])
 
-    def agree(self, peer_public: bytes) -> Secret:
+    def agree(self, peer_public: bytes, /) -> Secret:
         """The raw shared secret, 32 B, to be put through a KDF. Raises: InvalidInput: ``peer_public``."""
         self._require(Attribute.DERIVE)
         peer = checked_peer(self.curve, peer_public)
         return self._access.run(lambda link: Secret(ecdh(self._pair(link)[0], peer)))
 
-    def sign(self, message: bytes) -> bytes:
+    def sign(self, message: bytes, /) -> bytes:
         """64 B: for P-256 r | s over SHA-256, for Ed25519 as in RFC 8032."""
         self._require(Attribute.SIGN)
         return self._access.run(lambda link: _SIGNS[self.curve.name](self._pair(link)[0], message))
