@@ -32,6 +32,7 @@ from e4c2.rows import Realm
 from e4c2.settings import Settings
 from e4c2.store.engine import Store
 from e4c2.store.first_start import open_realm
+from e4c2.token_keys import TokenKeys
 from e4c2.tokens import Token
 from e4core import files
 from e4core.errors import InvalidInput, NotFound
@@ -114,6 +115,7 @@ async def recover(settings: Settings, clock: Clock = time.time) -> tuple[Token, 
 async def _open_store(stack: AsyncExitStack, settings: Settings, clock: Clock) -> tuple[Store, Realm, Locksmith, bytes]:
     """Database, realm, locksmith and database id, for this process alone."""
     suite = load_suite(settings.suite)
+    token_keys = TokenKeys(settings.c2_key, suite) if settings.c2_key else None
     files.make_folder(settings.data)
     for path in (settings.data / "c2.lock", _lock_of(settings.database_file)):
         in_use = f"another server holds {path}; stop it, or give each a data directory and a database of its own"
@@ -121,7 +123,7 @@ async def _open_store(stack: AsyncExitStack, settings: Settings, clock: Clock) -
     kmses = _open_kmses(stack, settings)
     store = stack.enter_context(closing(Store(settings.database_file)))
     lease = Lease(settings.keys_held_s, settings.keys_used)
-    realm, database_id = await store.write(_open_realm, suite, kmses, clock, lease)
+    realm, database_id = await store.write(_open_realm, suite, kmses, clock, lease, token_keys)
     stack.callback(realm.close)
     for uri in sorted(realm.keyring.passed_over):
         log.warning("%s did not answer; the next KMS did", uri)
@@ -155,9 +157,14 @@ def _ended(task: asyncio.Task[None]) -> None:
 
 
 def _open_realm(
-    db: sa.Connection, suite: Suite, kmses: Mapping[str, Kms], clock: Clock, lease: Lease
+    db: sa.Connection,
+    suite: Suite,
+    kmses: Mapping[str, Kms],
+    clock: Clock,
+    lease: Lease,
+    token_keys: TokenKeys | None,
 ) -> tuple[Realm, bytes]:
-    realm = open_realm(db, suite, kmses, clock, lease)
+    realm = open_realm(db, suite, kmses, clock, lease, token_keys)
     return realm, db.scalars(sa.select(realm_table.c.database_id)).one()
 
 

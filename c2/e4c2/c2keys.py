@@ -18,7 +18,8 @@ from e4c2 import commands, rotation
 from e4c2.commands import Operation
 from e4c2.model import C2KeyState, Delivery, Kind, Reason, Status, c2_key, client, outbox, topic
 from e4c2.rows import Realm, Row, find, find_all, insert, reveal, update, update_all
-from e4core.errors import Conflict, InvalidInput, NotFound, Tampered, UnsupportedSuite
+from e4c2.token_keys import IN_TOKEN
+from e4core.errors import Conflict, InvalidInput, KmsError, NotFound, Tampered, UnsupportedSuite
 from e4core.suite import PrivateKey
 
 NO_VERSION = 0
@@ -134,6 +135,11 @@ class Versions:
     privates: Mapping[int, PrivateKey]
     newest_public: bytes
 
+    @property
+    def newest(self) -> int:
+        """The version that all clients are to hold in the end."""
+        return max(self.privates, default=NO_VERSION)
+
     def private(self, version: int) -> PrivateKey:
         """Raises: Tampered."""
         if version not in self.privates:
@@ -150,9 +156,31 @@ def versions(db: sa.Connection, realm: Realm) -> Versions:
         raise Tampered("the C2's key is gone from the database; restore it from a backup")
     usable = [row for row in rows if row["state"] != C2KeyState.COMPROMISED]
     return Versions(
-        privates={row["version"]: realm.suite.c2.load(reveal(realm, c2_key, row, "private")) for row in usable},
+        privates={row["version"]: _private(realm, row) for row in usable},
         newest_public=bytes(rows[-1]["public"]),
     )
+
+
+def verify(db: sa.Connection, realm: Realm) -> None:
+    """Prove that every private key belongs to its public one, those in a token above all. Raises: Tampered. KmsError."""
+    if realm.suite.is_symmetric:
+        return
+    privates = versions(db, realm).privates
+    for row in find_all(db, realm, c2_key):
+        private = privates.get(row["version"])
+        if private is not None and realm.suite.c2.public(private) != row["public"]:
+            raise Tampered(
+                f"version {row['version']} of the C2's key is not the pair that was made; mend the token or its URI"
+            )
+
+
+def _private(realm: Realm, row: Row) -> PrivateKey:
+    stored = reveal(realm, c2_key, row, "private")
+    if stored != IN_TOKEN:
+        return realm.suite.c2.load(stored)
+    if realm.token_keys is None:
+        raise KmsError(f"version {row['version']} of the C2's key is in a token; name it in the settings: c2_key")
+    return PrivateKey(realm.token_keys.open(row["version"]))
 
 
 def _give_up(db: sa.Connection, realm: Realm, operation: bytes) -> None:
@@ -179,8 +207,11 @@ def _require_none_pending(db: sa.Connection, realm: Realm) -> None:
 
 
 def _make(db: sa.Connection, realm: Realm, version: int, state: C2KeyState) -> None:
-    private = realm.suite.c2.generate()
-    public = realm.suite.c2.public(realm.suite.c2.load(private))
+    if realm.token_keys is not None:
+        private, public = IN_TOKEN, realm.token_keys.make(version)
+    else:
+        private = realm.suite.c2.generate()
+        public = realm.suite.c2.public(realm.suite.c2.load(private))
     insert(db, realm, c2_key, version=version, state=state.value, private=private, public=public, created=realm.clock())
 
 

@@ -17,6 +17,7 @@ import sqlalchemy as sa
 
 from e4c2 import ledger
 from e4c2.model import GRANTING, SEALED, metadata
+from e4c2.token_keys import TokenKeys
 from e4core.errors import Conflict, Tampered
 from e4core.keys import Secret
 from e4core.suite import Channel, Suite
@@ -28,6 +29,11 @@ T = TypeVar("T")
 
 PORTION = 500
 """Values in one statement, as databases limit parameters."""
+
+
+def _types(column: sa.Column[Any]) -> tuple[type, ...]:
+    held = column.type.python_type
+    return (held, type(None)) if column.nullable else (held,)
 
 
 class Kept(Generic[T]):
@@ -51,17 +57,14 @@ class Kept(Generic[T]):
         return made
 
 
+_PRIMARY = {table.name: tuple(column.name for column in table.primary_key) for table in metadata.sorted_tables}
+_CHECKED = {name: ("generation", "mac", *_PRIMARY[name], *columns) for name, columns in GRANTING.items()}
 _GRANTED = {
-    name: itemgetter(
-        *[
-            list(metadata.tables[name].c.keys()).index(column)
-            for column in ("generation", "mac", *metadata.tables[name].primary_key.columns.keys(), *GRANTING[name])
-        ]
-    )
-    for name in GRANTING
+    name: itemgetter(*map(list(metadata.tables[name].c.keys()).index, columns)) for name, columns in _CHECKED.items()
 }
 """Table -> from a row as selected: generation, MAC, primary key, granting columns."""
-_PRIMARY = {table.name: tuple(column.name for column in table.primary_key) for table in metadata.sorted_tables}
+_TYPES = {name: tuple(_types(metadata.tables[name].c[column]) for column in _CHECKED[name]) for name in GRANTING}
+"""Table -> what each of these may be; a database may hold something else, as SQLite does whatever is written to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +74,21 @@ class Realm:
     suite: Suite
     keyring: Keyring
     clock: Callable[[], float]
+    token_keys: TokenKeys | None = None
+    """Where the C2's own private keys are made, if not in the database."""
     channels: Kept[Channel] = field(default_factory=Kept, repr=False, compare=False)
     """To devices, ready for use: making one opens a record, and in public-key suites costs a point multiplication."""
     verified: Kept[bool] = field(default_factory=Kept, repr=False, compare=False)
     """Rows, each with its MAC, that this keyring has verified: what was right of the very same bytes once is so for good."""
+    astray: dict[bytes, int] = field(default_factory=dict, repr=False, compare=False)
+    """Clients that do not hold what they should -> how often they were caught up in vain."""
 
     def close(self) -> None:
         """Forget all keys, and what was made of them; after this every use is a KmsError."""
         self.keyring.close()
         self._forget()
+        if self.token_keys is not None:
+            self.token_keys.close()
 
     def expire(self) -> None:
         """Forget them until the keyring is renewed."""
@@ -203,6 +212,8 @@ def _authority(table: sa.Table, values: Any) -> AuthorityRow:
 
 def _verify(realm: Realm, table: sa.Table, granted: tuple[Any, ...]) -> bool:
     """True. Raises: Tampered."""
+    if not all(map(isinstance, granted, _TYPES[table.name])):
+        raise Tampered(f"a row of {table.name} holds what is never written there; restore the database from a backup")
     keys = 2 + len(_PRIMARY[table.name])
     identity = b"".join([_id_bytes(part) for part in granted[2:keys]])
     fields = tuple([_field(value) for value in granted[keys:]])
@@ -226,7 +237,7 @@ def row_id(table: sa.Table, values: Any) -> bytes:
 def _id_bytes(part: bytes | int | str) -> bytes:
     if isinstance(part, bytes):
         return part
-    return part.encode() if isinstance(part, str) else part.to_bytes(8, "little")
+    return part.encode() if isinstance(part, str) else part.to_bytes(8, "little", signed=True)
 
 
 def _change(

@@ -50,6 +50,12 @@ class Settings(BaseSettings):
     A relative ``file:`` begins in ``data``, and is made with a new database.
     """
 
+    c2_key: str | None = None
+    """URI of the C2's own key pairs in a token, ``{version}`` in the name: ``pkcs11:...;object=e4-c2-{version}?...``.
+
+    Pairs that are made from now on are made there, and never leave it. Without it the database holds them, sealed.
+    """
+
     keys_held_s: float = Field(default=3600, ge=10, allow_inf_nan=False)
     """Seconds for which the database's keys are held without a KMS that opens them; then the C2 waits for one. They are opened
     anew after half of this."""

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from e4c2 import c2keys, deks, ledger
 from e4c2.model import realm as realm_table
 from e4c2.rows import Realm
+from e4c2.token_keys import TokenKeys
 from e4core.errors import Conflict
 from e4core.kms import Kms
 from e4core.suite import Suite
@@ -24,30 +25,38 @@ def open_realm(
     kmses: Mapping[str, Kms],
     clock: Callable[[], float],
     lease: Lease = UNLIMITED,
+    token_keys: TokenKeys | None = None,
 ) -> Realm:
     """The realm of this database, made first if it is empty.
 
     Args: kmses: URI -> driver; new keys are wrapped by all of them, in this order.
+        token_keys: where the C2's own keys are made, if not in the database.
     Raises: Conflict: the database is of another suite. KmsError. Tampered.
     """
     row = db.execute(sa.select(realm_table)).mappings().one_or_none()
     if row is None:
-        return _create(db, suite, kmses, clock, lease)
+        return _create(db, suite, kmses, clock, lease, token_keys)
     if row["suite"] != suite.name:
         raise Conflict(f"this database is of the suite {row['suite']}, not {suite.name}; one C2 runs one suite")
-    realm = Realm(suite, Keyring.unwrap(deks.load(db), row["database_id"], kmses, lease), clock)
+    realm = Realm(suite, Keyring.unwrap(deks.load(db), row["database_id"], kmses, lease), clock, token_keys)
     ledger.verify(db, realm.keyring)
     deks.verify(db, realm)
+    c2keys.verify(db, realm)
     return realm
 
 
 def _create(
-    db: sa.Connection, suite: Suite, kmses: Mapping[str, Kms], clock: Callable[[], float], lease: Lease
+    db: sa.Connection,
+    suite: Suite,
+    kmses: Mapping[str, Kms],
+    clock: Callable[[], float],
+    lease: Lease,
+    token_keys: TokenKeys | None,
 ) -> Realm:
     database_id = os.urandom(16)
     db.execute(sa.insert(realm_table).values(id=1, database_id=database_id, suite=suite.name, created=clock()))
     made = [create(purpose, 1, database_id, kmses) for purpose in Purpose]
-    realm = Realm(suite, Keyring.unwrap(made, database_id, kmses, lease), clock)
+    realm = Realm(suite, Keyring.unwrap(made, database_id, kmses, lease), clock, token_keys)
     ledger.begin(db, realm.keyring)
     for each in made:
         deks.add(db, realm, each)
