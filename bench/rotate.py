@@ -116,7 +116,9 @@ class _Stopwatch:
         publication.add_done_callback(self._acknowledged)
         return publication
 
-    def _acknowledged(self, _done: asyncio.Future[None]) -> None:
+    def _acknowledged(self, done: asyncio.Future[None]) -> None:
+        if done.cancelled() or done.exception():
+            return
         self.acknowledged += 1
         if self.acknowledged == self.wanted:
             self.last = time.perf_counter()

@@ -12,6 +12,7 @@ import ssl
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -160,24 +161,25 @@ class Api:
                 return self._http.send(request)
             except (httpx2.NetworkError, httpx2.RemoteProtocolError, httpx2.ConnectTimeout) as error:
                 if pause is None:
-                    raise self._unreachable(error) from error
+                    raise self._unreachable(request, error) from error
                 time.sleep(pause)
             except httpx2.TimeoutException as error:
-                text = f"the C2 at {self._url} did not answer in {_TIMEOUT_S:g} s; see whether it has done it"
-                raise TransportError(text, kind=UNANSWERED) from error
+                text = f"the C2 at {self._url} did not answer in {_TIMEOUT_S:g} s"
+                raise _unanswered(request, text) from error
             except (httpx2.RequestError, httpx2.InvalidURL) as error:
                 raise TransportError(f"{self._url} cannot be asked: {error}") from error
         raise AssertionError
 
-    def _unreachable(self, error: httpx2.RequestError) -> TransportError:
+    def _unreachable(self, request: httpx2.Request, error: httpx2.RequestError) -> TransportError:
         import httpx2
 
         if "CERTIFICATE_VERIFY_FAILED" in str(error):
             return TransportError(f"nobody known vouches for {self._url}; name its authority with --ca: {error}")
+        if "[SSL" in str(error):
+            return TransportError(f"what answers at {self._url} does not speak TLS with us; see --url: {error}")
         if isinstance(error, (httpx2.ConnectError, httpx2.ConnectTimeout)):
             return TransportError(f"no C2 answers at {self._url}; is it running? start it with: e4 serve")
-        text = f"the connection to {self._url} was lost; see whether it has done it"
-        return TransportError(text, kind=UNANSWERED)
+        return _unanswered(request, f"the connection to {self._url} was lost")
 
     def _document(self, answer: httpx2.Response) -> Document:
         if answer.is_success and not answer.content:
@@ -190,7 +192,11 @@ class Api:
         if not isinstance(document, Document) or problem is answer.is_success:
             raise self._stranger()
         if problem:
-            raise self._error(answer.status_code, str(document.get("kind", "")), str(document.get("detail", "")))
+            kind, detail = str(document.get("kind", "")), str(document.get("detail", ""))
+            # who misses a thing says which; this says that there is no such path
+            if answer.status_code == 404 and (not kind or detail == HTTPStatus.NOT_FOUND.phrase):
+                raise self._stranger()
+            raise self._error(answer.status_code, kind, detail)
         return document
 
     def _error(self, status: int, kind: str, detail: str) -> E4Error:
@@ -205,17 +211,26 @@ class Api:
         return TransportError(f"what answers at {self._url} is no C2; see --url")
 
 
+def _unanswered(request: httpx2.Request, what: str) -> TransportError:
+    if request.method == "GET":
+        return TransportError(what)
+    return TransportError(f"{what}; see whether it has done it", kind=UNANSWERED)
+
+
 def _http(url: str, token: Token, ca: Path | None) -> httpx2.Client:
     import httpx2
 
-    # trust_env: a proxy would get the token, and ~/.netrc would replace it
-    return httpx2.Client(
-        base_url=url,
-        headers={"Authorization": f"Bearer {token.text.decode()}"},
-        verify=_authorities(url, ca),
-        timeout=_TIMEOUT_S,
-        trust_env=False,
-    )
+    try:
+        # trust_env: a proxy would get the token, and ~/.netrc would replace it
+        return httpx2.Client(
+            base_url=url,
+            headers={"Authorization": f"Bearer {token.text.decode()}"},
+            verify=_authorities(url, ca),
+            timeout=_TIMEOUT_S,
+            trust_env=False,
+        )
+    except httpx2.InvalidURL as error:
+        raise _bad_url() from error
 
 
 def _authorities(url: str, ca: Path | None) -> ssl.SSLContext | bool:
@@ -232,14 +247,20 @@ def _checked(url: str) -> str:
     """``url`` if a token may be sent there."""
     try:
         parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
+        # it drops line breaks without a word
+        host = parts.hostname if url.isprintable() and " " not in url else None
+        _ = parts.port
     except ValueError:
         host = None
     if not host or parts.scheme not in ("http", "https") or parts.username is not None or parts.query or parts.fragment:
-        raise InvalidInput("the URL of a C2 is as http://127.0.0.1:8884 or https://c2.example", kind="bad_url")
+        raise _bad_url()
     if parts.scheme == "http" and not _is_loopback(host):
         raise InvalidInput(f"on the way to {host} others could read the token; use https", kind="bad_url")
     return url
+
+
+def _bad_url() -> InvalidInput:
+    return InvalidInput("the URL of a C2 is as http://127.0.0.1:8884 or https://c2.example", kind="bad_url")
 
 
 def _is_loopback(host: str) -> bool:

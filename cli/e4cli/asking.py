@@ -47,7 +47,7 @@ TokenFileOption = Annotated[
         "--token-file",
         metavar="FILE",
         envvar="E4_TOKEN_FILE",
-        help=f"Holds the token; else ${TOKEN_VARIABLE} is it, or admin-token in ${DATA_VARIABLE} (./e4-data) holds it.",
+        help=f"Its first line is the token; else ${TOKEN_VARIABLE} is it, or that of admin-token in ${DATA_VARIABLE} (./e4-data).",
     ),
 ]
 CaOption = Annotated[
@@ -154,7 +154,7 @@ def _token(file: Path | None) -> Token:
         return Token(Secret(os.fsencode(text).strip()), f"${TOKEN_VARIABLE}")
     path = file or data_folder() / "admin-token"
     try:
-        return Token(Secret(files.read(path).strip()), str(path))
+        return Token(Secret(files.first_line(path).strip()), str(path))
     except StorageError as error:
         if file is not None:
             raise

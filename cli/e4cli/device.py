@@ -73,7 +73,7 @@ def show(state: StateOption, passphrase_file: PassphraseFileOption = None, outpu
     from e4core.plugins import load_suite
 
     file = states.existing(state, passphrase_file)
-    held = file.load(time.time())
+    held = states.load(file)
     show_record(output, {**_facts(load_suite(held.suite), held), "encrypted": file.is_sealed()})
 
 
@@ -124,10 +124,16 @@ def import_e4go(
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Take over a device from e4go; what was sent before this moment is not accepted any more. The old file stays."""
+    from e4core.errors import InvalidInput
     from e4core.plugins import load_suite
     from e4device import statefile
 
-    adopted = statefile.import_e4go(source, time.time())
+    try:
+        adopted = statefile.import_e4go(source, time.time())
+    except InvalidInput as error:
+        # what it goes on to advise is meant for states of our own
+        detail = str(error).partition(";")[0]
+        raise InvalidInput(f"{source}: no state of e4go: {detail}", kind=error.kind) from error
     with states.new(state, passphrase_file, encrypt) as file:
         file.create(adopted)
     show_record(output, _facts(load_suite(adopted.suite), adopted))
@@ -141,7 +147,7 @@ def export_e4go(
     passphrase_file: PassphraseFileOption = None,
 ) -> None:
     """Hand a device over to e4go, which remembers no replays."""
-    with states.existing(state, passphrase_file) as file:
+    with states.existing(state, passphrase_file) as file, states.about(state):
         file.export_e4go(out, time.time())
     remark(f"{state} holds the same keys: delete it, so that no two devices act as one")
 

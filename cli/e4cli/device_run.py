@@ -11,6 +11,7 @@ from e4cli import asking, states
 from e4cli.output import Output, OutputOption
 from e4cli.passphrases import PassphraseFileOption
 from e4cli.states import StateOption
+from e4core.keys import check_topic_name
 
 
 def run(
@@ -44,6 +45,8 @@ def run(
     from e4cli.signals import run_until_stopped
     from e4core.plugins import load_transport
 
+    if publish is not None:
+        check_topic_name(publish)
     with states.client_of(states.existing(state, passphrase_file)) as client:
         transport = load_transport(broker or _embedded(), client.state.client_id.hex())
         run_until_stopped(work(client, transport, hello_delay, subscribe or [], publish, output))

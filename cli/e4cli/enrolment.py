@@ -74,7 +74,6 @@ class _C2Key(NamedTuple):
 def _generated(
     suite: Suite, client_id: ClientId, c2_key: _C2Key, path: Path, source: KeySource, send: Register
 ) -> Document:
-    from e4core import files
     from e4core.errors import E4Error
     from e4core.keys import Secret
     from e4core.state import new_state
@@ -89,7 +88,7 @@ def _generated(
             answer = send({"key": b64encode(public).decode(), "c2_key": c2_key.version})
         except E4Error as error:
             if error.kind != UNANSWERED:
-                files.discard(file.path)
+                states.discard(file)
             raise
     return Document({**answer, "state_file": str(path)})
 

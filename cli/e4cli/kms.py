@@ -18,11 +18,13 @@ from e4cli.api_client import Api, Document
 from e4cli.asking import YesOption, lists, make_sure, reports
 from e4cli.output import Output, Row, remark, show_record, show_rows
 from e4cli.progress import progress
-from e4core.errors import Conflict, KmsError
+from e4core.errors import Conflict, KmsError, NotFound, Tampered
 
 app = typer.Typer(no_args_is_help=True, help="See who can open the C2's database, and change it.")
 
 _POLL_S = 0.2
+_RESEALED = ("records", "authority")
+"""Purposes whose rows follow to a new key."""
 
 
 class Purpose(StrEnum):
@@ -59,6 +61,8 @@ def _show_status(output: Output, status: Document) -> None:
         return
     show_rows(output, [_readable(status, key) for key in status["deks"]])
     show_rows(output, [{"kms": each["uri"], "answers": each["failure"] or "yes"} for each in status["providers"]])
+    if status["stopped"]:
+        remark(f"rows do not follow to the newest keys: {status['stopped']}")
     if status["failure"]:
         remark(f"the keys could not be opened anew, and are held for {status['held_s']:.0f} s: {status['failure']}")
 
@@ -89,7 +93,10 @@ def remove_wrap(
     api: Api, uri: UriArgument, purpose: PurposeOption = None, dry_run: DryRunOption = False
 ) -> Iterable[Row]:
     """Let a KMS open the database no more. Refused where nothing else opens it."""
-    return _run(_removals(api, uri, purpose), dry_run)
+    rows = _run(_removals(api, uri, purpose), dry_run)
+    if purpose is None and not dry_run:
+        remark(f"now take {uri} out of the C2's settings: what the settings name opens new keys too")
+    return rows
 
 
 @app.command()
@@ -102,6 +109,8 @@ def rewrap(
 ) -> Iterable[Row]:
     """Wrap the keys anew, after the key encryption key was rotated in its KMS."""
     wraps = [(key, wrap["uri"]) for key in _keys(api, purpose) for wrap in key["wraps"] if uri in (None, wrap["uri"])]
+    if not wraps:
+        raise NotFound(f"{uri} opens no key of the database; see: e4 kms status")
     return _run([_step(api, key, at, "rewrap") for key, at in wraps], dry_run)
 
 
@@ -118,7 +127,7 @@ def migrate(
     others = dict.fromkeys(wrap["uri"] for key in _keys(api, None) for wrap in key["wraps"] if wrap["uri"] != to)
     for other in others:
         rows += _run(_removals(api, other, None, to), dry_run)
-    if others:
+    if others and not dry_run:
         remark(f"now take {', '.join(others)} out of the C2's settings")
     return rows
 
@@ -131,9 +140,16 @@ def rotate(
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="End when all rows are under the new keys.")] = True,
     dry_run: DryRunOption = False,
 ) -> Iterable[Row]:
-    """Make new keys, and put all rows under them while the C2 serves."""
+    """Make new keys, and put all rows under them while the C2 serves; tokens that were made before stay under the former one.
+
+    Given again while rows still follow to the newest keys it makes no newer ones, and goes on to wait.
+    """
+    status = api.get("/v1/kms")
     active = [key for key in _keys(api, purpose) if key["state"] == "active"]
-    steps = [_Step(key, "all", "rotate", _rotation(api, key)) for key in active]
+    following = {name for name in _RESEALED if status["behind"][name]}
+    steps = [
+        _Step(key, "all", "rotate", None if key["purpose"] in following else _rotation(api, key)) for key in active
+    ]
     rows = _run(steps, dry_run)
     if wait and not dry_run:
         _follow(api)
@@ -198,6 +214,8 @@ def _additions(api: Api, uri: str, purpose: Purpose | None, first: bool) -> list
 def _removals(api: Api, uri: str, purpose: Purpose | None, successor: str | None = None) -> list[_Step]:
     """Args: successor: opens the keys by the time that this is done."""
     keys = _keys(api, purpose)
+    if not any(_has(key, uri) for key in keys):
+        raise NotFound(f"{uri} opens no key of the database; see: e4 kms status")
     for key in keys:
         if successor is None and _has(key, uri) and len(key["wraps"]) == 1:
             raise Conflict(f"{uri} is the last that opens version {key['version']} of the {key['purpose']} key")
@@ -227,16 +245,22 @@ def _run(steps: list[_Step], dry_run: bool) -> list[Row]:
 
 
 def _follow(api: Api) -> None:
-    with progress("rows") as advance:
-        total = 0
-        while True:
-            behind = api.get("/v1/kms")["behind"]
-            left = behind["records"] + behind["authority"]
-            total = max(total, left)
-            advance(total - left, total)
-            if not left:
-                return
-            time.sleep(_POLL_S)
+    try:
+        with progress("rows") as advance:
+            total = 0
+            while True:
+                status = api.get("/v1/kms")
+                left = sum(status["behind"][name] for name in _RESEALED)
+                total = max(total, left)
+                advance(total - left, total)
+                if not left:
+                    return
+                if status["stopped"]:
+                    raise Tampered(status["stopped"])
+                time.sleep(_POLL_S)
+    except KeyboardInterrupt:
+        remark("the new keys are made, and rows follow without this: e4 kms status")
+        raise
 
 
 def _rows(api: Api) -> Iterator[int]:

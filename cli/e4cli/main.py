@@ -13,9 +13,11 @@ import sys
 from typing import Annotated, NoReturn
 
 import typer
+from typer.exceptions import TyperException
 
-from e4cli import clients, commands, demo, device, exits, general, keygen, kms, links, serve, token, topics
-from e4cli.output import ReaderGone, visible
+from e4cli import clients, commands, demo, device, exits, general, keygen, kms, links, serve, streams, token, topics
+from e4cli.output import visible
+from e4cli.streams import ReaderGone
 from e4core.errors import E4Error
 
 app = typer.Typer(
@@ -54,17 +56,21 @@ def options(
 
 def main() -> NoReturn:
     """Run the command line of this process."""
+    streams.set_up()
     sys.exit(_run())
 
 
 def _run() -> int:
     try:
-        app(prog_name="e4")
+        # otherwise what a callback of --help and its like exits with; commands give nothing
+        return app(prog_name="e4", standalone_mode=False) or exits.OK
     except E4Error as error:
         return _failed(str(error), exits.code_of(error), error)
+    except TyperException as error:
+        return _failed(_usage(error), error.exit_code, error)
+    except typer.Abort as error:
+        return _failed("given up; nothing is done", exits.code_of(E4Error()), error)
     except ReaderGone:
-        # nobody reads any more; without this Python complains once more when it flushes stdout at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return exits.CLOSED_PIPE
     except KeyboardInterrupt:
         return exits.INTERRUPTED
@@ -72,11 +78,18 @@ def _run() -> int:
     except Exception as error:
         text = f"unexpected {type(error).__name__}; set E4_DEBUG=1 to see where, and report it"
         return _failed(text, exits.INTERNAL, error)
-    return exits.OK
+
+
+def _usage(error: TyperException) -> str:
+    """What is wrong with the command line, and where its help is; nothing if the help itself was asked for."""
+    text = error.format_message().removeprefix("Invalid value: ").removesuffix(".")
+    context = getattr(error, "ctx", None)
+    return text[:1].lower() + text[1:] + (f" (see {context.command_path} --help)" if text and context else "")
 
 
 def _failed(text: str, code: int, error: Exception) -> int:
     if os.environ.get("E4_DEBUG"):
         logging.getLogger(__name__).error("traceback", exc_info=error)
-    sys.stderr.write(f"e4: {visible(text)}\n")
+    if text:
+        sys.stderr.write(f"e4: {visible(text)}\n")
     return code

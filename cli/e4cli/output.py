@@ -2,28 +2,27 @@
 """What commands print: tables for people, JSON for scripts, results on stdout and remarks on stderr. Never a secret.
 
 A command that answers prints one JSON document; one that goes on prints one JSON object a line, each as soon as it is known.
-Text from outside reaches a terminal only with its control characters made visible.
+Text from outside reaches a terminal only with its control characters made visible. What a stream does that cannot be written:
+`e4cli.streams`.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from io import StringIO
 from shutil import get_terminal_size
-from typing import Annotated, TextIO
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
+if TYPE_CHECKING:
+    from rich.box import Box
+
 Value = str | int | float | bool | None | Sequence["Value"] | Mapping[str, "Value"]
 Row = Mapping[str, Value]
-
-
-class ReaderGone(Exception):
-    """Whoever read the output has closed it. (Typer would make a BrokenPipeError an exit of its own.)"""
 
 
 class Output(StrEnum):
@@ -64,9 +63,8 @@ def show_event(output: Output, event: Row, text: str) -> None:
 
 def write_bytes(data: bytes) -> None:
     """Payloads and messages, as they are."""
-    with _reader():
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
 
 
 def remark(text: str) -> None:
@@ -77,6 +75,17 @@ def remark(text: str) -> None:
 def visible(text: str) -> str:
     """``text`` in one line, with whatever could steer a terminal escaped."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def table_box() -> Box:
+    """How tables look: a rule below the header, in characters that stdout can show."""
+    from rich.box import SIMPLE_HEAD, Box
+
+    try:
+        str(SIMPLE_HEAD).encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return Box(str(SIMPLE_HEAD).replace("─", "-"), ascii=True)
+    return SIMPLE_HEAD
 
 
 def _text(value: Value) -> str:
@@ -98,21 +107,11 @@ def _print_json(document: Sequence[Row] | Row, indent: int | None) -> None:
 
 
 def _print(text: str, stream: TextIO) -> None:
-    with _reader():
-        stream.write(text + "\n")
-        stream.flush()
-
-
-@contextmanager
-def _reader() -> Iterator[None]:
-    try:
-        yield
-    except BrokenPipeError as error:
-        raise ReaderGone from error
+    stream.write(text + "\n")
+    stream.flush()
 
 
 def _print_table(columns: list[str], rows: list[list[str]], header: bool) -> None:
-    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -121,7 +120,7 @@ def _print_table(columns: list[str], rows: list[list[str]], header: bool) -> Non
     width = get_terminal_size().columns if sys.stdout.isatty() else 10_000
     # rich ends the process by itself when its stream is closed; so it only draws
     console = Console(file=StringIO(), width=width)
-    table = Table(box=SIMPLE_HEAD, show_header=header, pad_edge=False, show_edge=False)
+    table = Table(box=table_box(), show_header=header, pad_edge=False, show_edge=False)
     for column in columns:
         table.add_column(Text(column.replace("_", " ")), overflow="fold")
     for row in rows:

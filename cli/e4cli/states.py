@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from e4cli import passphrases
+from e4core import files
+from e4core.errors import AuthenticationFailed, InvalidInput
 
 if TYPE_CHECKING:
     from e4core.client import Client
+    from e4core.state import State
     from e4device.statefile import StateFile
 
 StateOption = Annotated[
@@ -32,7 +35,7 @@ def existing(path: Path, passphrase_file: Path | None) -> StateFile:
     from e4device.statefile import StateFile
 
     passphrase = passphrases.given(passphrase_file)
-    if passphrase is None and StateFile(path).is_sealed():
+    if passphrase is None and _is_sealed(path):
         passphrase = passphrases.ask("passphrase of the state")
     return StateFile(path, passphrase)
 
@@ -48,17 +51,47 @@ def new(path: Path, passphrase_file: Path | None, encrypt: bool) -> StateFile:
 
 
 @contextmanager
-def client_of(file: StateFile) -> Iterator[Client]:
-    """The client with the state in ``file``, which is locked meanwhile; its replay memory is saved at the end. Raises: E4Error."""
+def about(path: Path) -> Iterator[None]:
+    """What is found wrong in the file ``path`` is told with its name."""
+    try:
+        yield
+    except (InvalidInput, AuthenticationFailed) as error:
+        if str(path) in str(error):
+            raise
+        raise type(error)(f"{path}: {error}", kind=error.kind) from error
+
+
+def load(file: StateFile) -> State:
+    """The state in ``file`` as of now. Raises: E4Error."""
     import time
 
+    with about(file.path):
+        return file.load(time.time())
+
+
+def discard(file: StateFile) -> None:
+    """Remove a state that was just made, and its lock, inside its ``with``."""
+    files.discard(file.path)
+    files.discard(file.path.with_name(f"{file.path.name}.lock"))
+
+
+@contextmanager
+def client_of(file: StateFile) -> Iterator[Client]:
+    """The client with the state in ``file``, which is locked meanwhile; its replay memory is saved at the end. Raises: E4Error."""
     from e4core.client import Client
     from e4core.plugins import load_suite
 
     with file:
-        state = file.load(time.time())
+        state = load(file)
         client = Client(load_suite(state.suite), state, file.save)
         try:
             yield client
         finally:
             client.close()
+
+
+def _is_sealed(path: Path) -> bool:
+    from e4device.statefile import StateFile
+
+    with about(path):
+        return StateFile(path).is_sealed()

@@ -15,6 +15,7 @@ from e4cli.asking import LimitOption, lists, shows
 from e4cli.commands import hex_id
 from e4cli.output import Output, OutputOption, Row, remark, show_record
 from e4cli.serve import ConfigOption, server_extra
+from e4core.errors import InvalidInput
 from e4core.keys import check_client_name
 
 app = typer.Typer(no_args_is_help=True, help="Say who may speak to the C2.")
@@ -32,14 +33,12 @@ def create(
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write its text there, mode 0600.")] = None,
 ) -> Row:
     """Make a token."""
-    from e4core.errors import InvalidInput
-
     if days is not None and not days > 0:
         raise typer.BadParameter("a token is valid for some time, or --days is left out")
     if out is None and not sys.stdout.isatty():
         raise InvalidInput("a token is shown on a terminal only; write it with --out FILE", kind="no_terminal")
     lifetime_s = None if days is None else days * _DAY_S
-    made = api.post("/v1/tokens", {"name": check_client_name(name), "lifetime_s": lifetime_s})
+    made = api.post("/v1/tokens", {"name": _checked(name), "lifetime_s": lifetime_s})
     if out is None:
         return made
     _write(api, made["id"], out, made.pop("token").encode() + b"\n")
@@ -76,6 +75,14 @@ def recover(config: ConfigOption = None, output: OutputOption = Output.TABLE) ->
     # only where a person looks, as at the first start
     show_record(output, {**shown, "token": text.decode()} if sys.stdout.isatty() else shown)
     remark("one that is lost but not expired works until you revoke it: see e4 token list")
+
+
+def _checked(name: str) -> str:
+    """Names of tokens are made as those of clients are, and are none."""
+    try:
+        return check_client_name(name)
+    except InvalidInput as error:
+        raise InvalidInput(str(error).replace("client name", "token name"), kind=error.kind) from error
 
 
 def _write(api: Api, identity: str, path: Path, text: bytes) -> None:

@@ -63,19 +63,28 @@ def refused(code: int, *arguments: str | Path, stdin: bytes = b"", env: Mapping[
 
 
 class Running:
-    """A command that goes on, with a stream of JSON lines."""
+    """A command that goes on, by default with a stream of JSON lines."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self.process = process
 
     def event(self, kind: str) -> dict[str, Any]:
         """The next event, which must be of ``kind``."""
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
+        line = self.line()
         assert line, self.errors()
         event: dict[str, Any] = json.loads(line)
         assert event["event"] == kind, event
         return event
+
+    def line(self) -> bytes:
+        """The next line of its standard output."""
+        assert self.process.stdout is not None
+        return self.process.stdout.readline()
+
+    def remark(self) -> bytes:
+        """The next line of its standard error."""
+        assert self.process.stderr is not None
+        return self.process.stderr.readline()
 
     def write(self, data: bytes) -> None:
         assert self.process.stdin is not None
@@ -92,9 +101,9 @@ class Running:
 
 
 @contextmanager
-def running(*arguments: str | Path, env: Mapping[str, str] | None = None) -> Iterator[Running]:
+def running(*arguments: str | Path, env: Mapping[str, str] | None = None, output: str = "json") -> Iterator[Running]:
     with subprocess.Popen(
-        [*PROGRAM, *map(str, arguments), "--output", "json"],
+        [*PROGRAM, *map(str, arguments), "--output", output],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

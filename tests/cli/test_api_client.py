@@ -84,6 +84,8 @@ def test_a_kind_that_is_no_class_comes_back_by_its_status(status: int, kind: str
         (200, PROBLEM, problem(200, "not_found")),
         (404, "application/json", b'{"detail": "Not Found"}'),
         (404, "text/html", b"<html>no</html>"),
+        (404, PROBLEM, problem(404, "")),
+        (404, PROBLEM, problem(404, "not_found", "Not Found")),
         (302, "text/html", b""),
         (500, PROBLEM, b"{"),
     ],
@@ -132,6 +134,20 @@ def test_a_change_that_is_never_answered_is_of_unknown_outcome() -> None:
         api.delete("/v1/clients/1")
     assert caught.value.kind == UNANSWERED
     assert len(asked) == 3
+
+
+@pytest.mark.parametrize("greeting", [b"220 ready for mail\r\n", b""])
+def test_only_of_a_change_it_is_said_that_it_may_have_been_done(greeting: bytes) -> None:
+    with (
+        server(lambda _asked, http: bool(http.wfile.write(greeting)) and None) as (url, _),
+        Api(url, TOKEN) as api,
+    ):
+        for change in (lambda: api.post("/v1/topics"), lambda: api.delete("/v1/topics/1")):
+            with pytest.raises(TransportError, match="see whether it has done it"):
+                change()
+        with pytest.raises(TransportError, match="connection") as caught:
+            api.get("/v1/c2")
+    assert "done" not in str(caught.value)
 
 
 def test_a_server_that_is_down_has_surely_done_nothing() -> None:
@@ -183,6 +199,13 @@ def test_the_token_does_not_follow_a_redirection() -> None:
         "https://user:pass@c2.example",
         "https://c2.example/?a=b",
         "https://[::1",
+        "http://127.0.0.1:8884/\n",
+        "http://127.0.0.1:8884\t",
+        " http://127.0.0.1:8884",
+        "http://127.0.0.1:8884/\x7f",
+        "https://c2.exam ple",
+        "https://\u2764.\ud800",
+        f"https://{'a' * 64}.\xfc",
     ],
 )
 def test_no_token_goes_to_a_url_that_is_wrong_or_can_be_listened_to(url: str) -> None:

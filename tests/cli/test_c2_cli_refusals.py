@@ -110,6 +110,11 @@ def test_a_wrong_input_is_3(known: C2, arguments: list[str]) -> None:
     assert not (known.folder / "unwritten").exists()
 
 
+def test_what_is_wrong_is_called_by_its_name(known: C2) -> None:
+    assert "token" in known.refused(3, "token", "create", "", "--out", "unwritten")
+    assert "token" in known.refused(3, "token", "create", "a" * 256, "--out", "unwritten")
+
+
 @pytest.mark.parametrize("key", [b"", bytes(32), b"\x01" * 31, b"\x01" * 64])
 def test_a_wrong_key_is_3(known: C2, key: bytes) -> None:
     known.refused(3, "clients", "create", "new", "--key", key_file(known.folder, key))
@@ -147,8 +152,12 @@ def test_a_command_line_that_is_not_understood_is_2(known: C2, arguments: list[s
 
 class TestGenerate:
     def test_a_client_that_exists_leaves_no_state_behind(self, known: C2) -> None:
+        taken = known.answer("clients", "show", "known")["id"]
+        before = sorted(known.folder.iterdir())
         known.refused(9, "clients", "create", "known", "--generate")
-        assert not (known.folder / "known.state").exists()
+        known.refused(9, "clients", "create", "new", "--generate", "--id", taken)
+        known.refused(9, "clients", "enrol", "known", "--generate", "--state", "anew.state")
+        assert sorted(known.folder.iterdir()) == before
 
     def test_a_state_that_exists_is_kept_and_nothing_registered(self, known: C2) -> None:
         state = known.folder / "theirs.state"
@@ -224,9 +233,19 @@ class TestToken:
         file.chmod(0o644)
         assert "chmod" in known.refused(18, "c2", "show", "--token-file", file)
 
-    @pytest.mark.parametrize("text", [b"", b"\n", b"two words", b"e4_\xff", b"two\nlines\n"])
+    @pytest.mark.parametrize("text", [b"", b"\n", b"two words", b"e4_\xff", b"\ntwo lines"])
     def test_what_can_be_no_token_is_refused(self, known: C2, tmp_path: Path, text: bytes) -> None:
         known.refused(3, "c2", "show", "--token-file", key_file(tmp_path, text))
+
+    def test_a_token_may_come_through_a_pipe(self, known: C2) -> None:
+        """As ``<(command)`` of a shell gives it."""
+        ours, theirs = os.pipe()
+        os.write(theirs, known.served.token.encode() + b"\nand more\n")
+        os.close(theirs)
+        try:
+            known.ok("c2", "show", "--token-file", f"/dev/fd/{ours}")
+        finally:
+            os.close(ours)
 
     def test_the_option_goes_before_the_variable_and_that_before_the_data_directory(
         self, known: C2, tmp_path: Path
@@ -251,6 +270,13 @@ def test_a_c2_that_does_not_run_is_17(tmp_path: Path) -> None:
     assert "e4 serve" in refused(17, "topics", "rotate", "a", env=env)
     refused(17, "clients", "create", "a", "--generate", "--state", tmp_path / "state", env=env)
     assert not (tmp_path / "state").exists()
+
+
+def test_a_url_that_leads_elsewhere_is_told(known: C2) -> None:
+    url = known.served.started.url
+    assert "--url" in known.refused(17, "clients", "list", "--url", f"{url}/elsewhere")
+    assert "--url" in known.refused(17, "clients", "list", "--url", f"{url}/v1")
+    assert "TLS" in known.refused(17, "clients", "list", "--url", url.replace("http:", "https:"))
 
 
 @pytest.mark.parametrize("leaf", ERRORS)

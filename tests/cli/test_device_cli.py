@@ -95,6 +95,15 @@ class TestInit:
         assert e4(*pk, tmp_path / "ed", "name").returncode == 2
         assert sorted(tmp_path.iterdir()) == before
 
+    def test_the_private_key_of_the_c2_is_not_taken_for_its_public_key(self, tmp_path: Path) -> None:
+        ok("keygen", "ed25519", "--out", tmp_path / "ed")
+        ok("keygen", "curve25519", "--out", tmp_path / "c2")
+        init = ("device", "init", "x", "--suite", "pk", "--key", tmp_path / "ed", "--state", tmp_path / "state")
+        assert f"give {tmp_path}/c2.pub" in refused(3, *init, "--c2-key", tmp_path / "c2")
+        assert f"give {tmp_path}/ed.pub" in refused(3, *init, "--c2-key", tmp_path / "ed")
+        assert not (tmp_path / "state").exists()
+        ok(*init, "--c2-key", tmp_path / "c2.pub")
+
     def test_an_existing_state_is_not_overwritten(self, tmp_path: Path, pair: Pair) -> None:
         ok("keygen", "symmetric", "--out", tmp_path / "key")
         before = pair.alice.read_bytes()
@@ -224,8 +233,11 @@ class TestE4go:
     def test_what_is_no_state_of_e4go_is_refused(self, tmp_path: Path) -> None:
         source = tmp_path / "go.json"
         source.touch(0o600)
-        source.write_text("{}")
-        refused(3, "device", "import-e4go", source, "--state", tmp_path / "state")
+        for text in ("", "[]", "{}", '{"Key": {"keyType": 7, "keyData": {}}}'):
+            source.write_text(text)
+            line = refused(3, "device", "import-e4go", source, "--state", tmp_path / "state")
+            assert line.startswith(f"e4: {source}: no state of e4go")
+            assert "from a copy" not in line
         assert not (tmp_path / "state").exists()
 
 
@@ -246,4 +258,13 @@ def test_a_damaged_state_is_one_line_and_no_traceback(tmp_path: Path, content: b
     path = tmp_path / "state"
     path.touch(0o600)
     path.write_bytes(content)
-    refused(3, "device", "show", "--state", path)
+    assert str(path) in refused(3, "device", "show", "--state", path)
+    assert str(path) in refused(3, "device", "reset-clock", "--state", path)
+
+
+def test_a_wrong_passphrase_is_told_with_the_file_that_it_is_for(tmp_path: Path) -> None:
+    device = TinyC2(load_suite("sk")).enrol("x")
+    path = stored(tmp_path / "state", device.state, Secret(PASSPHRASE.encode()))
+    for command in ("show", "reset-clock"):
+        line = refused(4, "device", command, "--state", path, env={"E4_STATE_PASSPHRASE": "another"})
+        assert line.startswith(f"e4: {path}: wrong passphrase")

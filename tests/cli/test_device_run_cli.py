@@ -12,6 +12,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
+
 from e4cli.messages import line
 from e4cli.output import visible
 from e4core.client import Client
@@ -85,6 +87,21 @@ class TestRun:
                 counters = process.event("stopped")
                 assert (counters["received"], counters["commands"]) == (1, {"applied": 1})
             assert loaded(fleet.state).clean
+
+        tell(mosquitto.uri, tmp_path, story)
+
+    def test_a_message_that_the_terminal_cannot_show_does_not_stop_it(
+        self, mosquitto: Mosquitto, tmp_path: Path
+    ) -> None:
+        async def story(fleet: Fleet) -> None:
+            narrow = {"PYTHONIOENCODING": "latin-1"}
+            with running(*fleet.run("--subscribe", TOPIC), env=narrow, output="table") as process:
+                assert await asyncio.to_thread(process.remark) == b"connected\n"
+                await fleet.publish("price 5 €".encode())
+                await fleet.publish("schön".encode())
+                assert await asyncio.to_thread(process.line) == f"{TOPIC}: price 5 \\u20ac\n".encode()
+                assert await asyncio.to_thread(process.line) == f"{TOPIC}: schön\n".encode("latin-1")
+                assert process.end(signal.SIGTERM) == 0
 
         tell(mosquitto.uri, tmp_path, story)
 
@@ -201,6 +218,13 @@ def test_a_broker_that_is_not_there_or_no_uri_is_told_in_one_line(tmp_path: Path
     refused(3, "device", "run", "--state", state, "--broker", "127.0.0.1")
     refused(12, "device", "run", "--state", state, "--broker", "gopher://x")
     assert loaded(state).clean
+
+
+@pytest.mark.parametrize("topic", ["", "a/#", "+"])
+def test_a_topic_that_nothing_can_be_published_to_is_refused_before_anything_else(tmp_path: Path, topic: str) -> None:
+    state = stored(tmp_path / "state", TinyC2(load_suite("sk")).enrol("x").state)
+    line = refused(3, "device", "run", "--state", state, "--broker", "mqtt://127.0.0.1:1", "--publish", topic)
+    assert "topic" in line
 
 
 def test_without_a_broker_it_says_how_to_name_one(tmp_path: Path) -> None:

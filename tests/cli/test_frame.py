@@ -15,7 +15,7 @@ from e4cli.exits import TABLE, code_of
 from e4cli.output import visible
 from e4core import errors
 from e4core.errors import E4Error
-from tests.cli.command import PROGRAM, answer, e4, environment, ok, refused
+from tests.cli.command import answer, e4, environment, ok, refused
 
 ERRORS = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, E4Error)]
 
@@ -65,9 +65,35 @@ def test_the_installed_suites_are_shown_with_their_parts() -> None:
     assert "Ed25519Identity" in table
 
 
-def test_an_unknown_command_is_a_usage_error() -> None:
-    assert e4("nonesuch").returncode == 2
-    assert e4("device", "nonesuch").returncode == 2
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["nonesuch"], "no such command 'nonesuch' (see e4 --help)"),
+        (["topic"], "no such command 'topic'. Did you mean 'topics'? (see e4 --help)"),
+        (["device", "nonesuch"], "no such command 'nonesuch' (see e4 device --help)"),
+        (["topics", "list", "--nope"], "no such option: --nope (see e4 topics list --help)"),
+        (["topics", "list", "more"], "got unexpected extra argument(s) (more) (see e4 topics list --help)"),
+        (["topics", "list", "--limit"], "option '--limit' requires an argument"),
+        (["topics", "rotate"], "missing argument 'TOPIC' (see e4 topics rotate --help)"),
+        (["keygen", "symmetric"], "missing option '--out' (see e4 keygen --help)"),
+        (["keygen", "--out", "x"], "give either a KIND or --suite (see e4 keygen --help)"),
+    ],
+)
+def test_a_usage_error_is_one_line_that_names_what_is_wrong(arguments: list[str], line: str) -> None:
+    assert refused(2, *arguments) == f"e4: {line}"
+
+
+def test_a_value_out_of_range_is_told_with_the_option_that_has_it() -> None:
+    line = refused(2, "topics", "list", "--limit", "0")
+    assert "'--limit'" in line
+    assert "greater than or equal to 1" in line
+
+
+def test_without_a_command_it_shows_its_help() -> None:
+    for arguments in ([], ["device"]):
+        done = e4(*arguments)
+        assert (done.returncode, done.stderr) == (2, b"")
+        assert b"Usage: e4" in done.stdout
 
 
 def test_a_bug_is_one_line_and_its_traceback_is_there_for_who_asks() -> None:
@@ -96,17 +122,6 @@ def test_nothing_from_outside_steers_the_terminal(tmp_path: Path) -> None:
     line = refused(18, "device", "show", "--state", tmp_path / "a\x1b[31m\nb")
     assert "\x1b" not in line
     assert visible("a\tb\x1b[0m\u202e\x9b") == "a\\tb\\x1b[0m\\u202e\\x9b"
-
-
-def test_who_closes_the_output_early_gets_no_traceback() -> None:
-    with subprocess.Popen(
-        [*PROGRAM, "exit-codes"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()
-    ) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        process.stdout.close()
-        assert process.stderr.read() == b""
-        assert process.wait() == 141
 
 
 def test_completion_knows_the_commands() -> None:

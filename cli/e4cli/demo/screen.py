@@ -8,13 +8,12 @@ from io import StringIO
 from shutil import get_terminal_size
 from typing import Protocol
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from e4cli.demo.events import Act, Claim, Event, Note, Sight
-from e4cli.output import Output, Row, Value, show_event, write_bytes
+from e4cli.output import Output, Row, Value, show_event, table_box, write_bytes
 
 _WIDTH = 110
 
@@ -99,7 +98,7 @@ class Pictures:
 
 
 def _both_sides(sight: Sight) -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=table_box(), pad_edge=False)
     table.add_column(f"what the broker saw ({len(sight.seen)} bytes)", style="red", overflow="fold")
     table.add_column("what the devices read", style="cyan", overflow="fold")
     readings = Text("\n").join(Text(f"{name}: {reading}") for name, reading in sight.read.items())

@@ -1,0 +1,350 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``e4 kms`` at a real C2: who can open its database is shown and changed, and nothing that was interrupted is lost."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sqlite3
+import stat
+import subprocess
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import pytest
+
+from tests.c2.served import PATIENCE_S, Served, serving, settings_in
+from tests.cli.c2_server import C2, Asked, send, server
+from tests.cli.command import PROGRAM, environment
+from tests.cli.test_c2_cli_refusals import on_a_terminal
+
+FIRST = "file:kek.json"
+PURPOSES = ["audit", "authority", "lookup", "records"]
+Wraps = dict[tuple[str, int], list[str]]
+
+
+class Shop:
+    """A C2 that began with one KMS and may now use a ``spare`` one too, and commands for it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.spare = f"file://{folder}/spare.json"
+        with serving(settings_in(folder)) as served:
+            for name in ("one", "two"):
+                served.client(name)
+            served.topic("t")
+            C2(served, folder).ok("kms", "init-token-key", self.spare)
+
+    @contextlib.contextmanager
+    def open(self, *kmses: str) -> Iterator[C2]:
+        with serving(settings_in(self.folder, kms=kmses or (FIRST, self.spare))) as served:
+            yield C2(served, self.folder)
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Shop:
+    return Shop(tmp_path)
+
+
+@pytest.fixture
+def c2(shop: Shop) -> Iterator[C2]:
+    with shop.open() as c2:
+        yield c2
+
+
+def keys(c2: C2) -> dict[tuple[str, int], Any]:
+    return {(key["purpose"], key["version"]): key for key in c2.answer("kms", "status")["deks"]}
+
+
+def wraps(c2: C2) -> Wraps:
+    """Which KMSes open each key that is in use, in the order in which they are asked."""
+    return {name: [wrap["uri"] for wrap in key["wraps"]] for name, key in keys(c2).items() if key["state"] != "retired"}
+
+
+def all_by(*uris: str) -> Wraps:
+    return {(purpose, 1): list(uris) for purpose in PURPOSES}
+
+
+def results(rows: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    return [(row["step"], row["result"]) for row in rows]
+
+
+class TestStatus:
+    def test_it_shows_each_key_who_opens_it_and_which_kms_answers(self, c2: C2, shop: Shop) -> None:
+        status = c2.answer("kms", "status")
+        assert {(key["purpose"], key["state"], len(key["wraps"])) for key in status["deks"]} == {
+            (purpose, "active", 1) for purpose in PURPOSES
+        }
+        assert status["providers"] == [{"uri": uri, "failure": None} for uri in (FIRST, shop.spare)]
+        assert (status["failure"], status["behind"]["records"]) == (None, 0)
+        key_id = status["deks"][0]["wraps"][0]["key_id"]
+        table = c2.table("kms", "status")
+        assert [row[:4] for row in table[1:5]] == [[purpose, "1", "active", "0"] for purpose in PURPOSES]
+        assert table[1][4] == f"{FIRST} ({key_id}, aes-256-gcm-siv)"
+        assert table[5:] == [["kms", "answers"], [FIRST, "yes"], [shop.spare, "yes"]]
+
+    def test_a_kms_that_does_not_answer_is_named_with_why(self, shop: Shop) -> None:
+        missing = f"file://{shop.folder}/missing.json"
+        with shop.open(FIRST, missing) as c2:
+            (failure,) = [each["failure"] for each in c2.answer("kms", "status")["providers"] if each["uri"] == missing]
+            assert "missing.json" in failure
+            assert c2.table("kms", "status")[-1][:2] == [missing, failure]
+            c2.refused(15, "kms", "add-wrap", missing)
+            assert wraps(c2) == all_by(FIRST)
+
+
+class TestWraps:
+    def test_one_more_kms_opens_the_database_also_when_the_first_is_lost(self, shop: Shop) -> None:
+        with shop.open() as c2:
+            planned = c2.answer("kms", "add-wrap", shop.spare, "--dry-run")
+            assert results(planned) == [("add", "to be done")] * 4
+            assert wraps(c2) == all_by(FIRST)
+            assert results(c2.answer("kms", "add-wrap", shop.spare)) == [("add", "done")] * 4
+            assert wraps(c2) == all_by(FIRST, shop.spare)
+            assert results(c2.answer("kms", "add-wrap", shop.spare)) == [("add", "nothing to do")] * 4
+            c2.served.settings.data.joinpath("kek.json").rename(shop.folder / "lost.json")
+        with shop.open(shop.spare) as c2:
+            assert len(c2.answer("clients", "list")) == 2
+
+    def test_it_can_be_asked_first_and_for_one_purpose(self, c2: C2, shop: Shop) -> None:
+        (row,) = c2.answer("kms", "add-wrap", shop.spare, "--purpose", "records", "--first")
+        assert row == {"purpose": "records", "version": 1, "kms": shop.spare, "step": "add", "result": "done"}
+        assert wraps(c2) == {**all_by(FIRST), ("records", 1): [shop.spare, FIRST]}
+        assert c2.table("kms", "add-wrap", shop.spare)[0] == ["purpose", "version", "kms", "step", "result"]
+        assert all(shop.spare in uris for uris in wraps(c2).values())
+
+    def test_a_kms_that_the_settings_do_not_name_is_refused(self, c2: C2, shop: Shop) -> None:
+        other = f"file://{shop.folder}/other.json"
+        assert shop.spare in c2.refused(3, "kms", "add-wrap", other)
+        c2.refused(3, "kms", "migrate", "--to", other)
+        assert wraps(c2) == all_by(FIRST)
+
+    def test_a_wrap_is_removed_and_never_the_last_one(self, c2: C2, shop: Shop) -> None:
+        assert FIRST in c2.refused(9, "kms", "remove-wrap", FIRST)
+        assert FIRST in c2.refused(9, "kms", "remove-wrap", FIRST, "--dry-run")
+        c2.ok("kms", "add-wrap", shop.spare)
+        assert results(c2.answer("kms", "remove-wrap", FIRST, "--dry-run")) == [("remove", "to be done")] * 4
+        assert wraps(c2) == all_by(FIRST, shop.spare)
+        c2.ok("kms", "remove-wrap", FIRST, "--purpose", "audit")
+        assert wraps(c2) == {**all_by(FIRST, shop.spare), ("audit", 1): [shop.spare]}
+        assert [row[4] for row in c2.table("kms", "remove-wrap", FIRST)[1:]] == [
+            "nothing to do",
+            "done",
+            "done",
+            "done",
+        ]
+        assert wraps(c2) == all_by(shop.spare)
+
+    def test_a_wrap_stays_while_nothing_else_opens_the_key(self, shop: Shop) -> None:
+        with shop.open() as c2:
+            c2.ok("kms", "add-wrap", shop.spare)
+        (shop.folder / "spare.json").rename(shop.folder / "lost.json")
+        with shop.open() as c2:
+            c2.refused(9, "kms", "remove-wrap", FIRST)
+            assert wraps(c2) == all_by(FIRST, shop.spare)
+
+    def test_rewrap_touches_what_is_named_and_all_still_opens(self, c2: C2, shop: Shop) -> None:
+        c2.ok("kms", "add-wrap", shop.spare)
+        assert results(c2.answer("kms", "rewrap", "--dry-run")) == [("rewrap", "to be done")] * 8
+        assert results(c2.answer("kms", "rewrap")) == [("rewrap", "done")] * 8
+        assert {row["kms"] for row in c2.answer("kms", "rewrap", shop.spare)} == {shop.spare}
+        assert len(c2.answer("kms", "rewrap", shop.spare, "--purpose", "audit")) == 1
+        assert wraps(c2) == all_by(FIRST, shop.spare)
+        assert c2.answer("kms", "verify")["wraps"] == 8
+
+    def test_the_blob_of_a_wrap_is_another_after_rewrap_and_the_same_after_a_dry_run(self, c2: C2) -> None:
+        before = blobs(c2.served)
+        c2.ok("kms", "rewrap", "--dry-run")
+        assert blobs(c2.served) == before
+        c2.ok("kms", "rewrap")
+        assert not set(blobs(c2.served)) & set(before)
+
+
+def blobs(served: Served) -> list[bytes]:
+    with contextlib.closing(sqlite3.connect(served.settings.database_file, timeout=PATIENCE_S)) as db:
+        return [blob for (blob,) in db.execute("SELECT blob FROM dek_wrap")]
+
+
+class TestMigrate:
+    def test_the_database_moves_and_opens_without_the_former_kms(self, shop: Shop) -> None:
+        with shop.open() as c2:
+            planned = c2.answer("kms", "migrate", "--to", shop.spare, "--dry-run")
+            assert {result for _, result in results(planned)} == {"to be done"}
+            assert wraps(c2) == all_by(FIRST)
+            done = c2.run("kms", "migrate", "--to", shop.spare)
+            assert done.code == 0
+            assert f"take {FIRST} out" in done.stderr
+            assert wraps(c2) == all_by(shop.spare)
+            again = c2.run("kms", "migrate", "--to", shop.spare)
+            assert (again.code, again.stderr) == (0, "")
+        with shop.open(shop.spare) as c2:
+            assert c2.answer("kms", "verify")["wraps"] == 4
+
+    def test_it_goes_on_where_it_was_interrupted(self, c2: C2, shop: Shop) -> None:
+        c2.ok("kms", "add-wrap", shop.spare, "--purpose", "lookup")
+        c2.ok("kms", "add-wrap", shop.spare, "--purpose", "audit", "--first")
+        c2.ok("kms", "remove-wrap", FIRST, "--purpose", "audit")
+        steps = c2.answer("kms", "migrate", "--to", shop.spare)
+        assert results(steps)[:4] == [("add", each) for each in ("nothing to do", "done", "nothing to do", "done")]
+        assert wraps(c2) == all_by(shop.spare)
+
+
+class TestRotate:
+    def test_new_keys_are_made_and_all_rows_put_under_them(self, c2: C2, shop: Shop) -> None:
+        assert results(c2.answer("kms", "rotate", "--dry-run")) == [("rotate", "to be done")] * 4
+        assert set(keys(c2)) == set(all_by())
+        assert results(c2.answer("kms", "rotate")) == [("rotate", "done")] * 4
+        made = keys(c2)
+        assert {name: key["state"] for name, key in made.items()} == {
+            **{(purpose, 1): "decrypt_only" for purpose in PURPOSES},
+            **{(purpose, 2): "active" for purpose in PURPOSES},
+        }
+        behind = c2.answer("kms", "status")["behind"]
+        assert (behind["records"], behind["authority"]) == (0, 0)
+        # all KMSes of the settings open what is made now
+        assert [wrap["uri"] for wrap in made["records", 2]["wraps"]] == [FIRST, shop.spare]
+        assert c2.answer("kms", "verify")["wraps"] == 4 + 8
+        assert [row["name"] for row in c2.answer("clients", "list")] == ["one", "two"]
+
+    def test_of_one_purpose_it_says_what_it_did_as_a_table(self, c2: C2) -> None:
+        rows = c2.table("kms", "rotate", "--purpose", "records", "--no-wait")
+        assert rows == [["purpose", "version", "kms", "step", "result"], ["records", "1", "all", "rotate", "done"]]
+        assert sorted(version for purpose, version in keys(c2) if purpose == "records") == [1, 2]
+
+    @pytest.mark.parametrize("step", ["between two keys", "while rows follow"])
+    def test_one_that_ctrl_c_ended_ends_well_when_it_is_given_again(self, c2: C2, shop: Shop, step: str) -> None:
+        between = step == "between two keys"
+        with held_up(c2.served, third_rotation if between else rows_that_follow) as (url, reached, go):
+            command = [*PROGRAM, "kms", "rotate", "--url", url]
+            with subprocess.Popen(
+                command,
+                cwd=shop.folder,
+                env=environment(c2.env),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+            ) as process:
+                try:
+                    assert reached.wait(PATIENCE_S)
+                    process.send_signal(signal.SIGINT)
+                    assert process.wait(PATIENCE_S) == 130
+                    assert process.stdout is not None
+                    assert process.stdout.read() == b""
+                finally:
+                    go.set()
+                    process.kill()
+        half = {purpose for purpose, version in keys(c2) if version == 2}
+        assert half == (set(PURPOSES[:2]) if between else set(PURPOSES))
+        c2.ok("kms", "rotate")
+        assert {purpose for purpose, version in keys(c2) if version > 1} == set(PURPOSES)
+        behind = c2.answer("kms", "status")["behind"]
+        assert (behind["records"], behind["authority"]) == (0, 0)
+        c2.ok("kms", "verify")
+        assert len(c2.answer("clients", "list")) == 2
+
+
+Holds = Callable[[Asked, list[Asked]], bool]
+
+
+def third_rotation(asked: Asked, before: list[Asked]) -> bool:
+    return asked.method == "POST" and sum(each.path.endswith("/rotate") for each in before) == 2
+
+
+def rows_that_follow(asked: Asked, before: list[Asked]) -> bool:
+    return asked.method == "GET" and any(each.method == "POST" for each in before)
+
+
+@contextlib.contextmanager
+def held_up(served: Served, holds: Holds) -> Iterator[tuple[str, Event, Event]]:
+    """The C2 behind a server that keeps a request for itself until told to go on: its URL, that it has it, and go on."""
+    reached, go = Event(), Event()
+    before: list[Asked] = []
+
+    def reply(asked: Asked, http: BaseHTTPRequestHandler) -> None:
+        if reached.is_set() or holds(asked, before):
+            reached.set()
+            assert go.wait(PATIENCE_S)
+            return
+        before.append(asked)
+        headers = {"content-type": "application/json"}
+        answer = served.http.request(asked.method, asked.path, content=asked.body, headers=headers)
+        send(http, answer.status_code, answer.headers.get("content-type", "application/json"), answer.content)
+
+    with server(reply) as (url, _):
+        try:
+            yield url, reached, go
+        finally:
+            go.set()
+
+
+class TestRetire:
+    def test_a_former_key_is_destroyed_once_somebody_says_that_it_is_meant(self, c2: C2) -> None:
+        retire = ["kms", "retire", "--purpose", "records", "--version", "1"]
+        c2.ok("kms", "rotate", "--purpose", "records")
+        assert "--yes" in c2.refused(2, *retire)
+        shown = on_a_terminal([*PROGRAM, *retire], c2.env, until="Go on?", answer=b"n\n", code=1)
+        assert "backups" in shown
+        assert "nothing is done" in shown
+        assert keys(c2)["records", 1]["state"] == "decrypt_only"
+        on_a_terminal([*PROGRAM, *retire], c2.env, until="retired", answer=b"y\n", code=0)
+        assert (keys(c2)["records", 1]["state"], keys(c2)["records", 1]["wraps"]) == ("retired", [])
+        assert len(c2.answer("clients", "list")) == 2
+        c2.refused(9, *retire, "--yes")
+        c2.ok("kms", "verify")
+
+    def test_it_answers_in_json(self, c2: C2) -> None:
+        c2.ok("kms", "rotate", "--purpose", "audit")
+        rows = c2.answer("kms", "retire", "--purpose", "audit", "--version", "1", "--yes")
+        assert rows == [{"purpose": "audit", "version": 1, "state": "retired"}]
+
+    def test_what_is_in_use_or_not_there_is_not_retired(self, c2: C2) -> None:
+        before = keys(c2)
+        c2.refused(9, "kms", "retire", "--purpose", "records", "--version", "1", "--yes")
+        c2.refused(8, "kms", "retire", "--purpose", "records", "--version", "2", "--yes")
+        assert c2.run("kms", "retire", "--purpose", "records", "--version", "0", "--yes").code == 2
+        assert keys(c2) == before
+
+
+class TestVerify:
+    def test_it_counts_what_it_has_opened(self, c2: C2, shop: Shop) -> None:
+        rows = c2.answer("kms", "status")["rows"]
+        assert c2.answer("kms", "verify") == {"wraps": 4, "rows": rows}
+        c2.ok("kms", "add-wrap", shop.spare)
+        assert c2.table("kms", "verify") == [["wraps", "8"], ["rows", str(rows)]]
+
+    def test_a_row_that_was_changed_behind_its_back_is_an_alarm(self, c2: C2) -> None:
+        with contextlib.closing(sqlite3.connect(c2.served.settings.database_file, timeout=PATIENCE_S)) as db, db:
+            assert db.execute("UPDATE client SET status = 'suspended' WHERE name = 'one'").rowcount == 1
+        c2.refused(16, "kms", "verify")
+
+    def test_a_wrap_that_does_not_open_any_more_is_found(self, shop: Shop) -> None:
+        with shop.open() as c2:
+            c2.ok("kms", "add-wrap", shop.spare)
+        (shop.folder / "spare.json").unlink()
+        with shop.open() as c2:
+            c2.ok("kms", "init-token-key", shop.spare)
+            c2.refused(15, "kms", "verify")
+
+
+class TestInitTokenKey:
+    def test_a_key_is_made_once_and_for_its_owner_alone(self, c2: C2, tmp_path: Path) -> None:
+        path = tmp_path / "made.json"
+        done = c2.run("kms", "init-token-key", f"file://{path}")
+        assert (done.code, done.stdout) == (0, "")
+        assert f"file://{path}" in done.stderr
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        before = path.read_bytes()
+        c2.refused(9, "kms", "init-token-key", f"file://{path}")
+        assert path.read_bytes() == before
+
+    def test_a_kms_that_makes_no_keys_or_is_not_there_is_told(self, c2: C2, tmp_path: Path) -> None:
+        secret = tmp_path / "passphrase"
+        secret.touch(0o600)
+        secret.write_text("correct horse battery staple\n")
+        assert "passphrase:" in c2.refused(13, "kms", "init-token-key", f"passphrase://{secret}")
+        c2.refused(12, "kms", "init-token-key", "nonesuch:key")
+        c2.refused(3, "kms", "init-token-key", "file:")
+        c2.refused(13, "kms", "init-token-key", f"file://{tmp_path}/no/folder/key.json")
