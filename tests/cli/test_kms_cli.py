@@ -4,22 +4,16 @@
 from __future__ import annotations
 
 import contextlib
-import signal
 import sqlite3
 import stat
-import subprocess
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler
+from collections.abc import Iterator
 from pathlib import Path
-from threading import Event
 from typing import Any
 
 import pytest
 
 from tests.c2.served import PATIENCE_S, Served, serving, settings_in
-from tests.cli.c2_server import C2, Asked, send, server
-from tests.cli.command import PROGRAM, environment
-from tests.cli.test_c2_cli_refusals import on_a_terminal
+from tests.cli.c2_server import C2
 
 FIRST = "file:kek.json"
 PURPOSES = ["audit", "authority", "lookup", "records"]
@@ -146,6 +140,10 @@ class TestWraps:
             c2.refused(9, "kms", "remove-wrap", FIRST)
             assert wraps(c2) == all_by(FIRST, shop.spare)
 
+    @pytest.mark.parametrize("change", ["rewrap", "remove-wrap"])
+    def test_a_kms_that_opens_nothing_is_not_passed_over_in_silence(self, c2: C2, shop: Shop, change: str) -> None:
+        assert "opens no key" in c2.refused(8, "kms", change, f"{shop.spare}x")
+
     def test_rewrap_touches_what_is_named_and_all_still_opens(self, c2: C2, shop: Shop) -> None:
         c2.ok("kms", "add-wrap", shop.spare)
         assert results(c2.answer("kms", "rewrap", "--dry-run")) == [("rewrap", "to be done")] * 8
@@ -190,122 +188,6 @@ class TestMigrate:
         steps = c2.answer("kms", "migrate", "--to", shop.spare)
         assert results(steps)[:4] == [("add", each) for each in ("nothing to do", "done", "nothing to do", "done")]
         assert wraps(c2) == all_by(shop.spare)
-
-
-class TestRotate:
-    def test_new_keys_are_made_and_all_rows_put_under_them(self, c2: C2, shop: Shop) -> None:
-        assert results(c2.answer("kms", "rotate", "--dry-run")) == [("rotate", "to be done")] * 4
-        assert set(keys(c2)) == set(all_by())
-        assert results(c2.answer("kms", "rotate")) == [("rotate", "done")] * 4
-        made = keys(c2)
-        assert {name: key["state"] for name, key in made.items()} == {
-            **{(purpose, 1): "decrypt_only" for purpose in PURPOSES},
-            **{(purpose, 2): "active" for purpose in PURPOSES},
-        }
-        behind = c2.answer("kms", "status")["behind"]
-        assert (behind["records"], behind["authority"]) == (0, 0)
-        # all KMSes of the settings open what is made now
-        assert [wrap["uri"] for wrap in made["records", 2]["wraps"]] == [FIRST, shop.spare]
-        assert c2.answer("kms", "verify")["wraps"] == 4 + 8
-        assert [row["name"] for row in c2.answer("clients", "list")] == ["one", "two"]
-
-    def test_of_one_purpose_it_says_what_it_did_as_a_table(self, c2: C2) -> None:
-        rows = c2.table("kms", "rotate", "--purpose", "records", "--no-wait")
-        assert rows == [["purpose", "version", "kms", "step", "result"], ["records", "1", "all", "rotate", "done"]]
-        assert sorted(version for purpose, version in keys(c2) if purpose == "records") == [1, 2]
-
-    @pytest.mark.parametrize("step", ["between two keys", "while rows follow"])
-    def test_one_that_ctrl_c_ended_ends_well_when_it_is_given_again(self, c2: C2, shop: Shop, step: str) -> None:
-        between = step == "between two keys"
-        with held_up(c2.served, third_rotation if between else rows_that_follow) as (url, reached, go):
-            command = [*PROGRAM, "kms", "rotate", "--url", url]
-            with subprocess.Popen(
-                command,
-                cwd=shop.folder,
-                env=environment(c2.env),
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                start_new_session=True,
-            ) as process:
-                try:
-                    assert reached.wait(PATIENCE_S)
-                    process.send_signal(signal.SIGINT)
-                    assert process.wait(PATIENCE_S) == 130
-                    assert process.stdout is not None
-                    assert process.stdout.read() == b""
-                finally:
-                    go.set()
-                    process.kill()
-        half = {purpose for purpose, version in keys(c2) if version == 2}
-        assert half == (set(PURPOSES[:2]) if between else set(PURPOSES))
-        c2.ok("kms", "rotate")
-        assert {purpose for purpose, version in keys(c2) if version > 1} == set(PURPOSES)
-        behind = c2.answer("kms", "status")["behind"]
-        assert (behind["records"], behind["authority"]) == (0, 0)
-        c2.ok("kms", "verify")
-        assert len(c2.answer("clients", "list")) == 2
-
-
-Holds = Callable[[Asked, list[Asked]], bool]
-
-
-def third_rotation(asked: Asked, before: list[Asked]) -> bool:
-    return asked.method == "POST" and sum(each.path.endswith("/rotate") for each in before) == 2
-
-
-def rows_that_follow(asked: Asked, before: list[Asked]) -> bool:
-    return asked.method == "GET" and any(each.method == "POST" for each in before)
-
-
-@contextlib.contextmanager
-def held_up(served: Served, holds: Holds) -> Iterator[tuple[str, Event, Event]]:
-    """The C2 behind a server that keeps a request for itself until told to go on: its URL, that it has it, and go on."""
-    reached, go = Event(), Event()
-    before: list[Asked] = []
-
-    def reply(asked: Asked, http: BaseHTTPRequestHandler) -> None:
-        if reached.is_set() or holds(asked, before):
-            reached.set()
-            assert go.wait(PATIENCE_S)
-            return
-        before.append(asked)
-        headers = {"content-type": "application/json"}
-        answer = served.http.request(asked.method, asked.path, content=asked.body, headers=headers)
-        send(http, answer.status_code, answer.headers.get("content-type", "application/json"), answer.content)
-
-    with server(reply) as (url, _):
-        try:
-            yield url, reached, go
-        finally:
-            go.set()
-
-
-class TestRetire:
-    def test_a_former_key_is_destroyed_once_somebody_says_that_it_is_meant(self, c2: C2) -> None:
-        retire = ["kms", "retire", "--purpose", "records", "--version", "1"]
-        c2.ok("kms", "rotate", "--purpose", "records")
-        assert "--yes" in c2.refused(2, *retire)
-        shown = on_a_terminal([*PROGRAM, *retire], c2.env, until="Go on?", answer=b"n\n", code=1)
-        assert "backups" in shown
-        assert "nothing is done" in shown
-        assert keys(c2)["records", 1]["state"] == "decrypt_only"
-        on_a_terminal([*PROGRAM, *retire], c2.env, until="retired", answer=b"y\n", code=0)
-        assert (keys(c2)["records", 1]["state"], keys(c2)["records", 1]["wraps"]) == ("retired", [])
-        assert len(c2.answer("clients", "list")) == 2
-        c2.refused(9, *retire, "--yes")
-        c2.ok("kms", "verify")
-
-    def test_it_answers_in_json(self, c2: C2) -> None:
-        c2.ok("kms", "rotate", "--purpose", "audit")
-        rows = c2.answer("kms", "retire", "--purpose", "audit", "--version", "1", "--yes")
-        assert rows == [{"purpose": "audit", "version": 1, "state": "retired"}]
-
-    def test_what_is_in_use_or_not_there_is_not_retired(self, c2: C2) -> None:
-        before = keys(c2)
-        c2.refused(9, "kms", "retire", "--purpose", "records", "--version", "1", "--yes")
-        c2.refused(8, "kms", "retire", "--purpose", "records", "--version", "2", "--yes")
-        assert c2.run("kms", "retire", "--purpose", "records", "--version", "0", "--yes").code == 2
-        assert keys(c2) == before
 
 
 class TestVerify:
