@@ -111,6 +111,10 @@ class _Stopwatch:
     def connected(self) -> bool:
         return self._transport.connected
 
+    @property
+    def connections(self) -> int:
+        return self._transport.connections
+
     def publish(self, topic: str, payload: bytes, qos: int = 1, /) -> asyncio.Future[None]:
         publication = asyncio.ensure_future(self._transport.publish(topic, payload, qos))
         publication.add_done_callback(self._acknowledged)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from e4core import report, transition
+from e4core import order, report, transition
 from e4core.command import Command, RemoveTopic, decode
 from e4core.errors import (
     AuthenticationFailed,
@@ -26,7 +26,7 @@ from e4core.errors import (
 )
 from e4core.keys import check_topic_name
 from e4core.message import GRACE_S, WINDOW_S, Message, check_window
-from e4core.ready import Memories, Ready, Topic, pulled_back
+from e4core.ready import Memories, Ready, Topic
 from e4core.replay import ReplayMemory
 from e4core.report import Ack, Hello, Outcome
 from e4core.sending import STEP_BACK_S
@@ -34,7 +34,6 @@ from e4core.state import State
 from e4core.suite import Channel, Suite
 
 MARK_AHEAD_S = 5
-COMMANDS_PER_SECOND = 65_536
 ALREADY_EVERY_S = 10
 """A command that was applied before is acknowledged again once in this time (`format2.md` section 3)."""
 
@@ -120,7 +119,8 @@ class Client:
         """Protect ``payload`` for everybody who holds the key of ``topic``.
 
         Layout: `wire.md` section 5 (24 B longer than the payload) or 6 (104 B). No two calls for a topic give the same bytes.
-        Raises: UnknownKey (``topic_key_missing``). RateExceeded: equal payloads sent too fast. InvalidInput (``bad_topic``).
+        Raises: UnknownKey (``topic_key_missing``). RateExceeded: equal payloads sent too fast; it goes away within a minute.
+        TooOld: the clock was set back, and it would take longer. InvalidInput (``bad_topic``).
         """
         try:
             keys = self._by_name[topic]
@@ -128,7 +128,7 @@ class Client:
             keys = self._find(topic)
         sending = self._sending
         if not sending.begins <= now < sending.ends:
-            self._keep(sending.turn_to(int(now), self._state))
+            self._keep(transition.faded(sending.turn_to(int(now), self._state), now))
             sending.begin(int(now))
         header = sending.header
         sealed = keys.seal(b"", payload, header)
@@ -169,7 +169,7 @@ class Client:
             sender = self._ids[data[self._sender]]
             memory = keys.memories.get(sender) or self._memories.new(keys.memories, bytes(sender), self._state.floor)
         if sent > self._mark:
-            self._raise_mark(sent, memory)
+            self._raise_mark(sent, memory, now)
         tag = sealed[:16]
         if sent == memory.second and tag not in memory.tags and len(memory.tags) < memory.room:
             memory.tags.add(tag)  # the usual case of what `_repeated` does, without its calls
@@ -191,14 +191,13 @@ class Client:
         check_window(sent, now, WINDOW_S, self._skew)
         plain = self._channel.command_key.open(b"", data[8:], data[:8])
         tag = data[8:24]
-        state = self._state = pulled_back(self._state, int(now + self._skew))
-        if sent < state.command_second:
-            return self._declined(tag, Outcome.OUTDATED, TooOld("older than the newest command accepted"))
-        tags = state.command_tags if sent == state.command_second else frozenset()
-        if tag in tags:
-            return self._already_done(tag, now)
-        if len(tags) >= COMMANDS_PER_SECOND:
-            return self._declined(tag, Outcome.OUTDATED, TooOld("too many commands in one second"))
+        state = self._state
+        try:
+            order.check(state, tag, sent, now + self._skew)
+        except TooOld as error:
+            return self._declined(tag, Outcome.OUTDATED, error)
+        except Replayed as error:
+            return self._already_done(tag, error, now)
         try:
             command = decode(plain, self.suite)
             after = transition.apply(self.suite, state, command, now)
@@ -206,7 +205,7 @@ class Client:
             if error.kind not in report.REFUSALS:
                 raise
             return self._declined(tag, Outcome.REFUSED, error)
-        self._obey(replace(after, command_second=sent, command_tags=tags | {tag}), now - WINDOW_S)
+        self._obey(order.obeyed(after, tag, sent), now - WINDOW_S)
         if isinstance(command, RemoveTopic) and command.topic == self._nonce:
             self._nonce, self._synchronised = b"", True
         return self._handled(tag, Outcome.APPLIED, command)
@@ -228,6 +227,13 @@ class Client:
         self._closed = True
         self._by_name.clear()
 
+    def erase_expired(self, now: float) -> None:
+        """Erase previous topic keys whose grace is over, here and in the saved state; saves only if there are any.
+
+        It happens by itself whenever something is saved. Call it now and then where that may not come soon.
+        """
+        self._keep(transition.faded(self._state, now))
+
     def reset_clock(self, now: float) -> None:
         """Forget timestamps beyond ``now``, after this device *and* a sender ran with a clock far ahead.
 
@@ -235,7 +241,7 @@ class Client:
         """
         latest = int(now + self._skew)
         sent = min(self._sending.newest(self._state.sent), int(now))
-        reset = replace(pulled_back(self._state, latest), floor=latest, mark=latest, sent=sent)
+        reset = replace(order.reset(self._state, latest), floor=latest, mark=latest, sent=sent)
         self._adopt(reset, Memories(self.suite))
 
     # ------------------------------------------------------------------------------------------------- messages
@@ -280,10 +286,10 @@ class Client:
             return True
         return False
 
-    def _raise_mark(self, sent: int, memory: ReplayMemory) -> None:
+    def _raise_mark(self, sent: int, memory: ReplayMemory, now: float) -> None:
         if sent <= memory.floor:
             raise TooOld
-        self._keep(replace(self._state, mark=sent + MARK_AHEAD_S))
+        self._keep(transition.faded(replace(self._state, mark=sent + MARK_AHEAD_S), now))
 
     # ------------------------------------------------------------------------------------------------- commands
 
@@ -306,8 +312,7 @@ class Client:
         self._declined_tags.add(tag)
         return self._handled(tag, outcome, error=error)
 
-    def _already_done(self, tag: bytes, now: float) -> Handled:
-        error = Replayed("this command was applied before")
+    def _already_done(self, tag: bytes, error: Replayed, now: float) -> Handled:
         if 0 <= now - self._already < ALREADY_EVERY_S:
             return Handled(Outcome.ALREADY, None, error, None)
         self._already = now
@@ -324,9 +329,11 @@ class Client:
     # ---------------------------------------------------------------------------------------------------- state
 
     def _keep(self, state: State) -> None:
-        """Save a state that differs in nothing but times."""
+        """Save a state that differs in nothing but times, and perhaps in previous keys that were erased."""
         self._check_open()
-        if state is not self._state:
+        if state.topics is not self._state.topics:
+            self._adopt(state, self._memories)
+        elif state is not self._state:
             self._save(state)
             self._state = state
             self._mark = state.mark

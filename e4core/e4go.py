@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 import json
-from base64 import b64encode
 from collections.abc import Callable
 from typing import Any
 
 from e4core.errors import InvalidInput
+from e4core.jsonform import b64, guarded, parse_json, unb64, unhex
 from e4core.keys import ClientId, Secret, TopicHash, TopicKey
-from e4core.state import State, TopicState, check_control_topic, check_keys, guarded, parse_json, unb64
+from e4core.state import State, TopicState, check_control_topic, check_keys
 from e4core.suite import Suite
 
 SUITES = {0: "sk", 1: "pk"}
@@ -22,7 +22,7 @@ _ESCAPES = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
 def load(data: bytes, load_suite: Callable[[str], Suite]) -> State:
     """State that e4go saved. Missing tables count as empty, what follows the first JSON value is ignored.
 
-    e4go remembers no replays: whoever goes on from here sets ``floor`` and ``command_second`` to the present.
+    e4go remembers no replays: whoever goes on from here sets ``floor`` and ``command_floor`` to the present.
     Raises: InvalidInput (``bad_state``, ``bad_key``, ``bad_length``, ``bad_topic``).
     """
     body = parse_json(data)
@@ -37,7 +37,7 @@ def dump(suite: Suite, state: State) -> bytes:
     if suite.name not in _KEY_TYPES:
         raise InvalidInput(f"e4go has no suite {suite.name}, only {', '.join(_KEY_TYPES)}", kind="bad_state")
     body = {
-        "ID": _b64(state.client_id),
+        "ID": b64(state.client_id),
         "TopicKeys": _dump_topics(suite, state),
         "Key": {"keyType": _KEY_TYPES[suite.name], "keyData": _dump_key(suite, state)},
         "ReceivingTopic": state.control_topic,
@@ -60,7 +60,7 @@ def _load(body: dict[str, Any], load_suite: Callable[[str], Suite]) -> State:
         private=Secret(unb64(key["privatekey" if key_type else "key"])),
         c2_public=unb64(key["c2pubkey"]) if key_type else b"",
         topics=_load_topics(suite, body.get("TopicKeys") or {}),
-        peers={ClientId(bytes.fromhex(peer)): unb64(public) for peer, public in (key.get("pubkeys") or {}).items()},
+        peers={ClientId(unhex(peer)): unb64(public) for peer, public in (key.get("pubkeys") or {}).items()},
     )
     if key_type and unb64(key["signerid"]) != client_id:
         raise InvalidInput("ID and SignerID differ; repair the file", kind="bad_state")
@@ -70,7 +70,7 @@ def _load(body: dict[str, Any], load_suite: Callable[[str], Suite]) -> State:
 
 def _load_topics(suite: Suite, table: dict[str, str]) -> dict[TopicHash, TopicState]:
     """32-byte entries are current keys; the previous one lies under the hash of the hash, with the second of its rotation."""
-    entries = {TopicHash(bytes.fromhex(topic)): unb64(value) for topic, value in table.items()}
+    entries = {TopicHash(unhex(topic)): unb64(value) for topic, value in table.items()}
     if any(len(value) not in (32, 40) for value in entries.values()):
         raise InvalidInput("a topic key is neither 32 nor 40 bytes long", kind="bad_state")
     topics = {}
@@ -91,26 +91,22 @@ def _topic(key: TopicKey, old: bytes) -> TopicState:
 def _dump_topics(suite: Suite, state: State) -> dict[str, str]:
     entries = {}
     for topic, keys in state.topics.items():
-        entries[topic.hex()] = _b64(keys.key)
+        entries[topic.hex()] = b64(keys.key)
         if keys.previous is not None:
-            entries[_previous_slot(suite, topic).hex()] = _b64(keys.previous + keys.rotated.to_bytes(8, "little"))
+            entries[_previous_slot(suite, topic).hex()] = b64(keys.previous + keys.rotated.to_bytes(8, "little"))
     return dict(sorted(entries.items()))
 
 
 def _dump_key(suite: Suite, state: State) -> dict[str, Any]:
     if suite.is_symmetric:
-        return {"Key": _b64(state.private)}
+        return {"Key": b64(state.private)}
     return {
-        "PrivateKey": _b64(state.private),
-        "SignerID": _b64(state.client_id),
-        "C2PubKey": _b64(state.c2_public),
-        "PubKeys": {peer.hex(): _b64(public) for peer, public in sorted(state.peers.items())},
+        "PrivateKey": b64(state.private),
+        "SignerID": b64(state.client_id),
+        "C2PubKey": b64(state.c2_public),
+        "PubKeys": {peer.hex(): b64(public) for peer, public in sorted(state.peers.items())},
     }
 
 
 def _previous_slot(suite: Suite, topic: TopicHash) -> TopicHash:
     return TopicHash(suite.hash.digest(topic)[:16])
-
-
-def _b64(value: bytes) -> str:
-    return b64encode(value).decode()

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from e4core import report
 from e4core.keys import ClientId, TopicHash
@@ -122,13 +122,6 @@ class Ready:
     def digest(self, suite: Suite) -> bytes:
         """State digest for reports, 16 bytes."""
         return report.digest(suite, {topic: keys.fingerprint for topic, keys in self.topics.items()}, self.peers)
-
-
-def pulled_back(state: State, latest: int) -> State:
-    """A clock that was once wrong must not deafen the device (`wire.md` section 13)."""
-    if state.command_second <= latest:
-        return state
-    return replace(state, command_second=latest, command_tags=frozenset())
 
 
 def _topic(suite: Suite, topic: TopicHash, state: State, memories: Memories, former: Ready | None) -> Topic:

@@ -2,7 +2,8 @@
 """The bounded memory of what was already accepted (`wire.md` section 13).
 
 One set of tags per second, and a *floor* that only rises: what was sent at or before it is refused, so that forgetting never
-opens a door. A tag costs about 80 bytes; a full memory of 65,536 tags about 5 MB.
+opens a door. In a full memory a tag costs 80 to 155 bytes, by how full the sets of the seconds are, measured with CPython 3.11:
+65,536 tags take 5 to 10 MB, 8,192 tags 0.7 to 1.3 MB. How many memories there are: `wire.md` section 13.
 """
 
 from __future__ import annotations

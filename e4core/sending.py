@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from e4core.errors import NotFresh, RateExceeded
+from e4core.errors import NotFresh, RateExceeded, TooOld
 from e4core.replay import ReplayMemory
 from e4core.state import State
 
@@ -19,6 +19,8 @@ BACKDATE_S = 2
 STEP_BACK_S = 300
 """Half the time for which a message is acceptable is left for its way."""
 CAPACITY = 65_536
+PATIENCE_S = 60
+"""What is over within this time is worth waiting for."""
 
 Seal = Callable[[bytes, bytes, bytes], bytes]
 
@@ -45,12 +47,12 @@ class Sending:
         """Choose the timestamp of this second; at first, stay clear of every one that an earlier run may have used.
 
         Returns: the state to save before anything is sent.
-        Raises: RateExceeded: the clock was set back, or this was started several times within a second.
+        Raises: RateExceeded, TooOld: the clock was set back, or this was started several times within a second.
         """
         if not self._begun:
             floor = max(state.sent, second - BACKDATE_S)
             if floor >= second:
-                raise RateExceeded("started twice within a second, or the clock was set back: wait, or reset the clock")
+                raise _set_back(floor + 1 - second)
             state = replace(state, sent=floor + 1)
             self._floor = floor
         return state
@@ -66,7 +68,7 @@ class Sending:
         """The same bytes were sent before: the nearest earlier second in which they were not, else a later one.
 
         Returns: the second, header, AEAD output.
-        Raises: RateExceeded: there is none.
+        Raises: RateExceeded: there is none. TooOld: nor soon, as the clock was set back to a time of which all is forgotten.
         """
         oldest = max(self._floor, self.sent - STEP_BACK_S)
         for second in (*range(self.sent - 1, oldest, -1), *range(self.sent + 1, int(self.ends))):
@@ -77,7 +79,8 @@ class Sending:
             except NotFresh:
                 continue
             return second, header, sealed
-        raise RateExceeded
+        wait_s = max(self._floor, memory.floor) + 1 - int(self.begins)
+        raise _set_back(wait_s) if wait_s > 0 else RateExceeded
 
     def newest(self, at_least: int) -> int:
         """The last timestamp used."""
@@ -90,3 +93,8 @@ class Sending:
             return False
         self._memories.pop(topic, None)
         return True
+
+
+def _set_back(wait_s: int) -> RateExceeded | TooOld:
+    text = f"the clock was set back, and what was sent at this time may not be sent again; wait {wait_s} s, or reset the clock"
+    return RateExceeded(text) if wait_s <= PATIENCE_S else TooOld(text)

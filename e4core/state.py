@@ -3,27 +3,26 @@
 
 The form (version 1) is one JSON object; bytes are standard base64, ids and topic hashes are lower-case hex:
 ``format`` "e4-device-state", ``version`` 1, ``suite``, ``client_id``, ``control_topic``, ``private``, ``c2_public``,
-``topics`` {hash: {``key``, ``previous``?, ``rotated``?}}, ``peers`` {id: public key}, ``command_second``, ``command_tags``,
-``mark``, ``floor``, ``sent``, ``clean``, ``seen`` [{``topic``, ``sender``, ``floor``, ``seconds`` {second: tags, concatenated}}].
+``topics`` {hash: {``key``, ``previous``?, ``rotated``?}}, ``peers`` {id: public key}, ``command_second``, ``command_floor``,
+``command_tags`` {second: tags, concatenated}, ``mark``, ``floor``, ``sent``, ``clean``,
+``seen`` [{``topic``, ``sender``, ``floor``, ``seconds`` {second: tags, concatenated}}].
 """
 
 from __future__ import annotations
 
 import json
-from base64 import b64decode, b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
-from e4core.errors import E4Error, InvalidInput
+from e4core.errors import InvalidInput
+from e4core.jsonform import b64, guarded, parse_json, unb64, unhex, whole, whole_key
 from e4core.keys import ClientId, Secret, TopicHash, TopicKey, check_topic_name, control_topic
 from e4core.suite import Suite
 
 FORMAT = "e4-device-state"
 VERSION = 1
 TAG_LEN = 16
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +56,11 @@ class State:
     topics: Mapping[TopicHash, TopicState] = field(default_factory=dict)
     peers: Mapping[ClientId, bytes] = field(default_factory=dict)
     command_second: int = 0
-    """Second of the newest command accepted; an older one is refused."""
-    command_tags: frozenset[bytes] = frozenset()
-    """Tags of the commands accepted in that very second."""
+    """Second of the command obeyed last; an older one is refused (`e4core.order`)."""
+    command_floor: int = 0
+    """No command sent at or before this is obeyed, as its tag may be forgotten."""
+    command_tags: Mapping[int, frozenset[bytes]] = field(default_factory=dict)
+    """Tags of the commands obeyed, by the second in which they were sent."""
     mark: int = 0
     """No message sent later than this was accepted without saving first."""
     floor: int = 0
@@ -97,12 +98,13 @@ def dump(state: State) -> bytes:
         "suite": state.suite,
         "client_id": state.client_id.hex(),
         "control_topic": state.control_topic,
-        "private": _b64(state.private),
-        "c2_public": _b64(state.c2_public),
+        "private": b64(state.private),
+        "c2_public": b64(state.c2_public),
         "topics": {topic.hex(): _dump_topic(keys) for topic, keys in sorted(state.topics.items())},
-        "peers": {peer.hex(): _b64(public) for peer, public in sorted(state.peers.items())},
+        "peers": {peer.hex(): b64(public) for peer, public in sorted(state.peers.items())},
         "command_second": state.command_second,
-        "command_tags": _join(state.command_tags),
+        "command_floor": state.command_floor,
+        "command_tags": _dump_seconds(state.command_tags),
         "mark": state.mark,
         "floor": state.floor,
         "sent": state.sent,
@@ -123,46 +125,6 @@ def load(data: bytes) -> State:
     return guarded(lambda: _load(body))
 
 
-def parse_json(data: bytes) -> dict[str, Any]:
-    """First JSON value in ``data``, which must be an object; what follows it is left alone (`wire.md` section 10).
-
-    Raises: InvalidInput (``bad_state``).
-    """
-    try:
-        body, _ = json.JSONDecoder().raw_decode(data.decode().lstrip())
-    except (ValueError, RecursionError):
-        body = None
-    if not isinstance(body, dict):
-        raise InvalidInput("the state is no JSON object; restore it from a copy", kind="bad_state")
-    return body
-
-
-def guarded(parse: Callable[[], T]) -> T:
-    """Run ``parse`` on untrusted JSON and turn every mismatch into one typed error that holds no value of it."""
-    try:
-        return parse()
-    except KeyError as error:
-        detail = f"misses {error}"
-    except E4Error:
-        raise
-    except (TypeError, ValueError, AttributeError, OverflowError):
-        detail = "has a field of the wrong form"
-    # raised out here, as the error that led to it may hold the field, and so a key
-    raise InvalidInput(f"the state {detail}; restore it from a copy", kind="bad_state")
-
-
-def whole(value: object) -> int:
-    """``value`` as a second or counter: an int from 0 to 2^63 - 1."""
-    if type(value) is not int or not 0 <= value < 1 << 63:
-        raise InvalidInput("the state has a number out of range", kind="bad_state")
-    return value
-
-
-def unb64(value: Any) -> bytes:
-    """Strict standard base64 with padding."""
-    return b64decode(value.encode("ascii"), validate=True)
-
-
 def check_control_topic(topic: object) -> str:
     """Raises: InvalidInput (``bad_topic``)."""
     if not isinstance(topic, str):
@@ -176,14 +138,15 @@ def _load(body: dict[str, Any]) -> State:
         raise InvalidInput("the state names no suite, or not how it was left", kind="bad_state")
     return State(
         suite=suite,
-        client_id=ClientId(bytes.fromhex(body["client_id"])),
+        client_id=ClientId(unhex(body["client_id"])),
         control_topic=check_control_topic(body["control_topic"]),
         private=Secret(unb64(body["private"])),
         c2_public=unb64(body["c2_public"]),
-        topics={TopicHash(bytes.fromhex(topic)): _load_topic(keys) for topic, keys in body["topics"].items()},
-        peers={ClientId(bytes.fromhex(peer)): unb64(public) for peer, public in body["peers"].items()},
+        topics={TopicHash(unhex(topic)): _load_topic(keys) for topic, keys in body["topics"].items()},
+        peers={ClientId(unhex(peer)): unb64(public) for peer, public in body["peers"].items()},
         command_second=whole(body["command_second"]),
-        command_tags=_split(body["command_tags"]),
+        command_floor=whole(body["command_floor"]),
+        command_tags=_load_seconds(body["command_tags"]),
         mark=whole(body["mark"]),
         floor=whole(body["floor"]),
         sent=whole(body["sent"]),
@@ -194,8 +157,8 @@ def _load(body: dict[str, Any]) -> State:
 
 def _dump_topic(keys: TopicState) -> dict[str, Any]:
     if keys.previous is None:
-        return {"key": _b64(keys.key)}
-    return {"key": _b64(keys.key), "previous": _b64(keys.previous), "rotated": keys.rotated}
+        return {"key": b64(keys.key)}
+    return {"key": b64(keys.key), "previous": b64(keys.previous), "rotated": keys.rotated}
 
 
 def _load_topic(body: dict[str, Any]) -> TopicState:
@@ -206,22 +169,25 @@ def _load_topic(body: dict[str, Any]) -> TopicState:
 
 
 def _dump_seen(seen: Seen) -> dict[str, Any]:
-    seconds = {str(second): _join(tags) for second, tags in seen.seconds.items()}
-    return {"topic": seen.topic.hex(), "sender": seen.sender.hex(), "floor": seen.floor, "seconds": seconds}
+    return {
+        "topic": seen.topic.hex(),
+        "sender": seen.sender.hex(),
+        "floor": seen.floor,
+        "seconds": _dump_seconds(seen.seconds),
+    }
 
 
 def _load_seen(body: dict[str, Any]) -> Seen:
-    seconds = {whole(int(second)): _split(tags) for second, tags in body["seconds"].items()}
-    sender = bytes.fromhex(body["sender"])
-    return Seen(TopicHash(bytes.fromhex(body["topic"])), sender, whole(body["floor"]), seconds)
+    topic, sender = TopicHash(unhex(body["topic"])), unhex(body["sender"])
+    return Seen(topic, sender, whole(body["floor"]), _load_seconds(body["seconds"]))
 
 
-def _b64(value: bytes) -> str:
-    return b64encode(value).decode()
+def _dump_seconds(seconds: Mapping[int, frozenset[bytes]]) -> dict[str, str]:
+    return {str(second): b64(b"".join(sorted(tags))) for second, tags in seconds.items()}
 
 
-def _join(tags: frozenset[bytes]) -> str:
-    return _b64(b"".join(sorted(tags)))
+def _load_seconds(body: dict[str, str]) -> dict[int, frozenset[bytes]]:
+    return {whole_key(second): _split(tags) for second, tags in body.items()}
 
 
 def _split(value: str) -> frozenset[bytes]:

@@ -29,18 +29,22 @@ V = TypeVar("V")
 
 
 def apply(suite: Suite, state: State, command: Command, now: float) -> State:
-    """State after ``command``, with the previous keys erased whose grace is over at ``now``.
+    """State after ``command``, without the previous keys whose grace is over at ``now``.
 
     Raises: InvalidInput (``bad_key``). UnknownKey (``pubkey_missing``).
     """
-    after = _RULES[type(command)](suite, state, command, int(now))
-    return replace(after, topics={topic: _fade(keys, now) for topic, keys in after.topics.items()})
+    return faded(_RULES[type(command)](suite, state, command, int(now)), now)
 
 
-def _fade(keys: TopicState, now: float) -> TopicState:
-    if keys.previous is not None and keys.rotated < now - GRACE_S:
-        return TopicState(keys.key)
-    return keys
+def faded(state: State, now: float) -> State:
+    """``state`` without the previous keys whose grace is over at ``now``; the same object where there is none."""
+    horizon = now - GRACE_S
+    over = {
+        topic: TopicState(keys.key)
+        for topic, keys in state.topics.items()
+        if keys.previous is not None and keys.rotated < horizon
+    }
+    return replace(state, topics={**state.topics, **over}) if over else state
 
 
 def _set_topic_key(_suite: Suite, state: State, command: SetTopicKey, now: int) -> State:

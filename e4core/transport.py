@@ -32,6 +32,11 @@ class Transport(Protocol):
     @property
     def connected(self) -> bool: ...
 
+    @property
+    def connections(self) -> int:
+        """How often the broker has accepted a connection since ``__aenter__`` began; it tells of outages too short to be seen."""
+        ...
+
     async def __aenter__(self) -> Self:
         """Connect. Raises: TransportError: not within the time allowed, or refused."""
         ...

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """``python -m e4conformance vectors [FILE...]``: does this implementation give what the vectors say?
 
+The last line is ``N passed, N failed``; what could not be checked is counted on a line before it.
 Exit status: 0 all passed, 1 some failed, 2 a file cannot be read.
 """
 
@@ -30,6 +31,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     results = [result for file in files for result in _run(file)]
+    if skipped := runner.skipped(results):
+        print(f"{skipped} skipped, each named above with the reason")
     print(runner.summary(results))
     return int(any(result.verdict is Verdict.FAILED for result in results))
 
@@ -42,7 +45,8 @@ def _run(file: VectorFile) -> list[Result]:
     unknown = runner.unknown_sections(file)
     listed = sum(result.detail.startswith(runner.DEVIATES) for result in results)
     print(
-        f"{file.name}: {runner.summary(results)}; {listed} of the passed deviate as listed in e4conformance.deviations"
+        f"{file.name}: {runner.summary(results)}, {runner.skipped(results)} skipped; "
+        f"{listed} of the passed deviate as listed in e4conformance.deviations"
     )
     if unknown:
         print(f"{file.name}: {len(unknown)} unknown sections, not checked: {', '.join(unknown)}")

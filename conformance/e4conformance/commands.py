@@ -13,9 +13,10 @@ from e4conformance.devices import command_key, device, load, received
 from e4conformance.messages import transition_unprotect
 from e4conformance.vectorfile import Check, Entry, Facets, VectorFile, named, outcome, unhex
 from e4core import command, e4go
+from e4core.jsonform import parse_json
 from e4core.keys import ClientId, Secret
 from e4core.plugins import load_suite
-from e4core.state import new_state, parse_json
+from e4core.state import new_state
 from e4core.suite import Suite
 
 

@@ -11,9 +11,10 @@ from e4conformance.vectorfile import TOPIC, Check, Entry, Facets, VectorFile, en
 from e4conformance.vectorfile import value as given
 from e4core import e4go
 from e4core.client import Client
+from e4core.jsonform import parse_json
 from e4core.keys import ClientId, Secret, TopicHash
 from e4core.plugins import load_suite
-from e4core.state import new_state, parse_json
+from e4core.state import new_state
 
 
 def protect_fixed(file: VectorFile, section: list[Entry]) -> Iterator[Check]:

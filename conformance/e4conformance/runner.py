@@ -134,8 +134,12 @@ def unknown_sections(file: VectorFile) -> list[str]:
 def summary(results: list[Result]) -> str:
     """The line that ends a run."""
     count = Counter(result.verdict for result in results)
-    line = f"{count[Verdict.PASSED]} passed, {count[Verdict.FAILED]} failed"
-    return f"{line}, {count[Verdict.SKIPPED]} skipped" if count[Verdict.SKIPPED] else line
+    return f"{count[Verdict.PASSED]} passed, {count[Verdict.FAILED]} failed"
+
+
+def skipped(results: list[Result]) -> int:
+    """How many could not be checked."""
+    return sum(result.verdict is Verdict.SKIPPED for result in results)
 
 
 def _checks(section: Section, file: VectorFile, name: str) -> list[Check]:

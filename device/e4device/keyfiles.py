@@ -20,11 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from e4core import files
-from e4core.errors import Conflict, E4Error, InvalidInput
+from e4core.errors import Conflict, InvalidInput
 from e4core.keys import Secret
 from e4core.plugins import load_suite
 from e4core.suite import Identity, Suite
@@ -68,12 +66,14 @@ def from_passphrase(kind: str, passphrase: Secret, salt: bytes, cost: Cost = REC
         raise InvalidInput(f"a passphrase for a key has at least {PASSPHRASE_MIN_LEN} bytes", kind="bad_passphrase")
     expand = _kind(kind).expand
     root = derive(passphrase, salt, cost)
-    return expand(Secret(HKDF(SHA256(), KEY_LEN, None, b"e4 key file v1 " + kind.encode()).derive(root)))
+    return expand(Secret(load_suite("sk").kdf(root, b"e4 key file v1 " + kind.encode(), KEY_LEN)))
 
 
 def write(path: Path, identity: Identity, private: Secret, salt: bytes = b"") -> list[Path]:
-    """Write NAME, and where there are any NAME.pub and NAME.salt: all, or none. Returns what was written.
+    """Write NAME, and where there are any NAME.pub and NAME.salt. Returns what was written, the private file first.
 
+    If it raises, also when it is interrupted, none of them stays. After a crash or power cut there may be the others without
+    NAME, which is written last: delete them and try again.
     Raises: Conflict: one of them exists. InvalidInput (``bad_key``). StorageError.
     """
     public = identity.public(identity.load(private))
@@ -82,17 +82,20 @@ def write(path: Path, identity: Identity, private: Secret, salt: bytes = b"") ->
         todo.append((_beside(path, "pub"), public, files.PUBLIC))
     if salt:
         todo.append((_beside(path, "salt"), salt, files.PUBLIC))
-    _refuse_existing([name for name, _, _ in todo])
-    done: list[Path] = []
+    names = [name for name, _, _ in todo]
+    _refuse_existing(names)
+    begun: list[Path] = []
     try:
-        for name, data, mode in todo:
+        for name, data, mode in reversed(todo):
+            begun.append(name)  # before, as a file may be there although it could not be flushed to the disk
             files.create(name, data, mode)
-            done.append(name)
-    except E4Error:
-        for name in done:
-            files.discard(name)
+    except Conflict:
+        _discard(begun[:-1])  # the last one is somebody else's
         raise
-    return done
+    except BaseException:
+        _discard(begun)
+        raise
+    return names
 
 
 def load_private(path: Path, identity: Identity) -> Secret:
@@ -106,8 +109,10 @@ def load_private(path: Path, identity: Identity) -> Secret:
 
 
 def load_public(path: Path, identity: Identity) -> bytes:
-    """The public key in ``path``, checked. Raises: as `load_private`; who may read the file does not matter."""
+    """The public key in ``path``, checked. Who may read it does not matter. Raises: as `load_private`, also for NAME itself."""
     public = files.read(path, private=identity.public_is_secret)
+    if not identity.public_is_secret:
+        _refuse_private(path)
     _explain(path, lambda: identity.check(public))
     return public
 
@@ -125,8 +130,20 @@ def _explain(path: Path, check: Callable[[], object]) -> None:
         raise InvalidInput(f"{path}: {error}", kind=error.kind) from error
 
 
+def _refuse_private(path: Path) -> None:
+    """Where both keys have one length, the private one would be taken for the public one, and shown."""
+    beside = _beside(path, "pub")
+    if beside.exists():
+        raise InvalidInput(f"{path} is the private key of {beside}; give {beside}", kind="bad_key")
+
+
 def _beside(path: Path, suffix: str) -> Path:
     return path.parent / f"{path.name}.{suffix}"
+
+
+def _discard(paths: list[Path]) -> None:
+    for path in paths:
+        files.discard(path)
 
 
 def _refuse_existing(paths: list[Path]) -> None:

@@ -24,6 +24,7 @@ from e4core.inbox import Inbox
 from e4core.keys import CONTROL_PREFIX, report_topic
 from e4core.message import Message
 from e4core.report import Outcome
+from e4core.sending import PATIENCE_S
 from e4core.transport import Transport
 
 _LOG = logging.getLogger(__name__)
@@ -32,10 +33,10 @@ _random = secrets.SystemRandom()
 REPORT_QOS = 2
 HELLO_REPEAT_S = (1.0, 3600.0)
 """Least and longest time between two hellos that were not answered."""
-RATE_PATIENCE_S = 60
-"""How often `Device.publish` tries again, once a second, before it gives up."""
 LINK_CHECK_S = 0.1
-"""How often the link is looked at, since a transport does not tell of new connections; a shorter outage may go unseen."""
+"""How often the transport is asked for the number of its connections."""
+ERASE_EVERY_S = (1.0, 60.0)
+"""How often it is looked whether the grace of a previous topic key is over; and after a failure."""
 
 
 class Received(NamedTuple):
@@ -77,18 +78,20 @@ class Device:
         clock: Callable[[], float] = time.time,
         hello_delay_s: float = 30.0,
         backlog: int = 10_000,
+        answer_within_s: float = 10.0,
     ) -> None:
         """Not yet connected.
 
         Args: clock: Unix seconds with their fraction.  hello_delay_s: the hello after each new connection waits a random part of
         this, so that a fleet does not speak at once.  backlog: messages kept for an application that does not read; when there
-        are more, the oldest go.
+        are more, the oldest go.  answer_within_s: what the broker has to answer the first subscription, once connected.
         """
         self.counters = Counters()
         self._client = client
         self._transport = transport
         self._clock = clock
         self._hello_delay_s = hello_delay_s
+        self._answer_within_s = answer_within_s
         self._control_topic = client.state.control_topic
         self._report_topic = report_topic(client.state.client_id)
         self._inbox = Inbox[Received](backlog)
@@ -110,7 +113,7 @@ class Device:
     async def __aenter__(self) -> Self:
         """Connect, subscribe to the control topic and begin.
 
-        Raises: TransportError: not connected in time, or refused. StorageError. The state is then saved as stopped in order.
+        Raises: TransportError: not connected or subscribed in time, or refused. StorageError. The state is then left in order.
         """
         try:
             await self._transport.__aenter__()
@@ -120,9 +123,9 @@ class Device:
         try:
             self._begin(self._read())
             self._begin(self._send_reports())
+            self._begin(self._erase_expired())
+            await self._listen()
             self._begin(self._watch_link())
-            await self._transport.subscribe(self._control_topic)
-            self._hello = self._begin(self._say_hello())
         except BaseException:
             await self.close()
             raise
@@ -154,7 +157,8 @@ class Device:
         """Protect ``payload`` and hand it to the broker; return when it is acknowledged.
 
         Equal payloads in a row wait for the next second, up to a minute.
-        Raises: UnknownKey: no key for ``topic`` yet. InvalidInput. RateExceeded. StorageError. TransportError.
+        Raises: UnknownKey: no key for ``topic`` yet. InvalidInput. RateExceeded. TooOld: the clock was set back by more than that.
+        StorageError. TransportError.
         """
         data = await self._protect(payload, topic)
         await self._transport.publish(topic, data, qos)
@@ -170,7 +174,7 @@ class Device:
     # ------------------------------------------------------------------------------------------------- sending
 
     async def _protect(self, payload: bytes, topic: str) -> bytes:
-        for _ in range(RATE_PATIENCE_S):
+        for _ in range(PATIENCE_S):
             if self._closed:
                 raise TransportError("the device is closed")
             with suppress(RateExceeded):
@@ -204,18 +208,26 @@ class Device:
 
     async def _watch_link(self) -> None:
         """Say hello on each new connection: the broker may have kept nothing of what was sent meanwhile."""
-        up = True
+        greeted = 0
         while True:
-            await asyncio.sleep(LINK_CHECK_S)
-            was, up = up, self._transport.connected
-            if up and not was:
-                self.counters.reconnects += 1
-                _LOG.info("connected again")
+            connections = self._transport.connections
+            if connections > greeted:
+                self.counters.reconnects = connections - 1
                 if self._hello:
                     self._hello.cancel()
                 self._hello = self._begin(self._say_hello())
+            greeted = connections
+            await asyncio.sleep(LINK_CHECK_S)
 
     # ----------------------------------------------------------------------------------------------- receiving
+
+    async def _listen(self) -> None:
+        try:
+            async with asyncio.timeout(self._answer_within_s):
+                await self._transport.subscribe(self._control_topic)
+        except TimeoutError:
+            text = f"the broker did not answer a subscription within {self._answer_within_s:g} s; is it overloaded?"
+            raise TransportError(text) from None
 
     async def _read(self) -> None:
         async for topic, payload in self._transport:
@@ -258,6 +270,16 @@ class Device:
         self.counters.errors[error.kind] += 1
         level = logging.ERROR if isinstance(error, StorageError) else logging.INFO
         _LOG.log(level, "%s: %s (%s)", what, error, error.kind)
+
+    async def _erase_expired(self) -> None:
+        while True:
+            pause, after_failure = ERASE_EVERY_S
+            try:
+                self._client.erase_expired(self._clock())
+            except E4Error as error:
+                self._count(error, "expired keys were not erased")
+                pause = after_failure
+            await asyncio.sleep(pause)
 
     # --------------------------------------------------------------------------------------------------- tasks
 

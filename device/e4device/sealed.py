@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import os
-from base64 import b64decode, b64encode
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,8 +18,8 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCMSIV
 
 from e4core.errors import AuthenticationFailed, InvalidInput
+from e4core.jsonform import b64, guarded, unb64, whole
 from e4core.keys import Secret
-from e4core.state import guarded
 from e4device.passphrase import RECOMMENDED, SALT_LEN, Cost, derive
 
 FORMAT = "e4-sealed-state"
@@ -47,7 +46,7 @@ class Header:
             "memory_kib": self.cost.memory_kib,
             "passes": self.cost.passes,
             "lanes": self.cost.lanes,
-            "salt": _b64(self.salt),
+            "salt": b64(self.salt),
             "cipher": _CIPHER,
         }
 
@@ -99,10 +98,8 @@ class Sealed:
 
     @classmethod
     def _parse(cls, body: dict[str, Any]) -> Sealed:
-        cost = Cost(*(_whole(body[name]) for name in ("memory_kib", "passes", "lanes")))
-        salt, nonce, ciphertext = (
-            b64decode(body[name].encode("ascii"), validate=True) for name in ("salt", "nonce", "ciphertext")
-        )
+        cost = Cost(*(whole(body[name]) for name in ("memory_kib", "passes", "lanes")))
+        salt, nonce, ciphertext = (unb64(body[name]) for name in ("salt", "nonce", "ciphertext"))
         if len(salt) != SALT_LEN or len(nonce) != NONCE_LEN or len(ciphertext) < TAG_LEN:
             raise InvalidInput("the sealed state has a field of the wrong length", kind="bad_state")
         return cls(Header(salt, cost), nonce, ciphertext)
@@ -113,18 +110,8 @@ def is_sealed(body: dict[str, Any]) -> bool:
 
 
 def _envelope(header: Header, nonce: bytes, ciphertext: bytes) -> bytes:
-    return _text({**header.fields, "nonce": _b64(nonce), "ciphertext": _b64(ciphertext)}) + b"\n"
+    return _text({**header.fields, "nonce": b64(nonce), "ciphertext": b64(ciphertext)}) + b"\n"
 
 
 def _text(fields: dict[str, Any]) -> bytes:
     return json.dumps(fields, separators=(",", ":")).encode()
-
-
-def _whole(value: object) -> int:
-    if type(value) is not int:
-        raise InvalidInput("the sealed state has a number of the wrong form", kind="bad_state")
-    return value
-
-
-def _b64(value: bytes) -> str:
-    return b64encode(value).decode()

@@ -17,10 +17,12 @@ from typing import Any, Self
 
 from e4core import e4go, files
 from e4core.errors import InvalidInput, StorageError
+from e4core.jsonform import parse_json
 from e4core.keys import Secret
 from e4core.plugins import load_suite
-from e4core.state import FORMAT, State, check_keys, dump, load, parse_json
+from e4core.state import FORMAT, State, check_keys, dump, load
 from e4core.suite import Suite
+from e4core.transition import faded
 from e4device.passphrase import RECOMMENDED, Cost
 from e4device.sealed import Sealed, SealingKey, is_sealed
 
@@ -79,7 +81,7 @@ class StateFile:
         files.replace(self.path, self._pack(state), new=self._new)
 
     def load(self, now: float) -> State:
-        """The state, with all its keys checked.
+        """The state, with all its keys checked, and without previous topic keys whose grace is over at ``now``.
 
         A state that e4go saved is taken over as of ``now``: e4go remembers no replays, so nothing sent before is accepted. The
         next `save` puts our own format in its place. With a passphrase nothing but a sealed state is accepted, since whoever can
@@ -99,7 +101,7 @@ class StateFile:
             )
         if "format" not in body and "Key" in body:
             return _adopted(e4go.load(data, self._suites), now)
-        return self._own(data, body)
+        return faded(self._own(data, body), now)
 
     def is_sealed(self) -> bool:
         """Whether the state is under a passphrase. Raises: StorageError; InvalidInput (``bad_state``)."""
@@ -151,5 +153,6 @@ def import_e4go(path: str | os.PathLike[str], now: float, suites: SuiteLoader = 
 
 
 def _adopted(state: State, now: float) -> State:
-    # sent: nor must we repeat what e4go may have sent in this very second
-    return replace(state, floor=int(now), command_second=int(now), sent=int(now))
+    # The floors: whatever e4go has accepted or obeyed was sent before now, and may be sent again. A C2 dates its commands back, so
+    # that the first seconds of these are lost; it sends them again. sent: nor must we repeat what e4go sent in this very second.
+    return faded(replace(state, floor=int(now), command_floor=int(now), sent=int(now)), now)

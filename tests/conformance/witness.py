@@ -36,7 +36,8 @@ class Witness:
         self.draws = iter(bytes.fromhex(value) for value in story.get("random", ()))
         self.state: Json = story["state"]
         self.command_second: int = self.state["command_second"]
-        self.command_tags: set[bytes] = set()
+        self.command_floor: int = self.state["command_floor"]
+        self.commands: set[tuple[int, bytes]] = set()
         self.mark: int = self.state["mark"]
         self.floor: int = self.state["floor"]
         self.clean = True
@@ -101,6 +102,7 @@ class Witness:
     def protect(self, step: Json) -> Json:
         """Verifies the bytes of the step, if it has any: the newest second, 2 s back, in which they were not sent."""
         self.clean = False
+        self.erase_expired(step["now"])
         payload = bytes.fromhex(step["payload"])
         timestamp = int(step["now"]) - 2
         while (payload, timestamp) in self.sent:
@@ -124,7 +126,9 @@ class Witness:
         repeated = entry in self.seen
         require(not repeated or topic in self.repeats, "replayed", "an exact replay")
         self.seen.add(entry)
-        self.mark = self.mark if timestamp <= self.mark else timestamp + 5
+        if timestamp > self.mark:
+            self.mark = timestamp + 5
+            self.erase_expired(step["now"])
         return {
             "returned": payload.hex(),
             "sender": sender.hex() or None,
@@ -138,11 +142,13 @@ class Witness:
         data, now = bytes.fromhex(step["protected"]), step["now"]
         plain = self.client.key.open_command(data, self.tolerant(data, now))
         sent, tag = int.from_bytes(data[:8], "little"), data[8:24]
-        if self.command_second > now + self.skew:
-            self.command_second, self.command_tags = int(now + self.skew), set()
-        if sent < self.command_second:
+        horizon = now + self.skew + 600
+        newest = self.command_second
+        if newest > horizon:
+            newest = max([0, *(second for second, _ in self.commands if second <= horizon)])
+        if sent < newest or sent <= self.command_floor:
             return self.declined(tag, "outdated", "timestamp_old")
-        if sent == self.command_second and tag in self.command_tags:
+        if (sent, tag) in self.commands:
             if now - self.already < 10:
                 return {**self.declined(tag, "already", "replayed", silent=True)}
             self.already = now
@@ -151,7 +157,7 @@ class Witness:
             self.obey(plain, now)
         except E4goError as error:
             return self.declined(tag, "refused", error.kind)
-        self.command_tags = {tag} | (self.command_tags if sent == self.command_second else set())
+        self.commands.add((sent, tag))
         self.command_second = sent
         return {"outcome": "applied", **self.acknowledged(tag, "applied")}
 
@@ -165,6 +171,9 @@ class Witness:
         action(self.client, plain[1:], now)
         if plain == b"\x00" + self.nonce:
             self.nonce = b""
+        self.erase_expired(now)
+
+    def erase_expired(self, now: float) -> None:
         for slot, value in list(self.client.topic_keys.items()):
             if len(value) == 40 and int.from_bytes(value[32:], "little") < now - 3600:
                 del self.client.topic_keys[slot]
@@ -187,6 +196,7 @@ class Witness:
             "private": _b64(private),
             "c2_public": "" if isinstance(key, e4go.SkKey) else _b64(key.c2_public),
             "command_second": self.command_second,
+            "command_floor": self.command_floor,
             "mark": self.mark,
             "floor": self.floor,
             "clean": self.clean,

@@ -10,7 +10,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from e4core.command import RemoveTopic, SetTopicKey
-from e4core.errors import RateExceeded
+from e4core.errors import RateExceeded, TooOld
+from e4core.sending import STEP_BACK_S
 from e4core.suite import Suite
 from tests.core.fleet import NOW, SECOND, TOPIC, Device, refused, topic_hash, topic_key
 from tests.core.strategies import LAW
@@ -91,7 +92,7 @@ def test_no_two_messages_are_equal_while_the_clock_jumps(suite: Suite, jumps: li
         now += jump
         try:
             data = device.client.protect(b"x", TOPIC, now)
-        except RateExceeded:
+        except (RateExceeded, TooOld):
             continue
         assert data not in sent
         sent.add(data)
@@ -107,6 +108,33 @@ def test_a_clock_set_back_over_a_clean_restart_makes_no_equal_messages(settled: 
             continue
 
 
+@pytest.mark.parametrize(("back_s", "kind"), [(350, "rate_exceeded"), (3600, "timestamp_old")])
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_clock_set_back_is_said_and_whether_waiting_a_minute_helps(
+    settled: Device, back_s: int, kind: str, restart: bool
+) -> None:
+    for n in range(400):
+        settled.client.protect(b"%d" % n, TOPIC, NOW + n)
+    now = NOW + 399 - back_s
+    if restart:
+        settled.restart(clean=True)
+        now += STEP_BACK_S  # what was sent is forgotten then, up to the end
+    with refused(kind) as caught:
+        settled.client.protect(b"new", TOPIC, now)
+    (wait_s,) = (int(word) for word in str(caught.value).split() if word.isdigit())
+    assert "the clock was set back" in str(caught.value)
+    with refused():
+        settled.client.protect(b"new", TOPIC, now + wait_s - 1)
+    assert settled.client.protect(b"new", TOPIC, now + wait_s)
+
+
+def test_equal_messages_after_a_clock_set_back_to_before_the_start_say_so_too(settled: Device) -> None:
+    settled.client.protect(b"x", TOPIC, NOW - 3600)
+    with refused("timestamp_old") as caught:
+        settled.client.protect(b"x", TOPIC, NOW - 3600)
+    assert "the clock was set back" in str(caught.value)
+
+
 def test_resetting_the_clock_makes_no_equal_messages(device: Device) -> None:
     first = device.client.protect(b"x", TOPIC, NOW)
     device.client.reset_clock(NOW)
@@ -118,7 +146,7 @@ def test_resetting_the_clock_makes_no_equal_messages(device: Device) -> None:
 def test_resetting_the_clock_lets_a_device_send_again_that_was_ahead(settled: Device) -> None:
     settled.client.protect(b"x", TOPIC, NOW + 1_000_000)
     settled.restart(clean=True)
-    with refused("rate_exceeded"):
+    with refused("timestamp_old"):
         settled.client.protect(b"x", TOPIC, NOW)
     settled.client.reset_clock(NOW)
     assert SECOND <= second_of(settled.client.protect(b"x", TOPIC, NOW + 5)) <= SECOND + 5

@@ -50,7 +50,8 @@ def full_state(suite: Suite) -> State:
         topics=topics,
         peers={} if suite.is_symmetric else {client_id("sender"): bytes(private_of(suite, "sender")[32:])},
         command_second=SECOND,
-        command_tags=frozenset({bytes(range(16))}),
+        command_floor=SECOND - 600,
+        command_tags={SECOND: frozenset({bytes(range(16))})},
         mark=SECOND + 5,
         seen=(seen,),
     )
@@ -139,6 +140,8 @@ BAD_FIELDS: list[tuple[str, Any]] = [
     ("floor", 1 << 63),
     ("sent", "5"),
     ("clean", 1),
+    ("command_floor", -1),
+    ("command_tags", {"5": "AAAA"}),
     ("command_tags", "AAAA"),
     ("topics", {"00": {"key": "AAAA"}}),
     ("topics", []),
@@ -154,6 +157,32 @@ def test_a_field_of_the_wrong_form_is_refused(suite: Suite, field: str, value: o
     for text in ({**body, field: value}, {name: old for name, old in body.items() if name != field}):
         with refused("bad_state", "bad_length", "bad_topic", "bad_key"):
             load(json.dumps(text).encode())
+
+
+KEY32 = b64encode(bytes(range(32))).decode()
+SPELLINGS: list[tuple[str, Any]] = [
+    ("client_id", "0A" * 16),
+    ("client_id", "0a " * 16),
+    ("topics", {"0A" * 16: {"key": KEY32}}),
+    ("topics", {"0a " * 16: {"key": KEY32}}),
+    ("private", KEY32[:-2] + "9="),  # the same 32 bytes for a lenient reader
+    ("private", KEY32 + "\n"),
+    *(("command_tags", {second: ""}) for second in ("1_0", " 10", "+10", "010", "\u0661", "", "-1")),
+]
+
+
+@pytest.mark.parametrize(("field", "value"), SPELLINGS)
+def test_there_is_one_spelling_of_bytes_and_numbers(sk: Suite, field: str, value: object) -> None:
+    body = json.loads(dump(full_state(sk)))
+    with refused("bad_state"):
+        load(json.dumps({**body, field: value}).encode())
+
+
+@pytest.mark.parametrize("slot", ["0A" * 16, "0a " * 16])
+def test_there_is_one_spelling_of_bytes_in_a_file_of_e4go_too(suite: Suite, slot: str) -> None:
+    body = json.loads(e4go.dump(suite, full_state(suite)))
+    with refused("bad_state"):
+        e4go.load(json.dumps({**body, "TopicKeys": {slot: KEY32}}).encode(), SUITES.__getitem__)
 
 
 def test_a_state_of_another_suite_starts_no_client(sk: Suite, pk: Suite) -> None:
@@ -236,7 +265,7 @@ def test_an_all_zero_topic_key_of_e4go_is_left_out(suite: Suite) -> None:
 def test_a_state_taken_over_from_e4go_works(suite: Suite) -> None:
     state = e4go.load(e4go.dump(suite, full_state(suite)), SUITES.__getitem__)
     device = Device(suite)
-    device.start(replace(state, floor=SECOND, command_second=SECOND))
+    device.start(replace(state, floor=SECOND, command_floor=SECOND))
     assert device.client.unprotect(message(suite, b"x", SECOND + 1), TOPIC, NOW).payload == b"x"
 
 

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from e4core.command import RemoveTopic, ResetTopics, SetTopicKey
@@ -62,12 +64,50 @@ def test_the_same_key_again_leaves_the_previous_one_and_its_age(device: Device) 
     assert (keys.key, keys.previous, keys.rotated) == (topic_key("new"), topic_key("key"), SECOND)
 
 
+USES: dict[str, Callable[[Device, float], object]] = {
+    "another command": lambda d, now: d.command(RemoveTopic(topic_hash("any")), int(now), now),
+    "the first message sent": lambda d, now: d.client.protect(b"x", TOPIC, now),
+    "a message received": lambda d, now: d.client.unprotect(
+        message(d.suite, b"x", int(now), topic_key("new")), TOPIC, now
+    ),
+    "nothing but time": lambda d, now: d.client.erase_expired(now),
+}
+
+
 @pytest.mark.parametrize(("wait_s", "kept"), [(3600, True), (3601, False)])
-def test_the_next_command_after_the_grace_erases_the_previous_key(device: Device, wait_s: int, kept: bool) -> None:
+@pytest.mark.parametrize("use", USES)
+def test_when_its_grace_is_over_the_previous_key_is_erased_by_whatever_is_saved_next(
+    device: Device, use: str, wait_s: int, kept: bool
+) -> None:
     rotate(device, "new", SECOND)
-    device.command(RemoveTopic(topic_hash("any")), SECOND + wait_s)
+    USES[use](device, SECOND + wait_s)
     assert device.client.state == device.store.last
     assert (device.client.state.topics[HASH].previous is not None) == kept
+    assert (topic_key("key") in kept_keys(device)) == kept
+
+
+def kept_keys(device: Device) -> list[bytes]:
+    """Keys in the state that was saved last."""
+    return [key for keys in device.store.last.topics.values() for key in (keys.key, keys.previous) if key]
+
+
+def test_erasing_saves_only_if_there_is_something_to_erase(device: Device) -> None:
+    rotate(device, "new", SECOND)
+    saved = len(device.store.saved)
+    device.client.erase_expired(SECOND + 3600)
+    assert len(device.store.saved) == saved
+    for _ in range(2):
+        device.client.erase_expired(SECOND + 3601)
+    assert len(device.store.saved) == saved + 1
+
+
+def test_what_was_received_is_remembered_across_an_erasure(suite: Suite, device: Device) -> None:
+    rotate(device, "new", SECOND)
+    data = message(suite, b"x", SECOND + 3601, topic_key("new"))
+    device.client.unprotect(data, TOPIC, SECOND + 3601)
+    assert device.client.state.topics[HASH].previous is None
+    with refused("replayed"):
+        device.client.unprotect(data, TOPIC, SECOND + 3602)
 
 
 @pytest.mark.parametrize("command", [RemoveTopic(HASH), ResetTopics()])

@@ -25,7 +25,7 @@ def some_state() -> State:
     topic = TopicHash(SK.derive_id("weather"))
     return replace(
         new_state(SK, ClientId(SK.derive_id("device")), Secret(b"\x07" * 32)),
-        topics={topic: TopicState(TopicKey(b"\x01" * 32), TopicKey(b"\x02" * 32), 1_700_000_000)},
+        topics={topic: TopicState(TopicKey(b"\x01" * 32), TopicKey(b"\x02" * 32), int(NOW) - 1000)},
         seen=(Seen(topic, b"", 3, {1_700_000_001: frozenset({b"\x05" * 16})}),),
     )
 

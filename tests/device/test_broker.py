@@ -15,7 +15,7 @@ from e4core.plugins import load_suite, load_transport
 from e4core.report import Ack, Hello
 from e4core.state import State
 from e4core.transport import Transport
-from e4device.runtime import LINK_CHECK_S, Device
+from e4device.runtime import Device
 from tests.device.c2 import Enrolled, TinyC2, new_key, next_of
 from tests.servers import Mosquitto
 
@@ -61,7 +61,6 @@ def test_after_a_restart_of_the_broker_devices_say_hello_again_and_go_on(mosquit
                 waiting = asyncio.ensure_future(a.publish(TOPIC, b"meanwhile"))
                 while a.connected:  # noqa: ASYNC110  # a property is all there is
                     await asyncio.sleep(0.01)
-                await asyncio.sleep(2 * LINK_CHECK_S)
                 await asyncio.to_thread(mosquitto.start)
 
                 assert await hello_and_sync(alice, link) != first
@@ -73,5 +72,23 @@ def test_after_a_restart_of_the_broker_devices_say_hello_again_and_go_on(mosquit
                     got.add((await anext(b.messages())).message.payload)
                 assert (a.counters.reconnects, a.counters.published) == (1, 3)
         assert saved[-1].clean
+
+    asyncio.run(asyncio.wait_for(story(), PATIENCE_S))
+
+
+def test_an_outage_that_nobody_saw_makes_a_device_say_hello_again(mosquitto: Mosquitto) -> None:
+    async def story() -> None:
+        alice = TinyC2(load_suite("sk")).enrol("alice")
+        async with running(mosquitto.uri, alice, []) as device:
+            async with load_transport(mosquitto.uri, "c2") as link:
+                await link.subscribe(alice.report_topic)
+                first = await hello_and_sync(alice, link)
+            mosquitto.kill()  # in the event loop, on purpose: it sees nothing of the outage
+            mosquitto.start()
+            time.sleep(1.5)  # noqa: ASYNC251
+            async with load_transport(mosquitto.uri, "c2") as link:
+                await link.subscribe(alice.report_topic)
+                assert await hello_and_sync(alice, link) != first
+            assert (device.counters.reconnects, device.synchronised) == (1, True)
 
     asyncio.run(asyncio.wait_for(story(), PATIENCE_S))

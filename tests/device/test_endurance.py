@@ -19,6 +19,7 @@ from e4device.runtime import Device
 from tests.device.c2 import new_key
 from tests.device.fleet import TOPIC, Fleet, Storage, next_payload, tell, until
 from tests.servers import free_port
+from tests.transports.stub import REFUSED, StubBroker
 
 
 def test_a_message_that_comes_twice_is_given_once_and_counted() -> None:
@@ -181,6 +182,24 @@ def test_a_broker_that_is_not_there_is_a_typed_error_and_the_state_is_left_in_or
         with pytest.raises(TransportError):
             async with Device(client, transport):
                 pass
+        assert storage.saved[-1].clean
+
+    tell(story)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "complaint"), [(None, "did not answer a subscription within 0.2 s"), (REFUSED, "refused 'e4/")]
+)
+def test_a_broker_that_does_not_let_it_listen_is_a_typed_error_and_nothing_hangs(
+    verdict: int | None, complaint: str
+) -> None:
+    async def story(fleet: Fleet) -> None:
+        alice, storage = fleet.c2.enrol("alice"), Storage()
+        client = Client(fleet.suite, alice.state, storage.save)
+        async with StubBroker(verdict) as broker:
+            with pytest.raises(TransportError, match=complaint):
+                async with Device(client, load_transport(broker.uri, "alice"), answer_within_s=0.2):
+                    pass
         assert storage.saved[-1].clean
 
     tell(story)

@@ -108,6 +108,45 @@ except StorageError as error:
     assert list(tmp_path.iterdir()) == []
 
 
+BROKEN_OFF = """
+import errno, os, sys
+from pathlib import Path
+from e4core.errors import StorageError
+from e4core.keys import Secret
+from e4device.keyfiles import identity_of, write
+identity = identity_of("ed25519")
+folder, calls, fsync = Path(sys.argv[1]), 0, os.fsync
+def breaking(fd):
+    global calls
+    calls += 1
+    if calls == int(sys.argv[2]):
+        raise {"disk": OSError(errno.EIO, "Input/output error"), "person": KeyboardInterrupt()}[sys.argv[3]]
+    fsync(fd)
+os.fsync = breaking
+try:
+    write(folder / "key", identity, Secret(identity.generate()), bytes(16))
+except (StorageError, KeyboardInterrupt) as error:
+    print(type(error).__name__, os.listdir(folder))
+"""
+
+
+@pytest.mark.parametrize(("by", "error"), [("disk", "StorageError"), ("person", "KeyboardInterrupt")])
+@pytest.mark.parametrize("flush", range(1, 7))
+def test_whenever_it_is_broken_off_nothing_stays(flush: int, by: str, error: str, tmp_path: Path) -> None:
+    """Each of the three files is flushed to the disk, and then the folder."""
+    command = [sys.executable, "-c", BROKEN_OFF, str(tmp_path), str(flush), by]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stdout == f"{error} []\n", done.stderr
+
+
+def test_the_private_file_is_written_last(tmp_path: Path) -> None:
+    identity, private = identity_of("ed25519"), fresh("ed25519")
+    written = write(tmp_path / "key", identity, private, SALT)
+    assert [path.name for path in written] == ["key", "key.pub", "key.salt"]
+    private_file, *others = [path.stat().st_ctime_ns for path in written]
+    assert private_file >= max(others)
+
+
 @pytest.mark.parametrize("name", ["/", "."])
 def test_a_folder_is_not_taken_for_a_name(name: str) -> None:
     with pytest.raises(Conflict):

@@ -6,13 +6,18 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from dataclasses import replace
 
 import pytest
 
+from e4core.client import Client
 from e4core.command import RemoveTopic, encode
-from e4core.errors import UnknownKey
+from e4core.errors import TooOld, UnknownKey
 from e4core.keys import TopicHash
+from e4core.message import GRACE_S
 from e4core.report import Hello, Outcome
+from e4core.state import TopicState
+from e4device.runtime import Device
 from tests.device.c2 import new_key, next_of
 from tests.device.fleet import TOPIC, Fleet, Storage, next_payload, tell, until
 
@@ -139,6 +144,37 @@ def test_equal_payloads_wait_for_the_next_second_and_all_arrive() -> None:
             for _ in range(2):
                 await a.publish(TOPIC, b"same")
             assert [await next_payload(b) for _ in range(2)] == [b"same"] * 2
+
+    tell(story)
+
+
+def test_after_a_clock_set_back_far_publishing_says_so_at_once() -> None:
+    async def story(fleet: Fleet) -> None:
+        alice, now = fleet.c2.enrol("alice"), time.time()
+        client = Client(fleet.suite, alice.state, Storage().save)
+        async with Device(client, fleet.broker.connect(), clock=lambda: now, hello_delay_s=0) as device:
+            await fleet.give_key(TOPIC, new_key(), alice)
+            await device.subscribe(alice.control_topic)
+            await device.publish(TOPIC, b"x")
+            now -= 3600
+            with pytest.raises(TooOld, match="the clock was set back"):
+                await device.publish(TOPIC, b"x")
+
+    tell(story)
+
+
+def test_a_previous_key_is_erased_when_its_grace_is_over_though_nothing_happens() -> None:
+    async def story(fleet: Fleet) -> None:
+        alice, storage = fleet.c2.enrol("alice"), Storage()
+        over_soon = TopicState(new_key(), new_key(), int(time.time()) - GRACE_S + 1)
+        state = replace(alice.state, topics={TopicHash(fleet.suite.derive_id(TOPIC)): over_soon})
+        client = Client(fleet.suite, state, storage.save)
+        async with Device(client, fleet.broker.connect(), hello_delay_s=3600):
+            held = [keys.previous for keys in storage.saved[-1].topics.values()]
+            await until(
+                lambda: storage.saved[-1].topics == {topic: TopicState(over_soon.key) for topic in state.topics}
+            )
+        assert held == [over_soon.previous]
 
     tell(story)
 

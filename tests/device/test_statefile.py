@@ -16,7 +16,11 @@ from pathlib import Path
 
 import pytest
 
+from e4core import e4go
 from e4core.errors import Conflict, StorageError
+from e4core.message import GRACE_S
+from e4core.plugins import load_suite
+from e4core.state import TopicState
 from e4device.statefile import StateFile, import_e4go
 from tests.device.states import CHEAP, E4GO, NOW, PASSPHRASE, STATE, created
 
@@ -182,7 +186,25 @@ def test_what_cannot_be_a_state_file_is_refused_without_hanging(tmp_path: Path) 
         pass
 
 
+def test_a_previous_key_whose_grace_is_over_is_not_loaded(make: Callable[[], StateFile]) -> None:
+    file = created(make())
+    (keys,) = STATE.topics.values()
+    assert file.load(keys.rotated + GRACE_S) == STATE
+    (loaded,) = file.load(keys.rotated + GRACE_S + 1).topics.values()
+    assert loaded == TopicState(keys.key)
+
+
 class TestE4go:
+    @pytest.mark.parametrize("mode", ["sk", "pk"])
+    def test_a_previous_key_of_its_file_whose_grace_is_over_is_not_loaded(self, path: Path, mode: str) -> None:
+        text = E4GO[mode]["steps"][-1]["file_text_after"]
+        path.write_text(text)
+        path.chmod(0o600)
+        held = e4go.load(text.encode(), load_suite).topics
+        assert any(keys.previous for keys in held.values())
+        after = StateFile(path).load(NOW).topics
+        assert after == {topic: TopicState(keys.key) for topic, keys in held.items()}
+
     @pytest.mark.parametrize("mode", ["sk", "pk"])
     def test_its_file_loads_and_nothing_from_before_is_accepted(self, path: Path, mode: str) -> None:
         path.write_text(E4GO[mode]["start_text"])
@@ -190,7 +212,7 @@ class TestE4go:
         state = StateFile(path).load(NOW)
         assert state.suite == mode
         assert state.client_id.hex() == E4GO[mode]["id"]
-        assert (state.floor, state.command_second, state.sent) == (int(NOW), int(NOW), int(NOW))
+        assert (state.floor, state.command_floor, state.sent) == (int(NOW), int(NOW), int(NOW))
 
     def test_a_save_puts_our_own_format_in_its_place(self, path: Path) -> None:
         path.write_text(E4GO["sk"]["start_text"])
@@ -207,8 +229,9 @@ class TestE4go:
         source.touch(0o600)
         last = E4GO[mode]["steps"][-1]["file_text_after"]
         source.write_text(last)
-        file = created(StateFile(path, PASSPHRASE, cost=CHEAP), import_e4go(source, NOW))
-        file.export_e4go(tmp_path / "back.json", NOW)
+        rotated = max(keys.rotated for keys in e4go.load(last.encode(), load_suite).topics.values())
+        file = created(StateFile(path, PASSPHRASE, cost=CHEAP), import_e4go(source, rotated + GRACE_S))
+        file.export_e4go(tmp_path / "back.json", rotated + GRACE_S)
         # e4go leaves the end of a longer former state behind its line
         assert (tmp_path / "back.json").read_text() == last[: last.index("\n") + 1]
         assert stat.S_IMODE((tmp_path / "back.json").stat().st_mode) == 0o600

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Two devices at a broker: one with the witness client, as an application on e4go would be, and one of this project."""
+"""Two devices at a broker: one with the witness client, which behaves like e4go, and one of this project."""
 
 from __future__ import annotations
 

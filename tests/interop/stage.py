@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A C2, a sensor on e4go (its witness), and a gateway of ours, at a real broker."""
+"""A C2, a sensor like e4go (its witness), and a gateway of ours, at a real broker."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ TOPIC = "plant/line 1/temperature"
 
 @dataclass
 class Stage:
-    """A C2, a sensor on e4go, a gateway of ours, and a wire to publish raw bytes."""
+    """A C2, a sensor like e4go, a gateway of ours, and a wire to publish raw bytes."""
 
     suite: Suite
     folder: Path

@@ -5,7 +5,7 @@ paho-mqtt runs the protocol in a thread of its own, connects again after a loss,
 what is on its way is shared, under one lock, so that paho's thread fills the window itself: a detour through the event loop would
 cost a round trip of threads for every few messages. paho calls back with its own locks held, so ours is never taken in a callback,
 only in `_round`. `up` and the window's size are read there as they are, each a single value; a message too many or too few does no
-harm, as paho keeps what it cannot send. All other state lives in the event loop: the callbacks leave an event on the `_Ferry`,
+harm, as paho keeps what it cannot send. All other state lives in the event loop: the callbacks leave an event on the `Ferry`,
 which carries them over in order, many with one wake-up. At most 20 messages are in paho's hands; the rest wait here, so that a new
 connection begins with those, in order, and not with a flood (paho would send all it has at once, beyond what an MQTT 5 broker has
 said it receives).
@@ -33,11 +33,11 @@ from e4core.inbox import Inbox
 from e4core.transport import Incoming
 from e4transports.address import BrokerAddress
 from e4transports.client import INFLIGHT, PahoClient, failure, refusal
+from e4transports.ferry import Ferry
 from e4transports.requests import Requests, settle
 
 _LOG = logging.getLogger(__name__)
 _CLOSE_S = 2.0
-_HEADWAY_S = 0.005
 _MAX_PACKET_LEN = 268_435_455
 _HEADER_LEN = 16
 """Upper bound of what a PUBLISH holds besides topic and payload, in bytes."""
@@ -47,13 +47,14 @@ _PACKET_ID_NOT_FOUND = 0x92
 class Link:
     """Made inside the event loop that uses it.
 
-    Attributes: up: the broker has accepted the connection and it is not lost. max_qos: as the URI and the broker allow.
-    max_packet_len: longest packet that the broker takes, in bytes.
+    Attributes: up: the broker has accepted the connection and it is not lost. connections: how many it has accepted so far.
+    max_qos: as the URI and the broker allow. max_packet_len: longest packet that the broker takes, in bytes.
     """
 
     def __init__(self, address: BrokerAddress, client_id: str) -> None:
         """Raises: StorageError: password, CA, certificate or key cannot be read."""
         self.up = False
+        self.connections = 0
         self.max_qos = address.max_qos
         self.max_packet_len = _MAX_PACKET_LEN
         self.inbox = Inbox[Incoming]()
@@ -63,12 +64,13 @@ class Link:
         self._loop = asyncio.get_running_loop()
         self._opened: asyncio.Future[None] = self._loop.create_future()
         self._closed = False
+        self._troubles: set[str] = set()
         self._window = INFLIGHT
         self._queue: deque[_Outgoing] = deque()
         self._on_the_way: dict[int, _Outgoing] = {}
         self._shared = threading.Lock()
         self._answers: list[tuple[int, str]] = []
-        self._ferry = _Ferry(self._loop)
+        self._ferry = Ferry(self._loop)
         self._client = self._wired(PahoClient(address, client_id))
 
     async def open(self) -> None:
@@ -131,10 +133,14 @@ class Link:
         self.max_qos = min(self._address.max_qos, getattr(limits, "MaximumQoS", 2))
         self.max_packet_len = getattr(limits, "MaximumPacketSize", _MAX_PACKET_LEN)
         self._window = min(INFLIGHT, getattr(limits, "ReceiveMaximum", INFLIGHT))
+        self.connections += 1
         with self._shared:
             self.up = True
             self._send_next()
         settle(self._opened, None)
+        if self._troubles:
+            self._troubles.clear()
+            _LOG.warning("connected to the MQTT broker at %s again", self._address)
 
     def _lost(self, error: TransportError) -> None:
         self.up = False
@@ -143,14 +149,18 @@ class Link:
             gone = [self._on_the_way.pop(packet_id) for packet_id in unanswered]
         for message in gone:
             settle(message.done, None)
-        if self._opened.done():
-            _LOG.info("the link to the MQTT broker at %s was lost; connecting again", self._address)
+        self._warn(f"the link to the MQTT broker at {self._address} was lost; connecting again")
         settle(self._opened, error)
 
     def _refused(self, error: TransportError) -> None:
-        if self._opened.done():
-            _LOG.warning("%s; trying again", error)
+        self._warn(f"{error}; trying again")
         settle(self._opened, error)
+
+    def _warn(self, trouble: str) -> None:
+        """Say what is wrong once in an outage; who waits for `open` hears of it there, and a stop on purpose is none."""
+        if self._opened.done() and not self._closed and trouble not in self._troubles:
+            self._troubles.add(trouble)
+            _LOG.warning("%s", trouble)
 
     def _fail_all(self, error: TransportError) -> None:
         with self._shared:
@@ -259,35 +269,3 @@ class _Outgoing(NamedTuple):
     payload: bytes
     qos: int
     done: asyncio.Future[None]
-
-
-class _Ferry:
-    """Carries calls from one other thread to the event loop, in order: `load` any number, then `leave`.
-
-    What is in no hurry waits up to `_HEADWAY_S` for more: each landing costs both threads a change of the interpreter's lock.
-    """
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._aboard: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
-        self._planned = False
-
-    def load(self, call: Callable[..., object], *arguments: Any) -> None:
-        self._aboard.append((call, arguments))
-
-    def leave(self, hurry: bool = True) -> None:
-        if not self._aboard or (self._planned and not hurry):
-            return
-        self._planned = not hurry
-        # a loop that is closed has nobody left to tell
-        with suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._land if hurry else self._plan)
-
-    def _plan(self) -> None:
-        self._loop.call_later(_HEADWAY_S, self._land)
-
-    def _land(self) -> None:
-        self._planned = False
-        while self._aboard:
-            call, arguments = self._aboard.popleft()
-            call(*arguments)

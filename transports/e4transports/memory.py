@@ -139,6 +139,7 @@ class MemoryTransport:
         self._client_id = client_id
         self._inbox = Inbox[Incoming]()
         self._session = _Session("")
+        self._connections = 0
 
     @property
     def max_qos(self) -> int:
@@ -148,7 +149,12 @@ class MemoryTransport:
     def connected(self) -> bool:
         return self._session.uses(self._inbox)
 
+    @property
+    def connections(self) -> int:
+        return self._connections
+
     async def __aenter__(self) -> Self:
+        self._connections = 1
         self._inbox = Inbox[Incoming]()
         self._session = self._broker._attach(self._client_id, self._inbox)
         return self

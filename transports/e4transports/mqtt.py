@@ -42,6 +42,10 @@ class MqttTransport:
     def connected(self) -> bool:
         return self._link is not None and self._link.up
 
+    @property
+    def connections(self) -> int:
+        return self._link.connections if self._link else 0
+
     async def __aenter__(self) -> Self:
         """Connect. Raises: TransportError: refused, or not in time; StorageError: password, CA, certificate or key."""
         link = Link(self._address, self._client_id)

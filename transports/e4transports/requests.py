@@ -4,11 +4,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 
 from paho.mqtt.reasoncodes import ReasonCode
 
 from e4core.errors import TransportError
+
+_LOG = logging.getLogger(__name__)
 
 Send = Callable[[list[str]], int | None]
 """Sends one packet for all these topics; gives its packet identifier, or None while the link is down."""
@@ -48,12 +51,20 @@ class Requests:
         self._settle(topic, None)
 
     def answered(self, packet_id: int, reasons: Sequence[ReasonCode]) -> None:
-        """Take the broker's answer; it has no reasons when it cannot refuse (MQTT 3.1.1, section 3.11)."""
+        """Take the broker's answer; it has no reasons when it cannot refuse (MQTT 3.1.1, section 3.11).
+
+        What was agreed on before and is refused on a new connection is asked for again on the next: an access list that is wrong
+        for a moment must not make anybody deaf for good.
+        """
         for number, topic in enumerate(self._asked.pop(packet_id, ())):
             refused = number < len(reasons) and reasons[number].is_failure
-            if refused or not self._lasting:
+            error = TransportError(f"the broker refused {topic!r}: {reasons[number]}") if refused else None
+            awaited = any(not answer.done() for answer in self._waiting.get(topic, ()))
+            if not self._lasting or (refused and awaited):
                 self.topics.pop(topic, None)
-            self._settle(topic, TransportError(f"the broker refused {topic!r}: {reasons[number]}") if refused else None)
+            elif refused and topic in self.topics:
+                _LOG.warning("%s; asking again on the next connection", error)
+            self._settle(topic, error)
 
     def fail(self, error: TransportError) -> None:
         for topic in list(self._waiting):

@@ -23,6 +23,7 @@ from tests.conformance.strict.fleet import (
 def command_order(f: Fleet) -> list[Json]:
     first, second = f.command(f.set_topic(KEY), NOW), f.command(f.set_topic(NEW_KEY), NOW + 1)
     together = [f.command(f.set_topic(key, OTHER), NOW) for key in (OLD_KEY, NEW_KEY)]
+    far = f.command(f.set_topic(NEW_KEY), NOW + 86400)
     zero = f.command(f.set_topic(bytes(32)), NOW + 5)
     new = f.topics(NEW_KEY, KEY, NOW + 1)
     after_both = {"topics": f.topics(NEW_KEY, OLD_KEY, NOW, OTHER)}
@@ -72,10 +73,39 @@ def command_order(f: Fleet) -> list[Json]:
         f.story(
             "a clock that was once a day ahead does not deafen the device",
             [
-                declined(first, NOW, "timestamp_old", "outdated"),
-                applied(f.command(f.set_topic(KEY), NOW + 55), NOW + 60, after={"topics": f.topics(KEY)}),
+                applied(first, NOW, after={"topics": f.topics(KEY), "command_second": NOW}),
+                declined(f.command(f.set_topic(OLD_KEY), NOW - 1), NOW, "timestamp_old", "outdated"),
             ],
             ahead,
+        ),
+        f.story(
+            "what was obeyed while a clock was a day ahead is not obeyed again, neither before nor when that day comes",
+            [
+                applied(first, NOW),
+                applied(far, NOW + 86400),
+                declined(first, NOW, "replayed", "already"),
+                applied(second, NOW + 1, after={"command_second": NOW + 1}),
+                declined(first, NOW + 1, "timestamp_old", "outdated"),
+                declined(far, NOW + 86400, "replayed", "already", after={"command_second": NOW + 1}),
+            ],
+        ),
+        f.story(
+            "a clock set back by seconds lets nothing through again, and undoes no order",
+            [
+                applied(first, NOW),
+                applied(f.command(f.set_topic(NEW_KEY), NOW + 30), NOW, after={"command_second": NOW + 30}),
+                declined(first, NOW - 2, "timestamp_old", "outdated", after={"command_second": NOW + 30}),
+                declined(first, NOW - 30, "timestamp_old", "outdated"),
+                declined(second, NOW - 2, "timestamp_old", "outdated", after={"command_second": NOW + 30}),
+            ],
+        ),
+        f.story(
+            "at or below the floor of commands nothing is obeyed, whatever was the newest",
+            [
+                declined(first, NOW + 1, "timestamp_old", "outdated"),
+                applied(second, NOW + 1, after={"command_floor": NOW}),
+            ],
+            f.state(command_floor=NOW, command_second=NOW + 86400),
         ),
     ]
 
@@ -85,6 +115,8 @@ def previous_keys(f: Fleet) -> list[Json]:
     old = f.message(b"x", NOW, OLD_KEY)
     held = f.state(topics=f.topics(KEY, OLD_KEY, rotated))
     both = {**f.topics(KEY, OLD_KEY, rotated), **f.topics(NEW_KEY, OLD_KEY, rotated - 1, OTHER)}
+    two = {**f.topics(KEY, OLD_KEY, rotated), **f.topics(NEW_KEY, OLD_KEY, rotated, OTHER)}
+    neither = {**f.topics(KEY), **f.topics(NEW_KEY, topic=OTHER)}
     kept = {**f.topics(KEY, OLD_KEY, rotated), **f.topics(NEW_KEY, topic=OTHER)}
     nothing = f.command(f.remove_topic("a topic that is not set"), NOW)
     third = bytes_of("third topic key")
@@ -94,6 +126,19 @@ def previous_keys(f: Fleet) -> list[Json]:
         f.story(
             "an expired previous key is erased by the next command, of whatever topic",
             [applied(nothing, NOW, after={"topics": kept})],
+            f.state(topics=both),
+        ),
+        f.story(
+            "an expired previous key is erased when the mark is raised, and not before it expires",
+            [
+                {**f.delivered(f.message(b"x", NOW), NOW, b"x"), "after": {"topics": two}},
+                {**f.delivered(f.message(b"x", NOW + 6), NOW + 6, b"x"), "after": {"topics": neither}},
+            ],
+            f.state(topics=two),
+        ),
+        f.story(
+            "an expired previous key is erased when the first message of a run is sent",
+            [{"op": "protect", "now": NOW, "topic": TOPIC, "payload": "78", "result": "ok", "after": {"topics": kept}}],
             f.state(topics=both),
         ),
         f.story(

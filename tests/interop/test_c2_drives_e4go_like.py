@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Our C2 and our device, at a real broker, together with a device on e4go (its witness; see `tests.interop.e4go_like`).
+"""Our C2 and our device, at a real broker, together with a device that behaves like e4go.
 
-The sensor is the e4go device: no tolerance for the future, no reports. The gateway is ours. Each test ends with the proof that the
+That device is the witness, `tests.interop.e4go_like`: an independent Python program, written from ``wire.md`` alone and held to
+the vectors that e4go itself made. The Go library does not run here: its module cannot be fetched any more (`vectors.md`).
+
+The sensor is the witness: no tolerance for the future, no reports. The gateway is ours. Each test ends with the proof that the
 sensor was sent nothing but what the test says, so no command ever reached it with a timestamp in its future.
 """
 
@@ -271,11 +274,13 @@ def test_a_state_of_e4go_moves_to_our_device_and_back(play: Play) -> None:
 
 async def _as_ours(stage: Stage, file: StateFile) -> None:
     """The sensor goes on as a device of ours: it confirms, and talks."""
-    # nothing as old as the import is accepted, and our messages are back-dated
-    file.create(import_e4go(stage.folder / "sensor.json", time.time() - BACKDATE_S - 1))
-    async with our_device(stage.suite, file.load(time.time()), file, stage.broker, "moved") as moved:
+    imported = time.time()
+    file.create(import_e4go(stage.folder / "sensor.json", imported))
+    async with our_device(stage.suite, file.load(imported), file, stage.broker, "moved") as moved:
         await stage.c2.ends(await stage.c2.do(topics.rotate, TOPIC), confirmed=2)
         await moved.subscribe(TOPIC)
+        # nothing as old as the import is accepted, and our messages are back-dated
+        await asyncio.sleep(imported + BACKDATE_S + 1 - time.time())
         await stage.gateway.publish(TOPIC, b"welcome")
         for reader in (moved,) if stage.signs else (moved, stage.gateway):
             await reader.reads(b"welcome")
