@@ -53,6 +53,8 @@ class Locksmith:
         self._behind = asyncio.Event()
         self.failure: str | None = None
         """Why the lease of the keys could not be renewed lately."""
+        self.stopped: str | None = None
+        """Why rows are not put under the newest keys any more, until the next rotation or start."""
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -155,9 +157,11 @@ class Locksmith:
         await self._resume()
         while True:
             self._behind.clear()
+            self.stopped = None
             try:
                 await self._reseal_all()
             except Tampered as error:
+                self.stopped = str(error)
                 log.error("resealing stopped, and goes on after the next rotation or start: %s", error)
             except KmsError as error:
                 log.warning("resealing waits: %s", error)

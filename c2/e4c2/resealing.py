@@ -31,7 +31,15 @@ _COLUMNS: dict[Purpose, list[sa.Column[bytes]]] = {
 """Which begin with the version of the DEK that they were made under; those of look-ups stay as they are until their rows go."""
 RESEALED = (Purpose.RECORDS, Purpose.AUTHORITY)
 _BEFORE_VERSION = {Purpose.RECORDS: HEADER_LEN - VERSION_LEN}
-_PARSED: dict[type, Callable[[str], Any]] = {bytes: bytes.fromhex, int: int, str: str}
+
+
+def _number(text: str) -> int:
+    if (number := int(text)) >= 2**63:  # the least that no database takes
+        raise ValueError
+    return number
+
+
+_PARSED: dict[type, Callable[[str], Any]] = {bytes: bytes.fromhex, int: _number, str: str}
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import socket
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import pytest
+from starlette.types import Receive, Scope, Send
 
-from tests.c2.served import Served, bearer, created, problem, serving, settings_in
+from e4c2.api.gate import Gate
+from e4c2.app import open_c2
+from tests.c2.served import PATIENCE_S, Served, bearer, created, problem, serving, settings_in
 from tests.c2.test_api_routes import ROUTES
 
 PROTECTED = sorted(route for route in ROUTES if not route.endswith(("/health", "/ready")))
@@ -101,3 +109,91 @@ def test_an_endless_head_is_cut_short(c2: Served) -> None:
         for _ in range(64):
             connection.sendall(b"x" * 1024 * 1024)
     assert c2.http.get("/v1/health").status_code == 200
+
+
+@contextmanager
+def begun(c2: Served, token: str, route: str, body: bytes) -> Iterator[socket.socket]:
+    """A connection on which ``route`` was asked for with a valid token, all but the body."""
+    host, port = c2.started.url.removeprefix("http://").split(":")
+    lines = (
+        f"{route} HTTP/1.1",
+        "Host: c2",
+        "Connection: close",
+        "Content-Type: application/json",
+        f"Content-Length: {len(body)}",
+        f"Authorization: Bearer {token}",
+        "Expect: 100-continue",
+    )
+    with socket.create_connection((host, int(port)), timeout=PATIENCE_S) as connection:
+        connection.sendall("\r\n".join([*lines, "", ""]).encode())
+        # comes as soon as the body is waited for, by which time the token was looked at
+        assert connection.recv(1024).startswith(b"HTTP/1.1 100")
+        yield connection
+
+
+LATE = [
+    ("POST /v1/tokens", {"name": "successor"}),
+    ("POST /v1/topics", {"name": "late"}),
+    ("GET /v1/tokens", {}),
+    ("GET /v1/kms", {}),
+    ("GET /v1/kms/providers", {}),
+    ("GET /v1/kms/rows", {}),
+    ("POST /v1/kms/deks/audit/1/rotate", {}),
+    ("POST /v1/kms/deks/audit/1/retire", {}),
+    *(
+        (f"POST /v1/kms/deks/audit/1/wraps{end}", {"uri": "file:kek.json"})
+        for end in ("", "/check", "/remove", "/rewrap")
+    ),
+]
+
+
+@pytest.mark.parametrize("end", ["revoked", "expired"])
+@pytest.mark.parametrize(("route", "fields"), LATE, ids=[route for route, _ in LATE])
+def test_a_token_that_ends_while_the_body_is_on_its_way_does_nothing(
+    c2: Served, route: str, fields: dict[str, str], end: str
+) -> None:
+    made = created(c2.http.post("/v1/tokens", json={"name": "ends", "lifetime_s": 60}))
+    before = state(c2)
+    body = json.dumps(fields).encode()
+    with begun(c2, made["token"], route, body) as connection:
+        if end == "revoked":
+            assert c2.http.delete(f"/v1/tokens/{made['id']}").status_code == 204
+        c2.clock.ahead_s += 61 if end == "expired" else 0
+        connection.sendall(body)
+        with connection.makefile("rb") as answer:
+            assert answer.readline().startswith(b"HTTP/1.1 401")
+            assert b'"kind":"unauthenticated"' in answer.read()
+    assert [each for each in before["tokens"] if each["id"] != made["id"] or end == "expired"] == state(c2)["tokens"]
+    assert {**before, "tokens": []} == {**state(c2), "tokens": []}
+
+
+def state(c2: Served) -> dict[str, Any]:
+    """What the requests of `LATE` would change."""
+    return {
+        "tokens": c2.http.get("/v1/tokens", params={"limit": 1000}).json()["items"],
+        "topics": c2.http.get("/v1/topics").json()["items"],
+        "deks": c2.http.get("/v1/kms").json()["deks"],
+    }
+
+
+def test_a_body_is_waited_for_only_so_long(tmp_path: Path) -> None:
+    async def nobody(_scope: Scope, _receive: Receive, _send: Send) -> None:
+        pytest.fail("the request was let through")
+
+    async def story() -> list[Any]:
+        sent = []
+        parts = asyncio.Queue[Any]()  # holds one part of a body, whose rest never comes
+        parts.put_nowait({"type": "http.request", "body": b"{", "more_body": True})
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        async with open_c2(settings_in(tmp_path)) as (c2, token):
+            assert token is not None
+            headers = [(b"authorization", b"Bearer " + bytes(token))]
+            scope = {"type": "http", "method": "POST", "path": "/v1/topics", "headers": headers}
+            await asyncio.wait_for(Gate(nobody, c2, body_s=0.01)(scope, parts.get, send), PATIENCE_S)
+        return sent
+
+    start, body = asyncio.run(story())
+    assert (start["status"], json.loads(body["body"])["kind"]) == (408, "too_slow")

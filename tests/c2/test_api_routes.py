@@ -69,6 +69,7 @@ ROUTES = {
     "GET /v1/operations/{operation}",
     "POST /v1/tokens",
     "GET /v1/tokens",
+    "GET /v1/tokens/{token}",
     "DELETE /v1/tokens/{token}",
 }
 
@@ -363,13 +364,24 @@ def test_tokens_are_made_listed_without_text_and_revoked(c2: Served) -> None:
     made = created(c2.http.post("/v1/tokens", json={"name": "ci", "lifetime_s": 60}))
     assert made["expires"] == pytest.approx(made["created"] + 60)
     listed = c2.http.get("/v1/tokens").json()["items"]
-    assert {key: value for key, value in made.items() if key != "token"} in listed
+    shown = {key: value for key, value in made.items() if key != "token"}
+    assert shown in listed
     assert all("token" not in token for token in listed)
+    assert c2.http.get(f"/v1/tokens/{made['id']}").json() == shown
     with c2.stranger(made["token"]) as http:
         assert http.get("/v1/topics").status_code == 200
         revoked = c2.http.delete(f"/v1/tokens/{made['id']}")
         assert (revoked.status_code, revoked.content) == (204, b"")
         problem(http.get("/v1/topics"), 401, "unauthenticated")
+    problem(c2.http.get(f"/v1/tokens/{made['id']}"), 404, "not_found")
+
+
+def test_where_something_new_is_said_to_be_it_is(c2: Served, suite: Suite) -> None:
+    client = {"name": "located", "key": b64(device_key(suite))}
+    for kind, body in (("topics", {"name": "located"}), ("clients", client), ("tokens", {"name": "located"})):
+        made = c2.http.post(f"/v1/{kind}", json=body)
+        shown = c2.http.get(made.headers["location"])
+        assert (shown.status_code, shown.json()["id"]) == (200, created(made)["id"])
 
 
 def test_answers_are_neither_cached_nor_interpreted(c2: Served) -> None:

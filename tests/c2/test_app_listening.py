@@ -40,6 +40,7 @@ def certificate(tmp_path: Path) -> dict[str, Path]:
     files["tls_key"].write_bytes(
         key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
+    files["tls_key"].chmod(0o600)
     return files
 
 
@@ -121,4 +122,21 @@ def test_with_a_certificate_it_speaks_tls_only(tmp_path: Path, certificate: dict
 def test_bad_tls_files_are_refused(tmp_path: Path, certificate: dict[str, Path], broken: str) -> None:
     certificate[broken].write_text("no PEM")
     with pytest.raises(StorageError, match="TLS"), serving(settings_in(tmp_path, **certificate)):
+        pass
+
+
+@pytest.mark.parametrize("others", [0o040, 0o004])
+def test_a_tls_key_that_others_may_have_read_is_refused_with_the_remedy(
+    tmp_path: Path, certificate: dict[str, Path], others: int
+) -> None:
+    certificate["tls_key"].chmod(0o600 | others)
+    remedy = f"open to others .* run: chmod 600 {certificate['tls_key']}$"
+    with pytest.raises(StorageError, match=remedy), serving(settings_in(tmp_path, **certificate)):
+        pass
+
+
+@pytest.mark.parametrize("missing", ["tls_certificate", "tls_key"])
+def test_missing_tls_files_are_refused(tmp_path: Path, certificate: dict[str, Path], missing: str) -> None:
+    certificate[missing].unlink()
+    with pytest.raises(StorageError, match="TLS: No such file"), serving(settings_in(tmp_path, **certificate)):
         pass

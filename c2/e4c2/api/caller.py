@@ -13,8 +13,10 @@ from fastapi import Depends, Request, Response
 from pydantic_core import to_json
 
 from e4c2 import idempotency
+from e4c2.api.bearer import require
 from e4c2.api.parts import C2
 from e4c2.idempotency import Answer
+from e4c2.locksmith import Locksmith
 from e4c2.rows import Realm
 from e4c2.tokens import Token
 from e4core.errors import InvalidInput
@@ -28,7 +30,11 @@ IDEMPOTENCY_KEY = "idempotency-key"
 
 
 class Caller:
-    """Who asks, and for what."""
+    """Who asks, and for what.
+
+    The token was looked at before the body came, which takes as long as the caller likes: so it is looked at again before
+    anything is done for it, in the very transaction where there is one. A token that was revoked does nothing from then on.
+    """
 
     def __init__(self, request: Request) -> None:
         self._request = request
@@ -36,15 +42,30 @@ class Caller:
         self.c2 = cast(C2, request.app.state.c2)
 
     async def read(self, use_case: UseCase[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a use case that changes nothing."""
-        return await self.c2.store.read(use_case, self.c2.realm, *args, **kwargs)
+        """Run a use case that changes nothing. Raises: Denied; what it raises."""
+
+        def look(db: sa.Connection, realm: Realm) -> T:
+            require(db, realm, self._token.id)
+            return use_case(db, realm, *args, **kwargs)
+
+        return await self.c2.store.read(look, self.c2.realm)
+
+    async def locksmith(self) -> Locksmith:
+        """For what takes several transactions, and KMSes between them. Raises: Denied."""
+        await self.c2.store.read(require, self.c2.realm, self._token.id)
+        return self.c2.locksmith
 
     async def change(
         self, status: HTTPStatus, use_case: UseCase[P, object], *args: P.args, **kwargs: P.kwargs
     ) -> Response:
-        """Run a use case that changes something, once for each idempotency key; its result becomes the answer."""
+        """Run a use case that changes something, once for each idempotency key; its result becomes the answer.
+
+        Raises: Denied; what it raises.
+        """
 
         def act(db: sa.Connection, realm: Realm) -> Answer:
+            require(db, realm, self._token.id)
+
             def once() -> Answer:
                 result = use_case(db, realm, *args, **kwargs)
                 return Answer(status, b"" if result is None else to_json(result))

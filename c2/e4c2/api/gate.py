@@ -6,6 +6,7 @@ It stands before routing and parsing, so that nothing can be left open by a forg
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import traceback
 from http import HTTPStatus
@@ -15,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from e4c2 import tokens
 from e4c2.api.parts import C2
-from e4c2.api.status import INTERNAL, TOO_LARGE, of_error, problem, status_of
+from e4c2.api.status import ENCODED, INTERNAL, TOO_LARGE, TOO_SLOW, of_error, problem, status_of
 from e4c2.tokens import Token
 from e4core.errors import E4Error, InvalidInput
 
@@ -25,6 +26,8 @@ OPEN_PATHS = frozenset({"/v1/health", "/v1/ready"})
 """Paths that need no token; they answer yes or no, and take no body."""
 BODY_MAX = 1024 * 1024
 """Longest body of a request, in bytes."""
+BODY_S = 30.0
+"""Longest time for a body to arrive, in seconds."""
 
 _HEADERS = {
     "Cache-Control": "no-store",
@@ -37,9 +40,10 @@ _HEADERS = {
 class Gate:
     """ASGI middleware: authenticates, limits bodies, and is the border at which errors become answers."""
 
-    def __init__(self, app: ASGIApp, c2: C2) -> None:
+    def __init__(self, app: ASGIApp, c2: C2, body_s: float = BODY_S) -> None:
         self._app = app
         self._c2 = c2
+        self._body_s = body_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -62,7 +66,9 @@ class Gate:
         if scope["path"] in OPEN_PATHS:
             return await self._app(scope, _replayed(b"", receive), send)
         scope.setdefault("state", {})["token"] = await self._authenticate(scope)
-        body = await _body(receive)
+        if any(name == b"content-encoding" for name, _ in scope["headers"]):
+            raise InvalidInput("a body is sent as it is, without Content-Encoding", kind=ENCODED)
+        body = await self._body(receive)
         return await self._app(scope, _replayed(body, receive), send)
 
     async def _authenticate(self, scope: Scope) -> Token:
@@ -70,6 +76,15 @@ class Gate:
         scheme, _, text = given[0].decode("latin-1").partition(" ") if len(given) == 1 else ("", "", "")
         text = text.strip() if scheme.lower() == "bearer" else ""
         return await self._c2.store.read(tokens.authenticate, self._c2.realm, text)
+
+    async def _body(self, receive: Receive) -> bytes:
+        try:
+            async with asyncio.timeout(self._body_s):
+                return await _body(receive)
+        except TimeoutError:
+            raise InvalidInput(
+                f"the body did not arrive within {self._body_s:.0f} s; send it again", kind=TOO_SLOW
+            ) from None
 
 
 class _Answering:

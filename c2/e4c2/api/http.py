@@ -6,9 +6,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from http import HTTPStatus
 from importlib.metadata import version
-from typing import Any
+from typing import Any, cast
 
-from fastapi import FastAPI, Request, Response, Security
+from fastapi import Depends, FastAPI, Request, Response, Security
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
@@ -47,7 +47,10 @@ def build(c2: C2) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
         generate_unique_id_function=_operation_id,
-        dependencies=[Security(HTTPBearer(auto_error=False, description="a token: e4_..."))],
+        dependencies=[
+            Security(HTTPBearer(auto_error=False, description="a token: e4_...")),
+            Depends(_require_no_unknown_parameters),
+        ],
         responses=_ERROR,
         exception_handlers={HTTPException: _http_problem, RequestValidationError: _validation_problem},
     )
@@ -60,6 +63,13 @@ def build(c2: C2) -> FastAPI:
 
 def _operation_id(route: APIRoute) -> str:
     return f"{route.tags[0]}_{route.name.strip('_')}"
+
+
+async def _require_no_unknown_parameters(request: Request) -> None:
+    """For routes that take none; those that take some say themselves what is unknown."""
+    takes = cast(APIRoute, request.scope["route"]).dependant.query_params
+    if request.query_params and not takes:
+        raise InvalidInput(f"query.{next(iter(request.query_params))}: Extra inputs are not permitted")
 
 
 async def _http_problem(_request: Request, error: Exception) -> Response:

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import sqlalchemy as sa
 from fastapi import APIRouter, Path, Query, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, PlainValidator, WithJsonSchema
+from pydantic_core import PydanticCustomError
 
 from e4c2 import deks, resealing
 from e4c2.api.caller import Asking
@@ -21,7 +22,17 @@ from e4kms.deks import Purpose, State
 router = APIRouter(prefix="/v1/kms", tags=["kms"])
 
 _MARK = r"[a-z0-9_/]{1,600}"
+_PURPOSES = {purpose.value: purpose for purpose in Purpose}
 
+
+def _purpose(value: object) -> Purpose:
+    # not made from the string, for a purpose takes any other for the sign of a changed database
+    if isinstance(value, str) and value in _PURPOSES:
+        return _PURPOSES[value]
+    raise PydanticCustomError("purpose", "should be one of {names}", {"names": ", ".join(_PURPOSES)})
+
+
+Of = Annotated[Purpose, PlainValidator(_purpose), WithJsonSchema({"type": "string", "enum": list(_PURPOSES)})]
 Version = Annotated[int, Path(ge=1, lt=2**32)]
 
 
@@ -41,6 +52,7 @@ class Dek(BaseModel):
 class Status(BaseModel):
     held_s: float | None = Field(description="for how long the keys are held without a KMS; null: for ever")
     failure: str | None = Field(description="why they could not be opened anew lately")
+    stopped: str | None = Field(description="why rows do not follow to the newest keys")
     behind: dict[Purpose, int] = Field(description="rows that are under a former version, by purpose")
     rows: int = Field(description="that are sealed or carry a MAC")
     deks: list[Dek]
@@ -67,6 +79,7 @@ async def show(asking: Asking) -> Status:
     return Status(
         held_s=None if left == float("inf") else left,
         failure=asking.c2.locksmith.failure,
+        stopped=asking.c2.locksmith.stopped,
         behind=behind,
         rows=rows,
         deks=[_view(dek) for dek in keys],
@@ -75,49 +88,49 @@ async def show(asking: Asking) -> Status:
 
 @router.get("/providers", summary="List the configured KMSes, and whether they answer")
 async def providers(asking: Asking) -> Page[Provider]:
-    return Page(items=await asking.c2.locksmith.providers(), next=None)
+    return Page(items=await (await asking.locksmith()).providers(), next=None)
 
 
 @router.post("/deks/{purpose}/{version}/rotate", status_code=202, summary="Make the version that follows this one")
-async def rotate(asking: Asking, purpose: Purpose, version: Version) -> Dek:
+async def rotate(asking: Asking, purpose: Of, version: Version) -> Dek:
     """What is under this one follows by and by.
 
     409 `conflict`: it is not the active one, or rows of the rotation before are still behind. 503 `kms_unavailable`.
     """
-    return _view(await asking.c2.locksmith.rotate(purpose, version))
+    return _view(await (await asking.locksmith()).rotate(purpose, version))
 
 
 @router.post("/deks/{purpose}/{version}/wraps", status_code=201, summary="Let another KMS open a version")
-async def add_wrap(asking: Asking, purpose: Purpose, version: Version, new: NewWrap) -> Dek:
+async def add_wrap(asking: Asking, purpose: Of, version: Version, new: NewWrap) -> Dek:
     """409 `conflict`: it can already. 422 `invalid_input`: not one of the settings."""
-    return _view(await asking.c2.locksmith.add_wrap(purpose, version, new.uri, new.first))
+    return _view(await (await asking.locksmith()).add_wrap(purpose, version, new.uri, new.first))
 
 
 @router.post("/deks/{purpose}/{version}/wraps/remove", summary="Take a version's wrap by a KMS away")
-async def remove_wrap(asking: Asking, purpose: Purpose, version: Version, at: At) -> Dek:
+async def remove_wrap(asking: Asking, purpose: Of, version: Version, at: At) -> Dek:
     """404 `not_found`: it has none. 409 `conflict`: nothing else opens the version now."""
-    return _view(await asking.c2.locksmith.remove_wrap(purpose, version, at.uri))
+    return _view(await (await asking.locksmith()).remove_wrap(purpose, version, at.uri))
 
 
 @router.post("/deks/{purpose}/{version}/wraps/rewrap", summary="Wrap a version anew, under the KMS's newest key")
-async def rewrap(asking: Asking, purpose: Purpose, version: Version, at: At) -> Dek:
+async def rewrap(asking: Asking, purpose: Of, version: Version, at: At) -> Dek:
     """404 `not_found`: it has no wrap there. 422 `invalid_input`: not one of the settings."""
-    return _view(await asking.c2.locksmith.rewrap(purpose, version, at.uri))
+    return _view(await (await asking.locksmith()).rewrap(purpose, version, at.uri))
 
 
 @router.post("/deks/{purpose}/{version}/wraps/check", status_code=204, summary="Prove that a wrap opens")
-async def check_wrap(asking: Asking, purpose: Purpose, version: Version, at: At) -> Response:
+async def check_wrap(asking: Asking, purpose: Of, version: Version, at: At) -> Response:
     """404 `not_found`: it has no wrap there. 500 `tampered`: it opens to something else."""
-    await asking.c2.locksmith.check_wrap(purpose, version, at.uri)
+    await (await asking.locksmith()).check_wrap(purpose, version, at.uri)
     return Response(status_code=204)
 
 
 @router.post(
     "/deks/{purpose}/{version}/retire", summary="Destroy a former version; backups of before are of no use then"
 )
-async def retire(asking: Asking, purpose: Purpose, version: Version) -> Dek:
+async def retire(asking: Asking, purpose: Of, version: Version) -> Dek:
     """409 `conflict`: it is in use, or something is still under it."""
-    return _view(await asking.c2.locksmith.retire(purpose, version))
+    return _view(await (await asking.locksmith()).retire(purpose, version))
 
 
 @router.get("/rows", summary="Open and verify the next rows of the database")

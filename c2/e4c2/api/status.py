@@ -30,6 +30,8 @@ from e4core.errors import (
 MEDIA_TYPE = "application/problem+json"
 UNAUTHENTICATED = "unauthenticated"
 TOO_LARGE = "too_large"
+TOO_SLOW = "too_slow"
+ENCODED = "content_encoding"
 INTERNAL = "internal"
 _DETAIL_MAX = 500
 
@@ -54,6 +56,8 @@ BY_CLASS: Mapping[type[E4Error], HTTPStatus] = {
 BY_KIND: Mapping[str, HTTPStatus] = {
     UNAUTHENTICATED: HTTPStatus.UNAUTHORIZED,
     TOO_LARGE: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    TOO_SLOW: HTTPStatus.REQUEST_TIMEOUT,
+    ENCODED: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
 }
 """Kind -> status, where a class alone does not tell."""
 

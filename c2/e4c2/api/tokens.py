@@ -12,6 +12,7 @@ from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 
 from e4c2 import tokens
+from e4c2.api import bearer
 from e4c2.api.caller import Asking
 from e4c2.api.values import Body, Id, Page, Paging, page
 from e4c2.rows import Realm
@@ -47,6 +48,11 @@ async def create(asking: Asking, new: NewToken) -> Response:
 async def list_(asking: Asking, query: Annotated[Paging, Query()]) -> Page[Token]:
     rows = await asking.read(tokens.page, query.after(_ID), query.limit + 1)
     return page(rows, query.limit, lambda token: token.id)
+
+
+@router.get("/{token}", summary="Show a token, without its text")
+async def show(asking: Asking, token: Id) -> Token:
+    return await asking.read(bearer.show, token)
 
 
 @router.delete("/{token}", status_code=204, summary="Revoke a token, at once")
