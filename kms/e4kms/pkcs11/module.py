@@ -126,6 +126,8 @@ class Module:
             try:
                 lib = pkcs11.lib(str(self._path))
             except pkcs11.PKCS11Error as error:
+                if type(error) is not pkcs11.PKCS11Error:
+                    raise  # it is one, and says that it cannot begin: its service or its files may only be away
                 raise KmsError(
                     f"{self._path} is no PKCS#11 module that can be used here ({error}); mend the URI"
                 ) from None

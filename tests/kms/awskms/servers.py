@@ -92,6 +92,10 @@ class FaultProxy(ThreadingHTTPServer):
     def always(self, operation: str, fault: Fault) -> None:
         self._always[operation] = fault
 
+    def never(self) -> None:
+        """No faults any more."""
+        self._always.clear()
+
     @property
     def operations(self) -> list[str]:
         return [name for name, _ in self.asked]

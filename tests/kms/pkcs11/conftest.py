@@ -10,6 +10,7 @@ import pytest
 
 from e4core.keys import Secret
 from e4kms.pkcs11 import Pkcs11Kms, open_kms
+from tests.kms.conftest import AnyToken
 from tests.kms.pkcs11.tokens import TOKENS, Token
 
 CONTEXT = b"database 1, purpose records, version 3"
@@ -18,10 +19,8 @@ OpenKms = Callable[..., Pkcs11Kms]
 
 
 @pytest.fixture(scope="session", params=list(TOKENS))
-def token(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Token]:
-    token = TOKENS[request.param](tmp_path_factory.mktemp(request.param))
-    yield token
-    token.end()
+def token(request: pytest.FixtureRequest, any_token: AnyToken) -> Token:
+    return any_token(request.param)
 
 
 def new_secret() -> Secret:

@@ -80,6 +80,15 @@ class Token:
 
         return module_at(self.module).call(done, _JOB_S)
 
+    def log_in(self) -> None:
+        """As the tools of its vendor do, with the right PIN: a token that counts wrong ones begins anew."""
+
+        def done(_: Module) -> None:
+            token = pkcs11.lib(str(self.module.resolve())).get_token(token_label=self.label)
+            token.open(user_pin=self.pin).close()
+
+        module_at(self.module).call(done, _JOB_S)
+
     def lose(self) -> None:
         """The token is gone, with all that is in it, as when it was pulled out."""
         self.data.rename(self.data.with_name("lost"))
