@@ -184,10 +184,13 @@ pids = [in_child(create) for _ in range(4)]
 os.write(go, b"xxxx")
 codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids]
 assert set(codes) <= {0, 7, 8} and codes.count(0) <= 1, codes
-if not codes.count(0):
+made = codes.count(0) == 1
+if not made:  # all may have given way to each other, and one may have left something behind
     with suppress(Conflict):
-        kms.create_key()  # all may have given way to each other
-kms.check()
+        kms.create_key()
+        made = True
+if made:
+    kms.check()
 """
 
 
