@@ -19,10 +19,14 @@ from e4c2.model import Delivery, Kind, Status, c2_key, client, link, membership,
 from e4c2.rows import Realm, Row, portions
 from e4core.errors import NotFound
 
-OPEN = (Delivery.PENDING.value, Delivery.SENDING.value, Delivery.SENT.value)
+_WAITING = (Delivery.PENDING.value,)
+UNCONFIRMED = (Delivery.SENDING.value, Delivery.SENT.value)
+OPEN = (*_WAITING, *UNCONFIRMED)
 NO_OBJECT = bytes(16)
 KEPT_S = 30 * 24 * 3600
 """How long deliveries that are done stay on record."""
+WAITS_AT_MOST_S = 3600
+"""What is to wait for longer was ordered while the clock ran ahead."""
 _ID = re.compile(r"[0-9a-f]{32}")
 
 
@@ -79,6 +83,11 @@ def parse_id(text: str) -> bytes:
     if not _ID.fullmatch(text):
         raise NotFound(f"{text!r} is no id; ids have 32 hexadecimal digits")
     return bytes.fromhex(text)
+
+
+def pause(first_s: float, longest_s: float, failures: int) -> float:
+    """Seconds until the next try: ``first_s``, doubled with each failure, and never longer than ``longest_s``."""
+    return min(first_s * 2.0 ** min(failures, 64), longest_s)
 
 
 def page(
@@ -161,29 +170,48 @@ def close(db: sa.Connection, client_id: bytes, kinds: Collection[Kind], state: D
 def requeue(db: sa.Connection, *which: sa.ColumnElement[bool]) -> None:
     """Send again what is lost or was interrupted, and with it all later deliveries of the same devices (rule 2).
 
-    Where the same waits already, that will do; it then inherits the purge.
+    Where the same waits already, that will do; it then inherits the purge. A handful of statements, however many devices there are.
     """
-    undone = outbox.c.state.in_((Delivery.SENDING.value, Delivery.SENT.value))
+    undone = _is_any(outbox, UNCONFIRMED)
     first = sa.select(outbox.c.client, sa.func.min(outbox.c.id)).where(undone, *which).group_by(outbox.c.client)
-    for client_id, from_id in db.execute(first).all():
-        again = [outbox.c.client == client_id, outbox.c.id >= from_id, undone]
-        later = outbox.alias("later")
-        same = sa.and_(later.c.client == client_id, later.c.kind == outbox.c.kind, later.c.object == outbox.c.object)
-        waits = sa.exists().where(same, later.c.state == Delivery.PENDING.value)
-        purged = sa.exists().where(same, later.c.purge.is_(True), later.c.id >= from_id, later.c.state.in_(OPEN))
-        pending = [outbox.c.client == client_id, outbox.c.state == Delivery.PENDING.value]
-        db.execute(sa.update(outbox).where(*pending, purged).values(purge=True))
-        db.execute(sa.update(outbox).where(*again, waits).values(state=Delivery.SUPERSEDED.value))
-        db.execute(sa.update(outbox).where(*again).values(state=Delivery.PENDING.value))
+    # read beforehand, as the statements change what it is read from
+    starts = [{"of": client_id, "start": from_id} for client_id, from_id in db.execute(first)]
+    if not starts:
+        return
+    mine, start = outbox.c.client == sa.bindparam("of"), sa.bindparam("start", type_=sa.Integer)
+    later = outbox.alias("later")
+    same = [later.c.client == outbox.c.client, later.c.kind == outbox.c.kind, later.c.object == outbox.c.object]
+    unpurged = [later.c.purge.is_(True), later.c.id >= start, _is_any(later, OPEN)]
+    again = sa.update(outbox).where(mine, outbox.c.id >= start, undone)
+    inheriting = sa.update(outbox).where(mine, _is_any(outbox, _WAITING), sa.exists().where(*same, *unpurged))
+    db.execute(inheriting.values(purge=True), starts)
+    waits = sa.exists().where(*same, _is_any(later, _WAITING))
+    db.execute(again.where(waits).values(state=Delivery.SUPERSEDED.value), starts)
+    db.execute(again.values(state=Delivery.PENDING.value), starts)
 
 
 def prune(db: sa.Connection, realm: Realm) -> None:
     """Take what has long been done off the record."""
     before = realm.clock() - KEPT_S
     undone = outbox.c.state.in_((Delivery.PENDING.value, Delivery.SENDING.value))
-    db.execute(sa.delete(outbox).where(~undone, outbox.c.created < before))
+    db.execute(sa.delete(outbox).where(outbox.c.created < before, ~undone, ~_awaited()))
     empty = ~sa.exists().where(outbox.c.operation == operation.c.id)
     db.execute(sa.delete(operation).where(operation.c.created < before, empty))
+
+
+def _is_any(of: sa.FromClause, states: Collection[str]) -> sa.ColumnElement[bool]:
+    """As IN would, which a statement for many parameters may not have."""
+    return sa.or_(*[of.c.state == state for state in states])
+
+
+def _awaited() -> sa.ColumnElement[bool]:
+    """Sent, still to be confirmed, and the last of its object: without it nobody would know that the device may not have it."""
+    newer = outbox.alias("newer")
+    same = [newer.c.client == outbox.c.client, newer.c.kind == outbox.c.kind, newer.c.object == outbox.c.object]
+    is_last = ~sa.exists().where(*same, newer.c.id > outbox.c.id)
+    keys = outbox.c.kind.in_((Kind.ID_KEY.value, Kind.C2_KEY.value))
+    reports = outbox.c.client.in_(sa.select(client.c.id).where(client.c.reports))
+    return sa.and_(outbox.c.state == Delivery.SENT.value, sa.or_(keys, reports), is_last)
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,8 +265,14 @@ def _insert(
     newer = outbox.alias("newer")
     same = [newer.c.client == outbox.c.client, newer.c.kind == outbox.c.kind, newer.c.object == outbox.c.object]
     replaced = sa.exists().where(*same, newer.c.id > last)
-    older = [outbox.c.id <= last, outbox.c.state == Delivery.PENDING.value, outbox.c.kind == of.kind.value]
+    waits = outbox.c.state == Delivery.PENDING.value
+    older = [outbox.c.id <= last, waits, outbox.c.kind == of.kind.value]
     db.execute(sa.update(outbox).where(*older, *before, replaced).values(state=Delivery.SUPERSEDED.value))
+    if of.kind is not Kind.SYNC:  # anybody can bring one about, with a hello of long ago
+        # nothing new is kept waiting by what was tried in vain
+        told = sa.select(outbox.c.client).where(outbox.c.id > last)
+        paused = [waits, outbox.c.not_before > now, outbox.c.client.in_(told)]
+        db.execute(sa.update(outbox).where(*paused).values(not_before=0.0))
 
 
 def _view(row: Row) -> Command:

@@ -9,21 +9,21 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import partial
 
 import sqlalchemy as sa
 
-from e4c2 import ledger
+from e4c2 import ledger, tokens
 from e4c2.clients import ARRIVES_WITHIN_S
-from e4c2.commands import prune, requeue
+from e4c2.commands import pause, prune, requeue
 from e4c2.model import Delivery, client, outbox
-from e4c2.reports import REPORTS, receive_all
+from e4c2.reports import REPORTS, receive_all, sender
 from e4c2.rows import Realm, portions
 from e4c2.sealing import BATCH, Sealed, claim
 from e4c2.store.engine import Store
-from e4core.errors import KmsUnavailable, Tampered, TransportError
+from e4core.errors import InvalidInput, KmsUnavailable, Tampered, TransportError
 from e4core.transport import Incoming, Transport
 
 log = logging.getLogger(__name__)
@@ -37,7 +37,8 @@ LONGEST_PAUSE_S = 300
 """Between two tries of what the broker refuses."""
 STALE_S = 60
 """A command acknowledged by the broker later than this after it was sealed is sealed anew: it may be too old on arrival."""
-REPORTS_AT_ONCE = 500
+REPORTS_AT_ONCE = 50
+"""In one transaction, so that others who write are not kept waiting."""
 REPORTS_WAITING = 10_000
 COMMAND_QOS = 2
 
@@ -109,7 +110,7 @@ class Courier:
         if done.cancelled():
             flight.again_at = now
         elif (error := done.exception()) is not None:
-            flight.again_at = now + min(2.0**flight.attempt, LONGEST_PAUSE_S)
+            flight.again_at = now + pause(1, LONGEST_PAUSE_S, flight.attempt)
             log.warning("a command could not be published, and is sent again in a while: %s", error)
         if not flight.publications:
             if flight.again_at is None and now - flight.sealed_at > STALE_S:
@@ -138,10 +139,15 @@ class Courier:
             await asyncio.sleep(LOOK_AFTER_EVERY_S)
             with suppress(KmsUnavailable):
                 await self._store.write(ledger.verify, self._realm.keyring)
-            await self._store.write(prune, self._realm)
+                await self._store.write(tidy, self._realm)
 
     async def _listen(self) -> None:
         async for incoming in self._transport:
+            try:
+                sender(incoming)
+            except InvalidInput as error:  # before it takes up memory
+                self.refused[error.kind] += 1
+                continue
             if len(self._reports) >= REPORTS_WAITING:
                 self.refused["overload"] += 1
                 continue
@@ -187,7 +193,16 @@ def resume(db: sa.Connection, realm: Realm) -> None:
         outbox.c.state == Delivery.SENT.value, outbox.c.second > realm.clock() - ARRIVES_WITHIN_S, reporting
     )
     requeue(db, sa.or_(outbox.c.state == Delivery.SENDING.value, lately))
+    tidy(db, realm)
+
+
+def tidy(db: sa.Connection, realm: Realm) -> None:
+    """Keep nothing for ever that is of no use any more. Raises: KmsUnavailable."""
     prune(db, realm)
+    try:
+        tokens.prune(db, realm)
+    except Tampered as error:  # of no harm: nobody is let in by it
+        log.error("expired tokens stay on record: %s", error)
 
 
 def settle(db: sa.Connection, sent: Iterable[tuple[int, int]], lost: Iterable[tuple[int, int, float]]) -> None:
@@ -195,14 +210,24 @@ def settle(db: sa.Connection, sent: Iterable[tuple[int, int]], lost: Iterable[tu
 
     A report may have been quicker: then the delivery is confirmed already, and stays so.
     """
+    for these in _portions(sent):
+        flying = [these, outbox.c.state == Delivery.SENDING.value]
+        db.execute(sa.update(outbox).where(*flying).values(state=Delivery.SENT.value))
+    lost = list(lost)
+    for these in _portions((row, attempt) for row, attempt, _ in lost):
+        requeue(db, these)
+    if lost:
+        this = [outbox.c.id == sa.bindparam("row"), outbox.c.attempts == sa.bindparam("attempt")]
+        waits = sa.update(outbox).where(*this, outbox.c.state == Delivery.PENDING.value)
+        again = [{"row": row, "attempt": attempt, "at": again_at} for row, attempt, again_at in lost]
+        db.execute(waits.values(not_before=sa.bindparam("at")), again)
+
+
+def _portions(flown: Iterable[tuple[int, int]]) -> Iterator[sa.ColumnElement[bool]]:
+    """Which deliveries these are, unless they were sealed anew since; each portion fits in a statement."""
     by_attempt: dict[int, list[int]] = {}
-    for row, attempt in sent:
+    for row, attempt in flown:
         by_attempt.setdefault(attempt, []).append(row)
     for attempt, ids in by_attempt.items():
         for portion in portions(ids):
-            flying = [outbox.c.id.in_(portion), outbox.c.attempts == attempt, outbox.c.state == Delivery.SENDING.value]
-            db.execute(sa.update(outbox).where(*flying).values(state=Delivery.SENT.value))
-    for row, attempt, again_at in lost:
-        requeue(db, outbox.c.id == row, outbox.c.attempts == attempt)
-        waits = [outbox.c.id == row, outbox.c.attempts == attempt, outbox.c.state == Delivery.PENDING.value]
-        db.execute(sa.update(outbox).where(*waits).values(not_before=again_at))
+            yield sa.and_(outbox.c.id.in_(portion), outbox.c.attempts == attempt)

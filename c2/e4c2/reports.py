@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What devices report, and what follows from it: confirmation, key changes completed, catch-up (`format2.md` section 4)."""
+"""What devices report, and what follows from it: confirmation, key changes completed, catch-up (`format2.md` section 4).
+
+The digest in a report does not show the previous key of a topic. So it proves no command that erases one: only its own ack does.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,8 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from e4c2 import c2keys, clients, commands
-from e4c2.commands import requeue
-from e4c2.model import Delivery, Kind, Status, c2_key, client, link, membership, outbox, topic
+from e4c2.commands import WAITS_AT_MOST_S, pause, requeue
+from e4c2.model import Delivery, Kind, Status, client, link, membership, outbox, topic
 from e4c2.rows import Realm, Row, find, find_all, find_ids, reveal, update
 from e4c2.sealing import channels
 from e4core import report
@@ -25,10 +28,14 @@ log = logging.getLogger(__name__)
 REPORTS = "e4/+/report"
 SYNC_EVERY_S = 10
 CATCH_UP_EVERY_S = 30
+"""At most; of a device that it does not help, twice as long each time."""
 MAX_OUTDATED = 10
 """How often a command that came too late is sealed anew before it is given up; each try is a second later, from 5 s ago on."""
 _TOPIC = re.compile(r"e4/([0-9a-f]{32})/report")
 _TAG_LEN = 16
+_DONE = (Outcome.APPLIED, Outcome.ALREADY)
+_SHOWN = (Kind.TOPIC.value, Kind.PEER.value, Kind.RESET_PEERS.value, Kind.SYNC.value)
+"""What the digest, or the answer itself, shows to be done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,22 +45,28 @@ class _Opened:
     content: Report
     column: str
     c2_version: int
+    c2_newest: int
 
 
-def receive(db: sa.Connection, realm: Realm, incoming: Incoming) -> None:
+def sender(incoming: Incoming) -> bytes:
+    """Id of the client that a report claims to be of. Raises: InvalidInput: it is none, by its topic or its length."""
+    name = _TOPIC.fullmatch(incoming.topic)
+    if name is None or len(incoming.payload) > report.LONGEST:
+        raise InvalidInput("no report", kind="bad_report")
+    return bytes.fromhex(name[1])
+
+
+def receive(db: sa.Connection, realm: Realm, keys: c2keys.Versions, incoming: Incoming) -> None:
     """Take one report; refused ones change nothing and are never answered.
 
     Raises: InvalidInput. UnknownKey: no such client. Denied: suspended. AuthenticationFailed. Tampered.
     """
-    name = _TOPIC.fullmatch(incoming.topic)
-    if name is None or len(incoming.payload) > report.LONGEST:
-        raise InvalidInput("no report", kind="bad_report")
-    row = find(db, realm, client, client.c.id == bytes.fromhex(name[1]))
+    row = find(db, realm, client, client.c.id == sender(incoming))
     if row is None:
         raise UnknownKey("no client has this id")
     if row["status"] != Status.ACTIVE:
         raise Denied("the client is suspended")
-    opened = _open(realm, c2keys.versions(db, realm), row, incoming.payload)
+    opened = _open(realm, keys, row, incoming.payload)
     row = _learn(db, realm, row, opened)
     if isinstance(opened.content, Hello):
         _sync(db, realm, row, opened.content)
@@ -64,11 +77,15 @@ def receive(db: sa.Connection, realm: Realm, incoming: Incoming) -> None:
 def receive_all(db: sa.Connection, realm: Realm, batch: list[Incoming]) -> list[E4Error]:
     """Take many in one transaction; what was refused, for the counters. Raises: KmsUnavailable: none was taken."""
     realm.keyring.require()
+    try:
+        keys = c2keys.versions(db, realm)
+    except Tampered as error:
+        return [error] * len(batch)
     refused: list[E4Error] = []
     for incoming in batch:
         try:
             with db.begin_nested():
-                receive(db, realm, incoming)
+                receive(db, realm, keys, incoming)
         except E4Error as error:
             refused.append(error)
     return refused
@@ -89,9 +106,10 @@ def expected_digest(db: sa.Connection, realm: Realm, row: Row) -> bytes:
 def _open(realm: Realm, keys: c2keys.Versions, row: Row, data: bytes) -> _Opened:
     for (column, version), channel in channels(realm, keys, row).items():
         try:
-            return _Opened(report.open_report(realm.suite, channel, ClientId(row["id"]), data), column, version)
+            content = report.open_report(realm.suite, channel, ClientId(row["id"]), data)
         except AuthenticationFailed:
             continue
+        return _Opened(content, column, version, keys.newest)
     raise AuthenticationFailed
 
 
@@ -101,7 +119,8 @@ def _learn(db: sa.Connection, realm: Realm, row: Row, opened: _Opened) -> Row:
         row = clients.adopt_pending_key(db, realm, row, None)
     if opened.c2_version != row["c2_key"]:
         row = update(db, realm, client, row, c2_key=opened.c2_version)
-        commands.close(db, row["id"], (Kind.C2_KEY,), Delivery.CONFIRMED)
+        if opened.c2_version == opened.c2_newest:
+            commands.close(db, row["id"], (Kind.C2_KEY,), Delivery.CONFIRMED)
     if not row["reports"]:
         row = update(db, realm, client, row, reports=True)
     return row
@@ -109,7 +128,7 @@ def _learn(db: sa.Connection, realm: Realm, row: Row, opened: _Opened) -> Row:
 
 def _sync(db: sa.Connection, realm: Realm, row: Row, hello: Hello) -> None:
     """Answer a hello, at most one in 10 s; it may be a replay, so nothing else follows from it."""
-    if _last(db, realm, row, Kind.SYNC) > realm.clock() - SYNC_EVERY_S:
+    if _last(db, realm, row, Kind.SYNC, outbox.c.created) > realm.clock() - SYNC_EVERY_S:
         return
     commands.close(db, row["id"], (Kind.SYNC,))
     commands.enqueue(db, realm, None, [row["id"]], Kind.SYNC, hello.nonce)
@@ -122,7 +141,7 @@ def _acknowledged(db: sa.Connection, realm: Realm, row: Row, ack: Ack, opened: _
         return
     db.execute(sa.update(client).where(client.c.id == row["id"]).values(last_report=realm.clock()))
     this = outbox.c.id == answered["id"]
-    if ack.subject in _split(answered["purge_tags"]):
+    if ack.outcome in _DONE and ack.subject in _split(answered["purge_tags"]):
         db.execute(sa.update(outbox).where(this).values(purge_tags=b""))
         return
     state, refusal = _outcome(answered, ack)
@@ -140,11 +159,10 @@ def _acknowledged(db: sa.Connection, realm: Realm, row: Row, ack: Ack, opened: _
 def _requeue_lost_keys(db: sa.Connection, row: Row, answered: Row, opened: _Opened) -> None:
     """A later command was answered under old keys: so the command that was to change them never arrived."""
     kinds = [Kind.ID_KEY.value] if row["pending_key"] is not None else []
-    newest = db.scalar(sa.select(sa.func.max(c2_key.c.version))) or 0
-    if opened.c2_version < newest:
+    if opened.c2_version < opened.c2_newest:
         kinds.append(Kind.C2_KEY.value)
-    lost = [outbox.c.client == row["id"], outbox.c.kind.in_(kinds), outbox.c.id < answered["id"]]
-    requeue(db, *lost)
+    if kinds:
+        requeue(db, outbox.c.client == row["id"], outbox.c.kind.in_(kinds), outbox.c.id < answered["id"])
 
 
 def _compare(db: sa.Connection, realm: Realm, row: Row, digest: bytes) -> None:
@@ -155,18 +173,25 @@ def _compare(db: sa.Connection, realm: Realm, row: Row, digest: bytes) -> None:
         log.error("what the client %s holds cannot be judged: %s", row["name"], error)
         return
     if digest == expected:
-        held = (Kind.TOPIC.value, Kind.PEER.value, Kind.RESET_TOPICS.value, Kind.RESET_PEERS.value, Kind.SYNC.value)
-        sent = outbox.c.state.in_((Delivery.SENDING.value, Delivery.SENT.value))
-        mine = [outbox.c.client == row["id"], outbox.c.kind.in_(held), sent]
-        db.execute(sa.update(outbox).where(*mine).values(state=Delivery.CONFIRMED.value))
+        realm.astray.pop(row["id"], None)
+        mine, erases = outbox.c.client == row["id"], outbox.c.kind == Kind.RESET_TOPICS.value
+        requeue(db, mine, sa.or_(erases, sa.func.length(outbox.c.purge_tags) > 0))
+        proved = [outbox.c.kind.in_(_SHOWN), outbox.c.state.in_(commands.UNCONFIRMED)]
+        db.execute(sa.update(outbox).where(mine, *proved).values(state=Delivery.CONFIRMED.value))
         return
-    not_before = _last(db, realm, row, Kind.RESET_TOPICS) + CATCH_UP_EVERY_S
-    commands.catch_up(db, realm, row, commands.begin(db, realm, "catch_up", row["name"]), not_before)
+    in_vain = realm.astray.get(row["id"], 0)
+    realm.astray[row["id"]] = in_vain + 1
+    wait = pause(CATCH_UP_EVERY_S, WAITS_AT_MOST_S, in_vain)
+    if in_vain:
+        log.warning(
+            "%s was caught up %d times in vain; the next time is %.0f s after the last", row["name"], in_vain, wait
+        )
+    last = max(_last(db, realm, row, Kind.RESET_TOPICS, of) for of in (outbox.c.created, outbox.c.not_before))
+    commands.catch_up(db, realm, row, commands.begin(db, realm, "catch_up", row["name"]), last + wait)
 
 
 def _answered(db: sa.Connection, row: Row, ack: Ack) -> Row | None:
-    waiting = (Delivery.SENDING.value, Delivery.SENT.value)
-    statement = sa.select(outbox).where(outbox.c.client == row["id"], outbox.c.state.in_(waiting))
+    statement = sa.select(outbox).where(outbox.c.client == row["id"], outbox.c.state.in_(commands.UNCONFIRMED))
     for delivery in db.execute(statement.order_by(outbox.c.id)).mappings():
         if ack.subject in (*_split(delivery["tags"]), *_split(delivery["purge_tags"])):
             return delivery
@@ -179,20 +204,20 @@ def _split(tags: bytes | None) -> list[bytes]:
 
 
 def _outcome(delivery: Row, ack: Ack) -> tuple[Delivery, str | None]:
-    if ack.outcome in (Outcome.APPLIED, Outcome.ALREADY):
+    if ack.outcome in _DONE:
         if delivery["purge_tags"]:  # its first half was never answered: the key of before may still be there
             return Delivery.PENDING, None
         return Delivery.CONFIRMED, None
-    if ack.outcome is Outcome.OUTDATED:
+    if ack.outcome is Outcome.OUTDATED or ack.subject in _split(delivery["purge_tags"]):
         if delivery["attempts"] < MAX_OUTDATED:
             return Delivery.PENDING, None
-        return Delivery.REFUSED, "timestamp_old"
+        return Delivery.REFUSED, ack.refusal or "timestamp_old"
     if ack.refusal == "pubkey_missing":  # it was to be removed, and is not there
         return Delivery.CONFIRMED, None
     return Delivery.REFUSED, ack.refusal
 
 
-def _last(db: sa.Connection, realm: Realm, row: Row, kind: Kind) -> float:
-    """When the last delivery of this kind was ordered; one that seems to lie in the future does not count."""
-    where = [outbox.c.client == row["id"], outbox.c.kind == kind.value, outbox.c.created <= realm.clock()]
-    return db.scalar(sa.select(sa.func.max(outbox.c.created)).where(*where)) or float("-inf")
+def _last(db: sa.Connection, realm: Realm, row: Row, kind: Kind, time: sa.Column[float]) -> float:
+    """The latest ``time`` of the deliveries of this kind; one that seems to lie in the future does not count."""
+    where = [outbox.c.client == row["id"], outbox.c.kind == kind.value, time <= realm.clock()]
+    return db.scalar(sa.select(sa.func.max(time)).where(*where)) or float("-inf")

@@ -1,20 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """From a delivery to the bytes on the control topic: every grant checked again, the content read, sealed with a fresh second.
 
-Rule 9: per device, timestamps never go back; they are back-dated 5 s, as e4go tolerates no future; and commands on the same object
-never share a second. A delivery that would have to lie in the future waits. One that rests on a row that was tampered with is
-refused, and those of other devices go on.
+A delivery that would have to lie in the future waits. One that rests on a row that was tampered with is refused, and those of other
+devices go on.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from e4c2 import c2keys
+from e4c2 import c2keys, clocks
+from e4c2.clocks import Clock
+from e4c2.commands import WAITS_AT_MOST_S
 from e4c2.model import Delivery, Kind, Status, client, link, membership, outbox, topic
 from e4c2.rows import Realm, Row, find_ids, reveal
 from e4core.command import (
@@ -31,14 +32,10 @@ from e4core.command import (
 )
 from e4core.errors import Tampered
 from e4core.keys import ClientId, TopicHash, TopicKey, control_topic
-from e4core.message import WINDOW_S
 from e4core.suite import AeadKey, Channel
 
 log = logging.getLogger(__name__)
 
-BACKDATE_S = 5
-BARRIERS = frozenset({Kind.RESET_TOPICS, Kind.RESET_PEERS, Kind.ID_KEY, Kind.C2_KEY})
-"""What touches more than one object: it shares its second with nothing."""
 TAG = slice(8, 24)
 BATCH = 500
 """Deliveries sealed in one transaction."""
@@ -60,26 +57,6 @@ class Sealed:
     attempt: int = 0
 
 
-@dataclass(slots=True)
-class _Clock:
-    """The command clock of one device: which seconds were used, and for what."""
-
-    last: int = 0
-    barrier: int = 0
-    objects: dict[bytes, int] = field(default_factory=dict)
-
-    def earliest(self, kind: Kind, target: bytes, now: int) -> int:
-        if kind in BARRIERS:
-            return max(now - BACKDATE_S, self.last + 1)
-        return max(now - BACKDATE_S, self.last, self.barrier + 1, self.objects.get(target, 0) + 1)
-
-    def use(self, kind: Kind, target: bytes, second: int) -> None:
-        self.last = max(self.last, second)
-        if kind in BARRIERS:
-            self.barrier = max(self.barrier, second)
-        self.objects[target] = max(self.objects.get(target, 0), second)
-
-
 @dataclass(frozen=True, slots=True)
 class _Batch:
     """All that a batch of deliveries needs, read by a handful of statements and checked."""
@@ -89,7 +66,7 @@ class _Batch:
     peer_keys: Mapping[bytes, bytes]
     memberships: frozenset[tuple[bytes, bytes]]
     links: frozenset[tuple[bytes, bytes]]
-    clocks: Mapping[bytes, _Clock]
+    clocks: Mapping[bytes, Clock]
     c2_keys: c2keys.Versions
 
 
@@ -130,6 +107,7 @@ def _next(db: sa.Connection, now: float, limit: int) -> list[Row]:
         earlier.c.client == outbox.c.client,
         earlier.c.state == Delivery.PENDING.value,
         earlier.c.not_before > now,
+        earlier.c.not_before <= now + WAITS_AT_MOST_S,
         earlier.c.id <= outbox.c.id,
     )
     statement = sa.select(outbox).where(outbox.c.state == Delivery.PENDING.value, ~held_back)
@@ -164,7 +142,7 @@ def _read(db: sa.Connection, realm: Realm, rows: list[Row], c2_keys: c2keys.Vers
         },
         memberships=_pairs(db, realm, membership.c.topic, topic_ids, membership.c.client, clients),
         links=_pairs(db, realm, link.c.peer, peer_ids, link.c.holder, clients),
-        clocks=_clocks(db, clients, now),
+        clocks=clocks.of(db, clients, now),
         c2_keys=c2_keys,
     )
 
@@ -271,23 +249,6 @@ def _pairs(
     wanted = object_column.in_(set(objects))
     rows = find_ids(db, realm, client_column.table, client_column, clients, wanted)
     return frozenset((row[object_column.name], row[client_column.name]) for row in rows)
-
-
-def _clocks(db: sa.Connection, clients: Mapping[bytes, Row], now: int) -> dict[bytes, _Clock]:
-    """Seconds long past need not be known: `_Clock.earliest` is never below ``now`` less the back-dating."""
-    used = [outbox.c.client.in_(list(clients)), outbox.c.second >= now - BACKDATE_S]
-    recent = sa.select(outbox.c.client, outbox.c.kind, outbox.c.object, outbox.c.second).where(*used)
-    latest = now + WINDOW_S
-    clocks = {identity: _Clock() for identity in clients}
-    wrong = set()
-    for identity, kind, target, second in db.execute(recent).all():
-        clocks[identity].use(Kind(kind), target, second if second <= latest else now)
-        if second > latest:
-            wrong.add(identity)
-    if wrong:
-        # the clock was wrong then: devices pull back by themselves (wire.md section 13), and so does the record
-        db.execute(sa.update(outbox).where(outbox.c.client.in_(wrong), outbox.c.second > latest).values(second=now))
-    return clocks
 
 
 def _mark(db: sa.Connection, sealed: list[Sealed], waiting: Mapping[bytes, float]) -> None:

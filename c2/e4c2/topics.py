@@ -89,7 +89,7 @@ def remove(db: sa.Connection, realm: Realm, name: str) -> Operation:
     """Forget a topic; its members are told to forget its key. Raises: NotFound."""
     row = require(db, realm, name)
     operation = commands.begin(db, realm, "remove_topic", name)
-    commands.enqueue_members(db, realm, operation, [row["id"]])
+    commands.enqueue_members(db, realm, operation, [row["id"]], purge=True)
     delete(db, realm, membership, *find_all(db, realm, membership, membership.c.topic == row["id"]))
     delete(db, realm, topic, row)
     return commands.count(db, operation)
@@ -127,7 +127,7 @@ def leave(db: sa.Connection, realm: Realm, name: str, client_names: list[str], r
     operation = commands.begin(db, realm, "leave", name)
     delete(db, realm, membership, *ends.values())
     _unlink_strangers(db, realm, gone, row["id"], operation)
-    commands.enqueue(db, realm, operation, gone, Kind.TOPIC, row["id"])
+    commands.enqueue(db, realm, operation, gone, Kind.TOPIC, row["id"], purge=True)
     if rekey:
         rotation.rekey(db, realm, [row], operation, purge=True)
     return commands.count(db, operation)

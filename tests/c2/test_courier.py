@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 
 from e4c2 import clients, delivery, topics
-from e4c2.delivery import STALE_S, Courier
+from e4c2.delivery import LONGEST_PAUSE_S, STALE_S, Courier
 from e4c2.model import Delivery
 from e4core.errors import TransportError
 from e4core.keys import control_topic, report_topic
+from e4core.message import WINDOW_S
 from e4core.transport import Incoming
 from e4transports.memory import MemoryBroker, MemoryTransport
 from tests.c2.devices import Witness
@@ -39,6 +40,10 @@ class Flaky:
     @property
     def connected(self) -> bool:
         return self._link.connected
+
+    @property
+    def connections(self) -> int:
+        return self._link.connections
 
     async def __aenter__(self) -> Flaky:
         await self._link.__aenter__()
@@ -139,6 +144,20 @@ def test_what_the_broker_keeps_refusing_is_tried_less_and_less_often(
     assert all(pause >= 2.0**attempt for attempt, pause in enumerate(pauses, 1))
 
 
+def test_what_was_refused_a_thousand_times_is_still_tried_again(sk: World) -> None:
+    sk.add("a")
+    sk.do(topics.create, "t")
+    operation = sk.do(topics.join, "t", ["a"])
+    sk.sql("UPDATE outbox SET attempts = 5000")
+
+    def done() -> bool:
+        sk.clock.now += LONGEST_PAUSE_S / 10
+        return sk.counts(operation) == {"confirmed": 1}
+
+    with_courier(sk, lambda published: published == 1, done, "a")
+    assert sk.counts(operation) == {"confirmed": 1}
+
+
 def test_courier_begins_with_what_a_crash_left_behind(world: World) -> None:
     world.add("a")
     world.do(topics.create, "t")
@@ -182,5 +201,16 @@ def test_bad_reports_are_counted_and_the_courier_goes_on(world: World) -> None:
     assert sum(asyncio.run(run()).refused.values()) == 3
 
 
-def test_command_that_lay_too_long_is_sealed_anew() -> None:
-    assert STALE_S < 600, "else a device could refuse it as too old"
+def test_command_that_lay_too_long_is_sealed_anew(world: World) -> None:
+    """Such a one, that the broker took late, may be too old when it arrives."""
+    world.add("w", Witness)
+    world.do(topics.create, "t")
+    world.do(topics.join, "t", ["w"])
+
+    def took_long(published: int) -> bool:
+        world.clock.now += STALE_S + 1 if published == 1 else 0
+        return False
+
+    with_courier(world, took_long, lambda: world.states("w") == [("w", "topic", "sent")], "w")
+    assert [each.attempts for each in world.deliveries("w")] == [2]
+    assert STALE_S < WINDOW_S, "else a device could refuse it as too old"

@@ -3,15 +3,34 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
+
 import pytest
 
-from e4c2 import links, topics
+from e4c2 import clients, links, topics
 from e4c2.model import Delivery
+from e4c2.reports import MAX_OUTDATED
+from e4core import report
 from e4core.command import Command, RemoveTopic, SetTopicKey
+from e4core.report import Ack, Outcome
 from tests.c2.devices import Ours, Witness
 from tests.c2.world import World
 
 Commands = list[tuple[int, Command]]
+
+
+def hears(world: World, name: str, thief: Ours) -> bool:
+    """Whether this device still believes who was evicted from ``t``."""
+    world.clock.now += 3
+    return world.devices[name].read("t", thief.write("t", world.clock.now), world.clock.now) is not None
+
+
+def lose(world: World, name: str) -> None:
+    """What is sent to this device now does not arrive."""
+    world.devices[name].away = True
+    world.settle_down()
+    world.devices[name].away = False
 
 
 def is_purge(world: World, topic: str, commands: Commands) -> bool:
@@ -157,6 +176,96 @@ def test_purge_of_which_only_the_new_key_arrived_is_not_confirmed(world: World) 
     world.settle_down()
     world.clock.now += 3
     assert b.read("t", thief.write("t", world.clock.now), world.clock.now) is None
+
+
+def leave_together(world: World) -> None:
+    world.do(topics.leave, "t", ["a", "b"])
+
+
+def leave_together_unheard(world: World) -> None:
+    leave_together(world)
+    lose(world, "a")
+
+
+def leave_one_by_one(world: World) -> None:
+    for name in "ab":
+        world.do(topics.leave, "t", [name])
+
+
+def make_anew(world: World) -> None:
+    world.do(topics.remove, "t")
+    world.do(topics.create, "t")
+
+
+@pytest.mark.parametrize("history", [leave_together, leave_together_unheard, leave_one_by_one, make_anew])
+def test_who_left_and_is_taken_back_does_not_hear_those_who_left_for_good(
+    world: World, history: Callable[[World], None]
+) -> None:
+    """What it had to forget, it forgets, even if the topic is its own again before it was told."""
+    for name in "abc":
+        world.add(name)
+    world.befriend(*"abc")
+    world.topic("t", *"abc")
+    thief = world.devices["b"].thief()  # type: ignore[attr-defined]
+    history(world)
+    world.do(topics.join, "t", ["a"])
+    world.settle_down()
+    assert not hears(world, "a", thief)
+    assert world.digest_fits("a")
+
+
+@pytest.mark.parametrize("swapped_reports", [False, True])
+def test_purge_whose_halves_were_swapped_is_not_confirmed(world: World, swapped_reports: bool) -> None:
+    a, b = world.add("a"), world.add("b")
+    world.befriend(*"ab")
+    world.topic("t", "a", "b")
+    thief = a.thief()
+    world.do(topics.leave, "t", ["a"])
+    world.carry()
+    b.inbox.reverse()
+    world.obey()
+    if swapped_reports:
+        world.reports.reverse()
+    world.settle_down()
+    assert not hears(world, "b", thief)
+    assert world.states("b") == []
+
+
+def test_purge_is_given_up_as_refused_when_the_device_never_does_it(sk: World) -> None:
+    b = sk.add("b")
+    sk.add("a")
+    sk.topic("t", "a", "b")
+    operation = sk.do(topics.leave, "t", ["a"])
+    for _ in range(2 * MAX_OUTDATED):
+        for each in sk.claim():
+            if each.client == b.id and each.purge_tags:
+                refusal = Ack(b.client._digest(), each.purge_tags[:16], Outcome.REFUSED, "bad_command_length")
+                sk.hear(b, report.seal(b.suite, b.client._channel, b.id, refusal, os.urandom(16)))
+        sk.clock.now += 2
+    (seen,) = (each for each in sk.deliveries("b") if each.operation == operation.id)
+    assert (seen.state, seen.refusal, seen.attempts) == ("refused", "bad_command_length", MAX_OUTDATED)
+
+
+@pytest.mark.parametrize("is_reset", [False, True])
+def test_digest_proves_no_purge(sk: World, is_reset: bool) -> None:
+    """The key of before is not part of it: a device that lost the command that erases it is told again."""
+    a, b = sk.add("a"), sk.add("b")
+    sk.topic("t", "a", "b")
+    thief = a.thief()
+    sk.do(topics.leave, "t", ["a"])
+    if is_reset:
+        lose(sk, "b")
+        sk.do(clients.reset, "b")
+    sk.carry()
+    b.inbox.popleft()
+    sk.obey()
+    sk.reports.clear()
+    sk.clock.now += 30
+    sk.greet("b")
+    sk.settle_down()
+    assert not hears(sk, "b", thief)
+    assert sk.states("b") == []
+    assert sk.digest_fits("b")
 
 
 def test_evicted_is_not_believed_by_those_it_shares_no_topic_with(pk: World) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from e4c2 import clients, topics
 from e4c2.model import Reason, client
-from e4c2.reports import MAX_OUTDATED, receive, receive_all
+from e4c2.reports import MAX_OUTDATED, receive_all
 from e4core import report
 from e4core.errors import AuthenticationFailed, Denied, E4Error, InvalidInput, UnknownKey
 from e4core.keys import ClientId, report_topic
@@ -73,7 +73,7 @@ def test_garbage_of_any_kind_is_refused_and_changes_nothing(all_worlds: Worlds) 
     @example("e4/" + "\u0660" * 32 + "/report", good)
     def law(topic: str, payload: bytes) -> None:
         with pytest.raises(E4Error):
-            world.do(receive, Incoming(topic, payload))
+            world.take(Incoming(topic, payload))
         assert len(world.do(receive_all, [Incoming(topic, payload)])) == 1
 
     law()
@@ -92,7 +92,7 @@ def test_authentic_container_with_any_content_is_a_report_or_refused(all_worlds:
         header = b"\x02\x02" + bytes(8) + os.urandom(16)
         data = header + a.client._channel.seal(info, header, plain)
         with pytest.raises(InvalidInput):
-            world.do(receive, Incoming(report_topic(a.id), data))
+            world.take(Incoming(report_topic(a.id), data))
 
     law()
     assert world.dump() == before
@@ -113,7 +113,7 @@ def test_oversize_report_is_refused(fleet: World) -> None:
 def test_unknown_and_suspended_clients_are_refused(fleet: World) -> None:
     a = ours(fleet, "a")
     with fleet.refuses(UnknownKey):
-        fleet.do(receive, Incoming(report_topic(ZERO), a.client.hello()))
+        fleet.take(Incoming(report_topic(ZERO), a.client.hello()))
     fleet.do(clients.new_key, "a", Reason.COMPROMISED)
     with fleet.refuses(Denied):
         fleet.hear(a, a.client.hello())
@@ -194,7 +194,7 @@ def test_replayed_and_forged_acks_change_nothing(fleet: World) -> None:
     a.away = True
     before = without_times(fleet.dump(), fleet)
     for ack in acks:
-        fleet.do(receive, ack)
+        fleet.take(ack)
     for outcome, refusal in ((Outcome.APPLIED, ""), (Outcome.REFUSED, "bad_key"), (Outcome.OUTDATED, "")):
         fleet.hear(a, sealed(a, Ack(bytes(16), os.urandom(16), outcome, refusal)))
         fleet.hear(a, sealed(a, Ack(bytes(16), bytes(16), outcome, refusal)))
@@ -211,7 +211,7 @@ def test_replayed_ack_is_no_sign_of_life(fleet: World) -> None:
     fleet.clock.now += 86400
     before = fleet.dump()
     for ack in acks:
-        fleet.do(receive, ack)
+        fleet.take(ack)
     assert fleet.dump() == before
 
 

@@ -9,10 +9,13 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from e4c2 import c2keys, clients, topics
-from e4c2.model import Delivery, Reason, membership
-from e4c2.rows import insert
+from e4c2 import c2keys, delivery, topics
+from e4c2.model import Delivery, Reason, client, membership
+from e4c2.reports import receive_all
+from e4c2.rows import insert_all
 from e4c2.sealing import claim
+from e4core.keys import report_topic
+from e4core.transport import Incoming
 from tests.c2.world import World
 
 
@@ -20,7 +23,8 @@ class Statements:
     """Counts what goes to the database inside."""
 
     def __init__(self, db: sa.Connection) -> None:
-        self._db, self.count = db, 0
+        self._db = db
+        self.seen: list[str] = []
 
     def __enter__(self) -> Statements:
         sa.event.listen(self._db, "before_cursor_execute", self._count)
@@ -29,17 +33,21 @@ class Statements:
     def __exit__(self, *_: object) -> None:
         sa.event.remove(self._db, "before_cursor_execute", self._count)
 
-    def _count(self, *_: object) -> None:
-        self.count += 1
+    def _count(self, _db: object, _cursor: object, statement: str, *_: object) -> None:
+        self.seen.append(statement)
+
+
+def statements(world: World, use: Callable[..., object], *args: object) -> list[str]:
+    def run(db: sa.Connection, realm: Any) -> list[str]:
+        with Statements(db) as statements:
+            use(db, realm, *args)
+        return statements.seen
+
+    return world.do(run)
 
 
 def counted(world: World, use: Callable[..., object], *args: object) -> int:
-    def run(db: sa.Connection, realm: Any) -> int:
-        with Statements(db) as statements:
-            use(db, realm, *args)
-        return statements.count
-
-    return world.do(run)
+    return len(statements(world, use, *args))
 
 
 @pytest.fixture
@@ -52,10 +60,11 @@ def crowd(sk: World) -> World:
 
 def _crowd(db: sa.Connection, realm: Any, size: int) -> None:
     t = realm.suite.derive_id("t")
-    for i in range(size):
-        name = f"d{i}"
-        clients.create(db, realm, name, i.to_bytes(31, "big") + b"\x01", 0)
-        insert(db, realm, membership, topic=t, client=realm.suite.derive_id(name), created=0.0)
+    shared = {"status": "active", "pending_key": None, "pending_private": None, "c2_key": 0, "reports": True}
+    ids = [realm.suite.derive_id(f"d{i}") for i in range(size)]
+    each = [{"id": of, "name": f"d{i}", "key": i.to_bytes(31, "big") + b"\x01"} for i, of in enumerate(ids)]
+    insert_all(db, realm, client, [{**one, **shared, "created": 0.0, "last_report": None} for one in each])
+    insert_all(db, realm, membership, [{"topic": t, "client": of, "created": 0.0} for of in ids])
 
 
 def test_rotation_costs_the_same_for_one_member_and_a_thousand(crowd: World) -> None:
@@ -85,3 +94,35 @@ def test_new_c2_key_costs_the_same_for_one_client_and_for_forty(pk: World) -> No
     for i in range(39):
         pk.add(f"d{i}")
     assert counted(pk, c2keys.new, Reason.ROUTINE) == one
+
+
+def test_start_costs_the_same_whether_one_delivery_was_interrupted_or_a_thousand(crowd: World) -> None:
+    crowd.do(topics.rotate, "t")
+    crowd.claim(1)
+    one = counted(crowd, delivery.resume)
+    while crowd.count(Delivery.PENDING):
+        crowd.claim()
+    assert counted(crowd, delivery.resume) == one <= 15
+    assert crowd.count(Delivery.PENDING) == 1000
+
+
+@pytest.mark.parametrize("attempts", [1, 2])
+def test_what_the_broker_lost_is_written_down_by_a_handful_of_statements(crowd: World, attempts: int) -> None:
+    crowd.do(topics.rotate, "t")
+    for _ in range(attempts):
+        lost = [*crowd.claim(), *crowd.claim()]
+        again = [(each.id, each.attempt, crowd.clock.now + each.id) for each in lost]
+        assert len(lost) == 1000
+        assert counted(crowd, lambda db, _, again=again: delivery.settle(db, [], again)) <= 15
+        assert crowd.claim() == []
+        crowd.clock.now = again[0][2]
+        assert [each.id for each in crowd.claim()] == [lost[0].id]
+        crowd.clock.now = again[-1][2]
+        crowd.do(delivery.resume)
+
+
+def test_keys_of_the_c2_are_read_once_for_many_reports(pk: World) -> None:
+    batch = [Incoming(report_topic((device := pk.add(name)).id), device.client.hello()) for name in "abcd"]
+    seen = statements(pk, receive_all, batch)
+    assert sum("FROM c2_key" in each for each in seen) == 1
+    assert pk.count(Delivery.PENDING) == 4
