@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The extension in its three builds, and every path of this CPU."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from .build import Full, Installed, Probe, Selectable, SivKey, build, load
+
+PATHS = {"x86_64": ("vaes", "aes-ni", "bitsliced"), "aarch64": ("armv8", "bitsliced")}.get(
+    platform.machine(), ("bitsliced",)
+)
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    base = tmp_path_factory.getbasetemp()
+    return build(base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base)
+
+
+@pytest.fixture(scope="session")
+def fast(built: Path) -> Installed:
+    """What is installed: 10 rounds, no choice."""
+    return cast(Installed, load(built, "_fast"))
+
+
+@pytest.fixture(scope="session")
+def probe(built: Path) -> Probe:
+    """10 rounds, and a choice of the path."""
+    return cast(Probe, load(built, "_fast_probe"))
+
+
+@pytest.fixture(scope="session")
+def full(built: Path) -> Full:
+    """The standard algorithms, and a choice of the path."""
+    return cast(Full, load(built, "_fast_full"))
+
+
+@pytest.fixture(params=PATHS)
+def path(request: pytest.FixtureRequest, full: Full) -> str:
+    name = str(request.param)
+    if name not in full.paths():
+        pytest.skip(f"this CPU has no {name}")
+    return name
+
+
+def _on(module: Selectable, path: str) -> Iterator[Callable[[bytes], SivKey]]:
+    module.use(path)
+    yield module.SivKey
+    module.use(module.paths()[0])
+
+
+@pytest.fixture
+def full_key(full: Full, path: str) -> Iterator[Callable[[bytes], SivKey]]:
+    """Makes keys of the standard algorithm that take ``path``."""
+    yield from _on(full, path)
+
+
+@pytest.fixture
+def probe_key(probe: Probe, path: str) -> Iterator[Callable[[bytes], SivKey]]:
+    """Makes keys of the reduced algorithm that take ``path``."""
+    yield from _on(probe, path)
