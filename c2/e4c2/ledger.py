@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """What no single row can tell: that all granting rows are there, each in its newest generation.
 
-One sum for the whole database: the exclusive or of a keyed hash of every row's MAC. Each change of a row changes the sum in the
-same transaction; `verify` adds it all up anew, at start and every hour. So a row that was put back to an older state, with the MAC
-of that time, or that was deleted behind the C2's back, is found, unless everything that was granted or revoked since is put back
-with it. The key of the hash is random, and sealed together with the sum: who knew it could solve for a set of rows that fits.
+One sum for the whole database, modulo 2**256: of a keyed hash of every row's MAC. Each change of a row changes the sum in the same
+transaction; `verify` adds it all up anew, at start and every hour. So a row that was put back to an older state, with the MAC of
+that time, or that was deleted behind the C2's back, is found, unless everything that was granted or revoked since is put back with
+it. (An exclusive or would forget pairs: what was put back, and taken out twice, could be put back again.) The key of the hash is
+random, and sealed together with the sum: who knew it could solve for a set of rows that fits.
 
 Cost: a change, of however many rows, reads and writes one more; `verify` grows with the number of rows (some microseconds each).
 """
@@ -12,8 +13,9 @@ Cost: a change, of however many rows, reads and writes one more; `verify` grows 
 from __future__ import annotations
 
 import hashlib
+import hmac
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import sqlalchemy as sa
 
@@ -32,39 +34,41 @@ def begin(db: sa.Connection, keyring: Keyring) -> None:
     db.execute(sa.insert(ledger).values(id=_ID, sum=keyring.seal(_CELL, os.urandom(_LEN) + bytes(_LEN))))
 
 
-def shift(db: sa.Connection, keyring: Keyring, *macs: bytes) -> None:
-    """Take rows in that were not in the sum, and out that were; ``macs``: theirs."""
-    if not macs:
+def shift(
+    db: sa.Connection, keyring: Keyring, *, added: Collection[bytes] = (), removed: Collection[bytes] = ()
+) -> None:
+    """Take rows into the sum, and out of it, by their MACs."""
+    if not added and not removed:
         return
     key, total = _held(db, keyring)
-    sealed = keyring.seal(_CELL, key + _sum(key, macs, total))
+    sealed = keyring.seal(_CELL, key + _bytes(total + _sum(key, added) - _sum(key, removed)))
     db.execute(sa.update(ledger).where(ledger.c.id == _ID).values(sum=sealed))
 
 
 def verify(db: sa.Connection, keyring: Keyring) -> None:
     """Add up all granting tables. Raises: Tampered: rows are missing, were added, or are not in their newest generation."""
     key, held = _held(db, keyring)
-    total = bytes(_LEN)
-    for name in GRANTING:
-        total = _sum(key, db.scalars(sa.select(metadata.tables[name].c.mac)), total)
-    if total != held:
+    total = sum(_sum(key, db.scalars(sa.select(metadata.tables[name].c.mac))) for name in GRANTING)
+    if not hmac.compare_digest(_bytes(total), _bytes(held)):
         raise Tampered(
             "rows that grant something were removed, added or put back to an older state behind the C2's back;"
             " restore the database from a backup"
         )
 
 
-def _held(db: sa.Connection, keyring: Keyring) -> tuple[bytes, bytes]:
+def _held(db: sa.Connection, keyring: Keyring) -> tuple[bytes, int]:
     """Key and sum."""
-    held = db.scalar(sa.select(ledger.c.sum))
+    held = db.scalar(sa.select(ledger.c.sum).where(ledger.c.id == _ID))
     if held is None:
         raise Tampered("the ledger is gone from the database; restore it from a backup")
     content = keyring.open(_CELL, held)
-    return bytes(content[:_LEN]), bytes(content[_LEN:])
+    return bytes(content[:_LEN]), int.from_bytes(content[_LEN:], "little")
 
 
-def _sum(key: bytes, macs: Iterable[bytes], start: bytes) -> bytes:
-    total = int.from_bytes(start, "little")
-    for mac in macs:
-        total ^= int.from_bytes(hashlib.blake2b(mac, digest_size=_LEN, key=key).digest(), "little")
-    return total.to_bytes(_LEN, "little")
+def _sum(key: bytes, macs: Iterable[bytes]) -> int:
+    hashes = (hashlib.blake2b(mac, digest_size=_LEN, key=key).digest() for mac in macs)
+    return sum(int.from_bytes(each, "little") for each in hashes)
+
+
+def _bytes(total: int) -> bytes:
+    return (total % (1 << 8 * _LEN)).to_bytes(_LEN, "little")

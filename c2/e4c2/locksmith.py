@@ -10,15 +10,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import sqlalchemy as sa
 
-from e4c2 import deks, resealing
+from e4c2 import deks, ledger, resealing
 from e4c2.resealing import Mark
-from e4c2.rows import Realm
+from e4c2.rows import Kept, Realm
 from e4c2.store.engine import Store
-from e4core.errors import Conflict, E4Error, InvalidInput, KmsError, Tampered
+from e4core.errors import Conflict, E4Error, InvalidInput, KmsError, StorageError, Tampered
 from e4core.kms import Kms
 from e4kms import deks as wrapping
 from e4kms.deks import Dek, Purpose, State
@@ -73,6 +73,7 @@ class Locksmith:
         not wrap it, or not open it again; then the version is prepared, and the next call goes on with it.
         """
         async with self._changing:
+            self._behind.set()  # perhaps what had stopped it was mended meanwhile
             prepared, following = await self._store.read(_next, self._realm, purpose, version)
             if not prepared:
                 made = await asyncio.to_thread(
@@ -147,6 +148,8 @@ class Locksmith:
     async def _renew(self) -> None:
         stored = await self._store.read(deks.load)
         fresh = await asyncio.to_thread(Keyring.unwrap, stored, self._database_id, self._kmses, self._lease)
+        # what nobody had verified named these keys: it must be true before one of them is used
+        await self._store.read(_verify, replace(self._realm, keyring=fresh, channels=Kept(), verified=Kept()), stored)
         for uri in sorted(fresh.passed_over - self._realm.keyring.passed_over):
             log.warning("%s did not answer; the next KMS did", uri)
         self._realm.keyring.renew(fresh)
@@ -163,7 +166,7 @@ class Locksmith:
             except Tampered as error:
                 self.stopped = str(error)
                 log.error("resealing stopped, and goes on after the next rotation or start: %s", error)
-            except KmsError as error:
+            except (KmsError, StorageError, Conflict) as error:
                 log.warning("resealing waits: %s", error)
                 await asyncio.sleep(LONGEST_PAUSE_S)
                 continue
@@ -208,6 +211,14 @@ class Locksmith:
         if uri not in self._kmses:
             raise InvalidInput(f"{uri} is not among the KMSes of the settings: {', '.join(self._kmses)}")
         return self._kmses[uri]
+
+
+def _verify(db: sa.Connection, realm: Realm, stored: list[Dek]) -> None:
+    """Raises: Tampered: a version was forged or put back. Conflict: they are not as they were read."""
+    ledger.verify(db, realm.keyring)
+    deks.verify(db, realm)
+    if deks.load(db) != stored:
+        raise Conflict("the DEKs were changed meanwhile; try again")
 
 
 def _next(db: sa.Connection, realm: Realm, purpose: Purpose, version: int) -> tuple[bool, int]:

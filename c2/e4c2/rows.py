@@ -115,7 +115,7 @@ def insert_all(db: sa.Connection, realm: Realm, table: sa.Table, rows: Iterable[
             db.execute(sa.insert(table), new)
     except sa.exc.IntegrityError as error:
         raise Conflict(f"this {table.name.replace('_', ' ')} exists already") from error
-    ledger.shift(db, realm.keyring, *(row["mac"] for row in new))
+    ledger.shift(db, realm.keyring, added=[row["mac"] for row in new])
     return new
 
 
@@ -138,14 +138,14 @@ def update_all(
         after.append(changed)
         parameters.append({**_read(table, row), **{name: changed[name] for name in (*change, "generation", "mac")}})
     _change(db, table, sa.update(table), parameters)
-    ledger.shift(db, realm.keyring, *(row["mac"] for row in (*before, *after)))
+    ledger.shift(db, realm.keyring, added=[row["mac"] for row in after], removed=[row["mac"] for row in before])
     return after
 
 
 def delete(db: sa.Connection, realm: Realm, table: sa.Table, *rows: Row) -> None:
     """Delete rows that were read for use, all or none. Raises: Conflict: one was changed meanwhile."""
     _change(db, table, sa.delete(table), [_read(table, row) for row in rows])
-    ledger.shift(db, realm.keyring, *(row["mac"] for row in rows))
+    ledger.shift(db, realm.keyring, removed=[row["mac"] for row in rows])
 
 
 def find(db: sa.Connection, realm: Realm, table: sa.Table, *where: sa.ColumnElement[bool]) -> Row | None:

@@ -60,8 +60,9 @@ class Breaker:
             self._kms.close()
 
     def _guarded(self, use: Callable[[Kms], T]) -> T:
-        if self._last is not None and self._clock() < self._again_at:
-            raise KmsUnavailable(str(self._last), kind=self._last.kind)
+        last = self._last  # once, as another thread may clear it
+        if last is not None and self._clock() < self._again_at:
+            raise KmsUnavailable(str(last), kind=last.kind)
         try:
             result = use(self._opened())
         except KmsUnavailable as error:

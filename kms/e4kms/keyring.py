@@ -167,6 +167,7 @@ class Keyring:
         self._in_use()
         key = self._openers.get(record[:HEADER_LEN])
         if key is None:
+            self._in_use()  # another thread may just have ended the lease
             raise refusal(cell, record)
         return key.open(cell, record)
 
@@ -193,7 +194,10 @@ class Keyring:
     def lookups(self, value: bytes) -> list[bytes]:
         """`lookup` under every version held: how a secret may be on record that was stored before a rotation."""
         self._in_use()
-        return [key.tag(value) for (purpose, _), key in self._verifiers.items() if purpose is Purpose.LOOKUP]
+        keys = [key for (purpose, _), key in self._verifiers.items() if purpose is Purpose.LOOKUP]
+        if not keys:
+            raise self._over()
+        return [key.tag(value) for key in keys]
 
     def close(self) -> None:
         """Forget all keys and wipe those that lie in memory of ours; copies inside OpenSSL go when it frees them."""
@@ -232,12 +236,16 @@ class Keyring:
 
     def _mac(self, purpose: Purpose) -> MacKey:
         self._in_use()
-        return self._macs[purpose]
+        key = self._macs.get(purpose)
+        if key is None:  # another thread has just ended the lease
+            raise self._over()
+        return key
 
     def _verify(self, purpose: Purpose, message: bytes, stored: bytes, what: str) -> None:
         self._in_use()
         key = self._verifiers.get((purpose, stored[:VERSION_LEN]))
         if key is None:
+            self._in_use()
             raise Tampered(f"{what} names no version of the {purpose} DEK that is held here", kind=UNKNOWN_VERSION)
         if not hmac.compare_digest(key.tag(message), stored):
             raise Tampered(f"{what} does not fit; it was changed in the database: restore it from a backup")

@@ -7,8 +7,10 @@ import sqlite3
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from e4c2 import clients, tokens, topics
 from e4c2.c2keys import NO_VERSION
@@ -69,6 +71,17 @@ def database(tmp_path: Path) -> Database:
 def test_a_database_that_only_the_c2_wrote_opens_again(database: Database) -> None:
     database.change(rotate, evict)
     database.change()
+
+
+def put_back(db: Any, _realm: Realm) -> None:
+    db.execute(sa.text("INSERT INTO membership SELECT * FROM former"))
+
+
+def test_what_is_put_back_as_often_as_it_is_evicted_is_found(database: Database) -> None:
+    database.sql("CREATE TABLE former AS SELECT * FROM membership")
+    database.change(evict, put_back, evict, put_back)
+    with pytest.raises(Tampered):
+        database.change()
 
 
 def test_a_topic_put_back_to_its_former_key_is_found(database: Database) -> None:

@@ -193,13 +193,22 @@ def test_a_version_with_tokens_under_it_is_not_destroyed(shop: Shop) -> None:
         shop.do(lambda smith: smith.retire(Purpose.LOOKUP, 1))
 
 
-@pytest.mark.parametrize("change", ["state = 'decrypt_only'", "state = 'retired'", "check_value = zeroblob(16)"])
+@pytest.mark.parametrize("change", ["state = 'active'", "state = 'retired'", "check_value = zeroblob(16)"])
 def test_a_version_that_somebody_changed_in_the_database_is_found_at_the_start(shop: Shop, change: str) -> None:
     shop.do(lambda smith: smith.rotate(Purpose.AUDIT, 1))
-    shop.world.sql(f"UPDATE dek SET {change} WHERE purpose = 'audit' AND version = 1 AND state <> 'x'")
-    shop.world.sql("UPDATE dek SET state = 'active' WHERE purpose = 'audit' AND version = 1")
+    shop.world.sql(f"UPDATE dek SET {change} WHERE purpose = 'audit' AND version = 1")
     with pytest.raises(Tampered):
         shop.restart()
+
+
+def test_a_version_that_was_put_back_while_the_c2_serves_is_never_used(shop: Shop) -> None:
+    shop.do(lambda smith: smith.rotate(Purpose.RECORDS, 1))
+    shop.work_until(lambda: shop.behind() == 0)
+    shop.world.sql("UPDATE dek SET state = 'active' WHERE purpose = 'records' AND version = 1")
+    shop.world.sql("UPDATE dek SET state = 'decrypt_only' WHERE purpose = 'records' AND version = 2")
+    with pytest.raises(Tampered):
+        shop.do(lambda smith: smith._renew())
+    assert shop.world.realm.keyring.newest(Purpose.RECORDS)[-4:] == b"\2\0\0\0"
 
 
 # Wraps

@@ -193,9 +193,15 @@ class TestMigrate:
 class TestVerify:
     def test_it_counts_what_it_has_opened(self, c2: C2, shop: Shop) -> None:
         rows = c2.answer("kms", "status")["rows"]
-        assert c2.answer("kms", "verify") == {"wraps": 4, "rows": rows}
+        assert c2.answer("kms", "verify") == {"wraps": 4, "not_asked": [], "rows": rows}
         c2.ok("kms", "add-wrap", shop.spare)
-        assert c2.table("kms", "verify") == [["wraps", "8"], ["rows", str(rows)]]
+        assert c2.table("kms", "verify") == [["wraps", "8"], ["not asked", "-"], ["rows", str(rows)]]
+
+    def test_what_a_kms_opens_that_the_settings_do_not_name_is_said(self, shop: Shop) -> None:
+        with shop.open() as c2:
+            c2.ok("kms", "add-wrap", shop.spare)
+        with shop.open(FIRST) as c2:
+            assert c2.answer("kms", "verify")["not_asked"] == [shop.spare]
 
     def test_a_row_that_was_changed_behind_its_back_is_an_alarm(self, c2: C2) -> None:
         with contextlib.closing(sqlite3.connect(c2.served.settings.database_file, timeout=PATIENCE_S)) as db, db:
