@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NoReturn
-from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from e4core import files
-from e4core.errors import InvalidInput, StorageError
+from e4core.errors import StorageError
+from e4core.uri import Option, options, path, refuse, seconds
 
 _MAX_KEEPALIVE_S = 65_535
 
@@ -45,25 +44,25 @@ class BrokerAddress:
         parts = _split(uri)
         tls = parts.scheme == "mqtts"
         if parts.password is not None:
-            _refuse("a password does not belong into a URI; put it into a file and say ?password-file=PATH")
+            refuse("a password does not belong into a URI; put it into a file and say ?password-file=PATH")
         if not parts.hostname or parts.path not in ("", "/") or parts.fragment:
-            _refuse("an MQTT URI has the form mqtt://[user@]host[:port]?option=value or mqtts://...")
+            refuse("an MQTT URI has the form mqtt://[user@]host[:port]?option=value or mqtts://...")
         address = cls(_host(parts.hostname), _port(parts, tls), tls, unquote(parts.username or ""))
-        return _checked(replace(address, **_options(parts.query)))
+        return _checked(replace(address, **options("an MQTT URI", parts.query, _OPTIONS)))
 
 
-def read_password(path: Path) -> str:
-    """The first line of ``path``.
+def read_password(file: Path) -> str:
+    """The first line of ``file``.
 
     Raises: StorageError: it cannot be read, is not private, or its first line is empty or no password.
     """
     try:
-        password = files.first_line(path).decode()
+        password = files.first_line(file).decode()
     except UnicodeDecodeError:
         # from None: the chained error would hold the password
-        raise StorageError(f"the first line of {path} is no password: it is not UTF-8 text") from None
+        raise StorageError(f"the first line of {file} is no password: it is not UTF-8 text") from None
     if not password:
-        raise StorageError(f"the password file {path} is empty; its first line is the password")
+        raise StorageError(f"the password file {file} is empty; its first line is the password")
     return password
 
 
@@ -71,9 +70,9 @@ def _split(uri: str) -> SplitResult:
     try:
         parts = urlsplit(uri)
     except ValueError:
-        _refuse("the host of this MQTT URI cannot be read; an IPv6 address stands in brackets")
+        refuse("the host of this MQTT URI cannot be read; an IPv6 address stands in brackets")
     if parts.scheme not in ("mqtt", "mqtts"):
-        _refuse("an MQTT URI begins with mqtt:// or mqtts://")
+        refuse("an MQTT URI begins with mqtt:// or mqtts://")
     return parts
 
 
@@ -81,7 +80,7 @@ def _host(host: str) -> str:
     try:
         host.encode("idna")
     except UnicodeError:
-        _refuse("the host of this MQTT URI is no valid name")
+        refuse("the host of this MQTT URI is no valid name")
     return host
 
 
@@ -92,68 +91,32 @@ def _port(parts: SplitResult, tls: bool) -> int:
         port = 0
     if port is None:
         return 8883 if tls else 1883
-    return port or _refuse("the port of an MQTT URI is a number from 1 to 65535")
-
-
-def _options(query: str) -> dict[str, Any]:
-    """Fields of `BrokerAddress` by name."""
-    try:
-        pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=True) if query else []
-    except ValueError:
-        _refuse("the options of an MQTT URI have the form ?name=value&name=value")
-    fields: dict[str, Any] = {}
-    for name, text in pairs:
-        if name not in _OPTIONS:
-            _refuse(f"an MQTT URI has no option {name!r}; known: {', '.join(_OPTIONS)}")
-        field, parse, meaning = _OPTIONS[name]
-        if field in fields:
-            _refuse(f"the option {name} stands twice in this MQTT URI")
-        try:
-            fields[field] = parse(text)
-        except (ValueError, KeyError):
-            _refuse(f"the option {name} of an MQTT URI is {meaning}")
-    return fields
+    return port or refuse("the port of an MQTT URI is a number from 1 to 65535")
 
 
 def _checked(address: BrokerAddress) -> BrokerAddress:
     if not address.tls and (address.ca or address.cert or address.key):
-        _refuse("the options ca, cert and key need TLS: begin the URI with mqtts://")
+        refuse("the options ca, cert and key need TLS: begin the URI with mqtts://")
     if address.key and not address.cert:
-        _refuse("the option key needs the option cert: the client certificate that belongs to it")
+        refuse("the option key needs the option cert: the client certificate that belongs to it")
     if address.password_file and not address.user:
-        _refuse("the option password-file needs a user: mqtt://user@host")
+        refuse("the option password-file needs a user: mqtt://user@host")
     return address
 
 
-def _refuse(text: str) -> NoReturn:
-    raise InvalidInput(text, kind="bad_uri") from None
-
-
-def _path(text: str) -> Path:
-    if not text or "\0" in text:
-        raise ValueError
-    return Path(text)
-
-
-def _seconds(text: str) -> float:
-    if not 0 < (seconds := float(text)) <= _MAX_KEEPALIVE_S:
-        raise ValueError
-    return seconds
-
-
 def _whole_seconds(text: str) -> int:
-    if not 0 < (seconds := int(text)) <= _MAX_KEEPALIVE_S:
+    if not 0 < (found := int(text)) <= _MAX_KEEPALIVE_S:
         raise ValueError
-    return seconds
+    return found
 
 
-_OPTIONS: dict[str, tuple[str, Callable[[str], Any], str]] = {
+_OPTIONS: dict[str, Option] = {
     "version": ("version", {"3.1.1": "3.1.1", "5": "5"}.__getitem__, "3.1.1 or 5"),
     "qos": ("max_qos", {"0": 0, "1": 1, "2": 2}.__getitem__, "0, 1 or 2"),
-    "password-file": ("password_file", _path, "the path of a file"),
-    "ca": ("ca", _path, "the path of a file of PEM certificates"),
-    "cert": ("cert", _path, "the path of a PEM certificate"),
-    "key": ("key", _path, "the path of a PEM private key"),
+    "password-file": ("password_file", path, "the path of a file"),
+    "ca": ("ca", path, "the path of a file of PEM certificates"),
+    "cert": ("cert", path, "the path of a PEM certificate"),
+    "key": ("key", path, "the path of a PEM private key"),
     "keepalive": ("keepalive_s", _whole_seconds, "1 to 65535 whole seconds"),
-    "timeout": ("timeout_s", _seconds, "a number of seconds above 0"),
+    "timeout": ("timeout_s", seconds(_MAX_KEEPALIVE_S), "a number of seconds above 0"),
 }
