@@ -76,17 +76,22 @@ class Courier:
     async def _send(self) -> None:
         while True:
             self._woken.clear()
-            room = min(BATCH, WINDOW - len(self._flying)) if self._transport.connected else 0
-            sealed = await self._claim(room) if room > 0 else []
+            sealed = await self._seal() if self._transport.connected else []
             for each in sealed:
                 self._launch(each)
             if len(sealed) < BATCH:
                 await self._pause()
 
-    async def _claim(self, room: int) -> list[Sealed]:
+    async def _seal(self) -> list[Sealed]:
+        """As much as there is room for, before any of it leaves: sealing and sending at the same time slow each other down."""
+        sealed: list[Sealed] = []
         with suppress(KmsUnavailable):  # the locksmith says so, and waits for the KMS
-            return await self._store.write(claim, self._realm, room)
-        return []
+            while (room := WINDOW - len(self._flying) - len(sealed)) > 0:
+                batch = await self._store.write(claim, self._realm, min(BATCH, room))
+                sealed += batch
+                if len(batch) < BATCH:
+                    break
+        return sealed
 
     async def _pause(self) -> None:
         """Until something was committed; or a while, as deliveries may wait for their second."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import sqlalchemy as sa
 
@@ -41,8 +42,7 @@ BATCH = 500
 """Deliveries sealed in one transaction."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sealed:
+class Sealed(NamedTuple):
     """One delivery, ready to publish, in this order; without payloads where nothing is to be sent any more."""
 
     id: int
@@ -110,7 +110,8 @@ def _next(db: sa.Connection, now: float, limit: int) -> list[Row]:
         earlier.c.not_before <= now + WAITS_AT_MOST_S,
         earlier.c.id <= outbox.c.id,
     )
-    statement = sa.select(outbox).where(outbox.c.state == Delivery.PENDING.value, ~held_back)
+    wanted = (outbox.c.id, outbox.c.client, outbox.c.kind, outbox.c.object, outbox.c.purge, outbox.c.attempts)
+    statement = sa.select(*wanted).where(outbox.c.state == Delivery.PENDING.value, ~held_back)
     return list(db.execute(statement.order_by(outbox.c.id).limit(limit)).mappings().all())
 
 

@@ -11,6 +11,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable
+from typing import cast
 
 from paho.mqtt.client import MQTT_CLEAN_START_FIRST_ONLY, CleanStartOption, Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
@@ -20,6 +21,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from e4core.errors import StorageError, TransportError
 from e4transports.address import BrokerAddress, read_password
+from e4transports.bulk import BulkSocket
 
 INFLIGHT = 20
 """Messages that may be on their way at once; more makes paho slower, since each acknowledgement walks over all of them."""
@@ -55,10 +57,10 @@ class PahoClient(Client):
         self._modern = modern
         self._keeps_session = bool(client_id)
         self._closing = False
+        self._bulk: BulkSocket | None = None
         self.max_inflight_messages_set(INFLIGHT)
         self.reconnect_delay_set(*_RECONNECT_S)  # type: ignore[arg-type]  # any number will do
         self.connect_timeout = address.timeout_s
-        self.on_socket_open = _send_at_once
         if address.user:
             self.username_pw_set(address.user, read_password(address.password_file) if address.password_file else None)
         if address.tls:
@@ -78,16 +80,26 @@ class PahoClient(Client):
 
     def cut(self) -> None:
         """Close at once; for a broker that takes no more."""
-        if link := self.socket():
-            link.shutdown(socket.SHUT_RDWR)  # type: ignore[attr-defined]  # a socket.socket, as no WebSocket is used
+        if self._bulk:
+            self._bulk.shutdown(socket.SHUT_RDWR)
 
     def release(self) -> None:
         """Close all sockets, after the thread has ended; paho itself leaves that to the garbage collector."""
         self._reset_sockets()
 
+    def want_write(self) -> bool:
+        return super().want_write() or bool(self._bulk and self._bulk.waits())
+
     def loop_misc(self) -> MQTTErrorCode:
+        if self._bulk:
+            self._bulk.flush()
         self.on_round()
         return super().loop_misc()
+
+    def _create_socket(self) -> BulkSocket:
+        # paho has no public place for a socket of one's own
+        self._bulk = BulkSocket(cast(socket.socket, super()._create_socket()))
+        return self._bulk
 
     def loop_forever(self, timeout: float = 1.0, retry_first_connection: bool = False) -> MQTTErrorCode:
         while True:
@@ -110,11 +122,6 @@ class PahoClient(Client):
             properties.ReceiveMaximum = _RECEIVE_MAXIMUM
         address = self._address
         self.connect_async(address.host, address.port, address.keepalive_s, clean_start=start, properties=properties)
-
-
-def _send_at_once(client: Client, data: object, link: object) -> None:
-    # else Nagle's algorithm waits up to 40 ms for an acknowledgement of TCP whenever less than a full window is on its way
-    link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # type: ignore[attr-defined]
 
 
 def failure(address: BrokerAddress, error: BaseException | None) -> TransportError:

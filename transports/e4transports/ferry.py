@@ -21,18 +21,25 @@ class Ferry:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._aboard: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
+        self._hurry = False
         self._planned = False
 
-    def load(self, call: Callable[..., object], *arguments: Any) -> None:
+    def load(self, call: Callable[..., object], *arguments: Any, hurry: bool = True) -> None:
         self._aboard.append((call, arguments))
+        self._hurry |= hurry
 
-    def leave(self, hurry: bool = True) -> None:
-        if not self._aboard or (self._planned and not hurry):
-            return
-        self._planned = not hurry
+    def leave(self) -> None:
+        if self._hurry:
+            self._hurry = False
+            self._cross(self._land)
+        elif self._aboard and not self._planned:
+            self._planned = True
+            self._cross(self._plan)
+
+    def _cross(self, step: Callable[[], None]) -> None:
         # a loop that is closed has nobody left to tell
         with suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._land if hurry else self._plan)
+            self._loop.call_soon_threadsafe(step)
 
     def _plan(self) -> None:
         self._loop.call_later(_HEADWAY_S, self._land)

@@ -67,6 +67,7 @@ class Link:
         self._troubles: set[str] = set()
         self._window = INFLIGHT
         self._queue: deque[_Outgoing] = deque()
+        self._leaving = False
         self._on_the_way: dict[int, _Outgoing] = {}
         self._shared = threading.Lock()
         self._answers: list[tuple[int, str]] = []
@@ -104,10 +105,17 @@ class Link:
             too_long = f"a message of {len(payload)} bytes is too long; this broker takes {self.max_packet_len}"
             done.set_exception(TransportError(too_long))
             return done
-        with self._shared:
-            self._queue.append(_Outgoing(topic, payload, qos, done))
-            self._send_next()
+        self._queue.append(_Outgoing(topic, payload, qos, done))
+        if not self._leaving:
+            self._leaving = True
+            self._loop.call_soon(self._leave)
         return done
+
+    def _leave(self) -> None:
+        """Once for all that is published in one go: paho's thread, when it wakes, competes with ours."""
+        self._leaving = False
+        with self._shared:
+            self._send_next()
 
     def _send_next(self) -> None:
         while self._queue and self.up and len(self._on_the_way) < self._window:
@@ -223,17 +231,16 @@ class Link:
 
     def _round(self) -> None:
         answers, self._answers = self._answers, []
-        busy = False
         if answers:
             with self._shared:
                 answered = [(self._on_the_way.pop(packet_id, None), refused) for packet_id, refused in answers]
                 self._send_next()
-                busy = bool(self._on_the_way)
+                idle = not self._on_the_way
             for message, refused in answered:
                 if message:
                     error = TransportError(f"the broker refused a message: {refused}") if refused else None
-                    self._ferry.load(settle, message.done, error)
-        self._ferry.leave(hurry=not busy)
+                    self._ferry.load(settle, message.done, error, hurry=idle)
+        self._ferry.leave()
 
     def _on_message(self, client: Client, data: object, message: MQTTMessage) -> None:
         try:
