@@ -90,6 +90,11 @@ class Verifier(Protocol):
 
 class Signature(Protocol):
     @property
+    def public_len(self) -> int:
+        """Length of what a verifier takes: in Format 2 the first part of an identity's public value, in `pk` all of it."""
+        ...
+
+    @property
     def signature_len(self) -> int: ...
     def signer(self, private: PrivateKey, /) -> Signer: ...
     def verifier(self, public: bytes, /) -> Verifier: ...
@@ -146,6 +151,11 @@ class Channel(Protocol):
 
 
 class ControlChannel(Protocol):
+    @property
+    def overhead(self) -> int:
+        """Bytes by which `Channel.seal` makes a plaintext longer."""
+        ...
+
     def at_device(self, device: PrivateKey, c2_public: bytes, /) -> Channel:
         """Raises: InvalidInput (``bad_key``)."""
         ...

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from e4backends.control import E4_SIV, SharedSecretChannel
+from e4backends.control import E4_SIV, DeviceKeyChannel, SharedSecretChannel
 from e4backends.pyca import hkdf_sha256
 from e4backends.sha3 import Sha3_256
 from e4backends.sodium import Ed25519Identity, Ed25519Signature, X25519Identity, shared_with_c2, shared_with_device
@@ -15,6 +15,8 @@ _HASH = Sha3_256()
 
 class X25519Channel:
     """The secret is SHA3-256 of the X25519 result (`wire.md` section 6.1)."""
+
+    overhead = DeviceKeyChannel.overhead
 
     def at_device(self, device: PrivateKey, c2_public: bytes, /) -> SharedSecretChannel:
         return SharedSecretChannel(Secret(_HASH.digest(shared_with_c2(device, c2_public))))

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import os
 
-from e4backends.control import E4_SIV, DeviceKeyChannel
+from e4backends.control import E4_SIV, DeviceKeyChannel, DeviceKeyChannel2
 from e4backends.pyca import hkdf_sha256
 from e4backends.sha3 import Sha3_256
 from e4core.errors import InvalidInput
 from e4core.keys import Secret, check_symmetric_key
-from e4core.suite import PrivateKey, Suite
+from e4core.suite import Aead, PrivateKey, Suite
 
 
 class DeviceKey:
@@ -56,6 +56,21 @@ class NoIdentity:
     def check(self, public: bytes, /) -> None:
         if public:
             raise InvalidInput("a symmetric suite has no C2 key", kind="bad_key")
+
+
+def symmetric_suite(name: str, wire_name: str, aead: Aead) -> Suite:
+    """A symmetric suite of Format 2."""
+    return Suite(
+        name=name,
+        wire_name=wire_name,
+        format=2,
+        aead=aead,
+        hash=Sha3_256(),
+        kdf=hkdf_sha256,
+        device=DeviceKey(),
+        c2=NoIdentity(),
+        control=DeviceKeyChannel2(aead),
+    )
 
 
 SUITE = Suite(

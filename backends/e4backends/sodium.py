@@ -102,6 +102,7 @@ class X25519Identity:
 class Ed25519Signature:
     """Ed25519 (RFC 8032, pure). libsodium refuses S not below L, public keys of small order and non-canonical ones."""
 
+    public_len = 32
     signature_len = 64
 
     def signer(self, private: PrivateKey, /) -> _Signer:
