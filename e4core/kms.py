@@ -64,6 +64,19 @@ class CreatesKey(Protocol):
         ...
 
 
+@runtime_checkable
+class HasShares(Protocol):
+    """A `Kms` of several, of which fewer are enough: one that is lost shows nowhere until it is one too many."""
+
+    def check_shares(self, wrapped: Wrapped | None, context: bytes, /) -> str | None:
+        """As `Kms.check`, of each of them; or prove that each opens its share of ``wrapped``.
+
+        Returns: which do not, in one sentence, where enough do; None: all do.
+        Raises: KmsError: fewer than are needed do.
+        """
+        ...
+
+
 class KmsFactory(Protocol):
     def __call__(self, uri: str, /) -> Kms:
         """Raises: InvalidInput: the URI; KmsError."""

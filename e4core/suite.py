@@ -6,6 +6,7 @@ Parts raise and never return verdicts. Every nonce is made by the core, none by 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NewType, Protocol, runtime_checkable
 
@@ -34,11 +35,15 @@ class KeyHandle(Protocol):
 
 @runtime_checkable
 class TakesHandles(Protocol):
-    """An `Identity` that takes a `KeyHandle` for a `PrivateKey` as well."""
+    """An `Identity` whose `PrivateKey` may be of key pairs in a token, one for each of its uses."""
 
     @property
-    def handle_algorithm(self) -> str:
-        """What the pair must be: ``X25519``."""
+    def handle_algorithms(self) -> Mapping[str, str]:
+        """What the pair of each use must be: ``X25519``. The names of pairs end with their use; that of an only pair is empty."""
+        ...
+
+    def in_token(self, handles: Mapping[str, KeyHandle], /) -> PrivateKey:
+        """The private key made of these pairs, by use; none of them is touched yet."""
         ...
 
 
@@ -179,6 +184,8 @@ class Suite:
     c2: Identity
     control: ControlChannel
     signature: Signature | None = None
+    approved: bool = False
+    """Whether all its primitives are approved ones of FIPS 140-3."""
 
     @property
     def is_symmetric(self) -> bool:

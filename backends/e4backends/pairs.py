@@ -7,6 +7,7 @@ channel that encapsulates to the recipient, binds both public keys, and signs. A
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,10 +16,11 @@ from e4backends.pyca import hkdf_sha256
 from e4backends.sha3 import Sha3_256
 from e4core.errors import AuthenticationFailed, InvalidInput, UnsupportedSuite
 from e4core.keys import Secret
-from e4core.suite import Aead, AeadKey, PrivateKey, Suite, Verifier
+from e4core.suite import Aead, AeadKey, Hash, KeyHandle, PrivateKey, Suite, Verifier
 
-_HASH = Sha3_256()
 _SIGNATURE_LABEL = b"\x16E4.2 control signature"
+_SIGN, _KEM = "sign", "kem"
+_SHA3_256 = Sha3_256()
 
 
 class SignatureKey(Protocol):
@@ -87,6 +89,28 @@ class Kem(Protocol):
         ...
 
 
+class TokenSignatureScheme(SignatureScheme, Protocol):
+    """One whose private keys may stay in a token."""
+
+    @property
+    def handle_algorithm(self) -> str:
+        """What the pair in the token must be: ``P-256 (ECDSA)``."""
+        ...
+
+    def in_token(self, handle: KeyHandle, /) -> SignatureKey: ...
+
+
+class TokenKem(Kem, Protocol):
+    """One whose private keys may stay in a token."""
+
+    @property
+    def handle_algorithm(self) -> str:
+        """What the pair in the token must be: ``P-256 (ECDH)``."""
+        ...
+
+    def in_token(self, handle: KeyHandle, /) -> KemKey: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Pairs:
     """Both private keys of one identity."""
@@ -140,6 +164,21 @@ class PairedIdentity:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenPairedIdentity(PairedIdentity):
+    """Takes its two pairs from a token as well; a `e4core.suite.TakesHandles`."""
+
+    scheme: TokenSignatureScheme
+    kem: TokenKem
+
+    @property
+    def handle_algorithms(self) -> Mapping[str, str]:
+        return {_SIGN: self.scheme.handle_algorithm, _KEM: self.kem.handle_algorithm}
+
+    def in_token(self, handles: Mapping[str, KeyHandle], /) -> PrivateKey:
+        return PrivateKey(Pairs(self.scheme.in_token(handles[_SIGN]), self.kem.in_token(handles[_KEM])))
+
+
+@dataclass(frozen=True, slots=True)
 class PairedSignature:
     """Signs messages; a verifier takes the public key of the signature alone."""
 
@@ -170,8 +209,9 @@ class KemChannel:
         self._own = own
         self._peer_kem = peer_kem
         self._verifier = parts.identity.scheme.verifier(peer_signature)
-        self._outward = _HASH.digest(own.signature.public) + _HASH.digest(peer_kem)
-        self._inward = _HASH.digest(peer_signature) + _HASH.digest(own.kem.public)
+        digest = parts.hash.digest
+        self._outward = digest(own.signature.public) + digest(peer_kem)
+        self._inward = digest(peer_signature) + digest(own.kem.public)
 
     @property
     def command_key(self) -> AeadKey:
@@ -201,6 +241,7 @@ class KemChannel:
 class _Parts:
     aead: Aead
     identity: PairedIdentity
+    hash: Hash
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,18 +264,22 @@ class PairedChannel:
 
 def paired_suite(name: str, wire_name: str, aead: Aead, scheme: SignatureScheme, kem: Kem) -> Suite:
     """A public-key suite of Format 2."""
-    identity = PairedIdentity(scheme, kem)
+    return suite_of(name, wire_name, aead, PairedIdentity(scheme, kem))
+
+
+def suite_of(name: str, wire_name: str, aead: Aead, identity: PairedIdentity, *, sha3_256: Hash = _SHA3_256) -> Suite:
+    """As `paired_suite`, of an identity that can do more, and with SHA3-256 from elsewhere."""
     return Suite(
         name=name,
         wire_name=wire_name,
         format=2,
         aead=aead,
-        hash=_HASH,
+        hash=sha3_256,
         kdf=hkdf_sha256,
         device=identity,
         c2=identity,
-        control=PairedChannel(_Parts(aead, identity)),
-        signature=PairedSignature(scheme),
+        control=PairedChannel(_Parts(aead, identity, sha3_256)),
+        signature=PairedSignature(identity.scheme),
     )
 
 

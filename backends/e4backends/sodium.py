@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import hmac
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from nacl import bindings
 from nacl.exceptions import BadSignatureError, CryptoError
@@ -74,7 +76,7 @@ class Ed25519Identity:
 class X25519Identity:
     """The C2 of a public-key suite. Private: 32 bytes, unclamped, or a key in a token. Public: X25519(private, 9)."""
 
-    handle_algorithm = "X25519"
+    handle_algorithms: Mapping[str, str] = MappingProxyType({"": "X25519"})
 
     private_len = 32
     public_len = 32
@@ -87,6 +89,9 @@ class X25519Identity:
         if len(stored) != self.private_len or not any(stored):
             raise InvalidInput("an X25519 private key is 32 bytes long and not all zero", kind="bad_key")
         return PrivateKey(AgreementKey(Secret(stored)))
+
+    def in_token(self, handles: Mapping[str, KeyHandle], /) -> PrivateKey:
+        return PrivateKey(handles[""])
 
     def public(self, private: PrivateKey, /) -> bytes:
         return _agreement(private).public()

@@ -20,7 +20,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 import sqlalchemy as sa
 
-from e4c2 import tokens
+from e4backends.modules import Modules
+from e4c2 import approved, tokens
 from e4c2.api import http, listener
 from e4c2.api.listener import Listener
 from e4c2.api.own import public_uri
@@ -115,6 +116,8 @@ async def recover(settings: Settings, clock: Clock = time.time) -> tuple[Token, 
 async def _open_store(stack: AsyncExitStack, settings: Settings, clock: Clock) -> tuple[Store, Realm, Locksmith, bytes]:
     """Database, realm, locksmith and database id, for this process alone."""
     suite = load_suite(settings.suite)
+    if settings.require_fips:
+        approved.require(suite, settings.kms, Modules.of_this_process())
     token_keys = TokenKeys(settings.c2_key, suite) if settings.c2_key else None
     files.make_folder(settings.data)
     for path in (settings.data / "c2.lock", _lock_of(settings.database_file)):

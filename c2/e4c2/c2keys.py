@@ -18,7 +18,7 @@ from e4c2 import commands, rotation
 from e4c2.commands import Operation
 from e4c2.model import C2KeyState, Delivery, Kind, Reason, Status, c2_key, client, outbox, topic
 from e4c2.rows import Realm, Row, find, find_all, insert, reveal, update, update_all
-from e4c2.token_keys import IN_TOKEN
+from e4c2.token_keys import IN_TOKEN, Pair, PairNeeded
 from e4core.errors import Conflict, InvalidInput, KmsError, NotFound, Tampered, UnsupportedSuite
 from e4core.suite import PrivateKey
 
@@ -30,18 +30,18 @@ _GIVEN = (C2KeyState.PENDING, C2KeyState.ACTIVE)
 
 @dataclass(frozen=True, slots=True)
 class C2Key:
-    """What may be shown of one version; ``public`` is hexadecimal."""
+    """What may be shown of one version; ``public`` is hexadecimal; ``in_token``: its private key is there, not in the database."""
 
     version: int
     state: str
     public: str
     created: float
+    in_token: bool
 
 
 def all_versions(db: sa.Connection, realm: Realm) -> list[C2Key]:
     """All versions, oldest first."""
-    rows = sorted(find_all(db, realm, c2_key), key=lambda row: row["version"])
-    return [C2Key(row["version"], row["state"], row["public"].hex(), row["created"]) for row in rows]
+    return [_view(realm, row) for row in _rows(db, realm)]
 
 
 def active_version(db: sa.Connection, realm: Realm) -> int:
@@ -53,7 +53,7 @@ def active_version(db: sa.Connection, realm: Realm) -> int:
 
 def newest(db: sa.Connection, realm: Realm) -> int:
     """The version that all clients are to hold in the end."""
-    return max((key.version for key in all_versions(db, realm)), default=NO_VERSION)
+    return max((row["version"] for row in _rows(db, realm)), default=NO_VERSION)
 
 
 def check_version(db: sa.Connection, realm: Realm, version: int) -> None:
@@ -62,7 +62,7 @@ def check_version(db: sa.Connection, realm: Realm, version: int) -> None:
         if version != NO_VERSION:
             raise InvalidInput(f"the suite {realm.suite.name} has no C2 key; its version is {NO_VERSION}")
         return
-    states = {key.version: key.state for key in all_versions(db, realm)}
+    states = {row["version"]: row["state"] for row in _rows(db, realm)}
     if version not in states:
         raise InvalidInput(f"there is no version {version} of the C2's key; there are: {', '.join(map(str, states))}")
     if states[version] not in _GIVEN:
@@ -78,30 +78,34 @@ def require_public_keys(realm: Realm) -> None:
 
 
 def first(db: sa.Connection, realm: Realm) -> None:
-    """Make the first key pair of a public-key realm, active at once."""
-    if not realm.suite.is_symmetric:
-        _make(db, realm, 1, C2KeyState.ACTIVE)
+    """Make the first key pair of a public-key realm, active at once; nobody else is kept waiting by its token yet."""
+    if realm.suite.is_symmetric:
+        return
+    made = realm.token_keys.make(NO_VERSION) if realm.token_keys else _made_here(realm, NO_VERSION)
+    _store(db, realm, made, C2KeyState.ACTIVE)
 
 
-def new(db: sa.Connection, realm: Realm, reason: Reason) -> Operation:
-    """Make a new key pair.
+def new(db: sa.Connection, realm: Realm, reason: Reason, made: Pair | None = None) -> Operation:
+    """Bring a new key pair into use.
 
     ``routine``: its public key is sent to all active clients; each stays reachable under the former ones until it is known to hold
     the new one, and `finish` ends the change.
     ``compromised``: who knows the private key of now can pose as the C2 to every device, also to bring it another key, and can read
     what was sent. So all versions of now are given up, one on its way among them; the new one is active at once; every client is
     suspended, and must be enrolled anew with a fresh key of its own and the new one of the C2; every topic is re-keyed.
-    Raises: Conflict: a routine change is under way, and this is another one. UnsupportedSuite: symmetric.
+    Args: made: in the token, for this call; without one `PairNeeded` is raised as soon as nothing else is in its way.
+    Raises: Conflict: a routine change is under way, and this is another one. UnsupportedSuite: symmetric. PairNeeded.
     """
     require_public_keys(realm)
-    version = newest(db, realm) + 1
-    operation = commands.begin(db, realm, f"new_c2_key_{reason}", str(version))
+    if reason is Reason.ROUTINE:
+        _require_none_pending(db, realm)
+    pair = _following(realm, newest(db, realm), made)
+    operation = commands.begin(db, realm, f"new_c2_key_{reason}", str(pair.version))
     if reason is Reason.COMPROMISED:
         _give_up(db, realm, operation)
-        _make(db, realm, version, C2KeyState.ACTIVE)
+        _store(db, realm, pair, C2KeyState.ACTIVE)
     else:
-        _require_none_pending(db, realm)
-        _make(db, realm, version, C2KeyState.PENDING)
+        _store(db, realm, pair, C2KeyState.PENDING)
         everyone = db.scalars(sa.select(client.c.id).where(client.c.status == Status.ACTIVE.value))
         commands.enqueue(db, realm, operation, list(everyone), Kind.C2_KEY)
     return commands.count(db, operation)
@@ -121,8 +125,7 @@ def finish(db: sa.Connection, realm: Realm, force: bool = False) -> C2Key:
             f"{laggards} clients have not confirmed the new C2 key; wait, confirm it for them, or force it: they stay reachable"
         )
     update(db, realm, c2_key, active, state=C2KeyState.RETIRED.value)
-    row = update(db, realm, c2_key, pending, state=C2KeyState.ACTIVE.value)
-    return C2Key(row["version"], row["state"], row["public"].hex(), row["created"])
+    return _view(realm, update(db, realm, c2_key, pending, state=C2KeyState.ACTIVE.value))
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +154,7 @@ def versions(db: sa.Connection, realm: Realm) -> Versions:
     """Raises: Tampered."""
     if realm.suite.is_symmetric:
         return Versions({NO_VERSION: realm.suite.c2.load(b"")}, b"")
-    rows = sorted(find_all(db, realm, c2_key), key=lambda row: int(row["version"]))
+    rows = _rows(db, realm)
     if not rows:
         raise Tampered("the C2's key is gone from the database; restore it from a backup")
     usable = [row for row in rows if row["state"] != C2KeyState.COMPROMISED]
@@ -202,17 +205,35 @@ def _update_where(
 
 
 def _require_none_pending(db: sa.Connection, realm: Realm) -> None:
-    if any(key.state == C2KeyState.PENDING for key in all_versions(db, realm)):
+    if any(row["state"] == C2KeyState.PENDING for row in _rows(db, realm)):
         raise Conflict("a change of the C2 key is under way; finish it first")
 
 
-def _make(db: sa.Connection, realm: Realm, version: int, state: C2KeyState) -> None:
-    if realm.token_keys is not None:
-        private, public = IN_TOKEN, realm.token_keys.make(version)
-    else:
-        private = realm.suite.c2.generate()
-        public = realm.suite.c2.public(realm.suite.c2.load(private))
-    insert(db, realm, c2_key, version=version, state=state.value, private=private, public=public, created=realm.clock())
+def _following(realm: Realm, after: int, made: Pair | None) -> Pair:
+    if realm.token_keys is None:
+        return _made_here(realm, after)
+    if made is None or made.version <= after:
+        raise PairNeeded(realm.token_keys, after)
+    return made
+
+
+def _made_here(realm: Realm, after: int) -> Pair:
+    private = realm.suite.c2.generate()
+    return Pair(after + 1, private, realm.suite.c2.public(realm.suite.c2.load(private)))
+
+
+def _store(db: sa.Connection, realm: Realm, pair: Pair, state: C2KeyState) -> None:
+    held = {"version": pair.version, "private": pair.private, "public": pair.public}
+    insert(db, realm, c2_key, **held, state=state.value, created=realm.clock())
+
+
+def _rows(db: sa.Connection, realm: Realm) -> list[Row]:
+    return sorted(find_all(db, realm, c2_key), key=lambda row: int(row["version"]))
+
+
+def _view(realm: Realm, row: Row) -> C2Key:
+    in_token = reveal(realm, c2_key, row, "private") == IN_TOKEN
+    return C2Key(row["version"], row["state"], row["public"].hex(), row["created"], in_token)
 
 
 def _in_state(db: sa.Connection, realm: Realm, state: C2KeyState) -> Row:

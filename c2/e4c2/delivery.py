@@ -15,7 +15,7 @@ from functools import partial
 
 import sqlalchemy as sa
 
-from e4c2 import ledger, tokens
+from e4c2 import deks, ledger, tokens
 from e4c2.clients import ARRIVES_WITHIN_S
 from e4c2.commands import pause, prune, requeue
 from e4c2.model import Delivery, client, outbox
@@ -144,6 +144,7 @@ class Courier:
             await asyncio.sleep(LOOK_AFTER_EVERY_S)
             with suppress(KmsUnavailable):
                 await self._store.write(ledger.verify, self._realm.keyring)
+                await self._store.write(deks.verify, self._realm)
                 await self._store.write(tidy, self._realm)
 
     async def _listen(self) -> None:

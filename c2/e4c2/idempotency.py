@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from e4c2.model import idempotency
-from e4c2.rows import Realm
-from e4core.errors import Conflict, InvalidInput
+from e4c2.rows import Realm, typed
+from e4core.errors import Conflict, InvalidInput, Tampered
 from e4kms.records import Cell, canonical
 
 KEPT_S = 24 * 3600
@@ -54,16 +54,20 @@ def once(db: sa.Connection, realm: Realm, request: Request | None, act: Callable
     """The answer of ``act``, or of the same request within the last 24 h.
 
     What fails is not kept: it changed nothing, and may succeed when repeated.
-    Raises: Conflict (``idempotency_key_reused``): the key belongs to another request; what ``act`` raises.
+    Raises: Conflict (``idempotency_key_reused``): the key belongs to another request. Tampered; what ``act`` raises.
     """
     if request is None:
         return act()
     db.execute(sa.delete(idempotency).where(idempotency.c.created < realm.clock() - KEPT_S))
     asked = canonical(b"idempotency", request.caller.encode(), request.key.encode())
     known = sa.select(idempotency).where(idempotency.c.key.in_(realm.keyring.lookups(asked)))
-    row = db.execute(known).mappings().one_or_none()
-    if row is not None:
-        return _stored(realm.keyring.open(_cell(row["key"]), row["answer"]), request)
+    rows = db.execute(known).mappings().all()
+    if len(rows) > 1:  # each is written only where no other is
+        raise Tampered(
+            "the answer to this request was put back behind the C2's back; restore the database from a backup"
+        )
+    for row in rows:
+        return _stored(realm.keyring.open(_cell(row["key"]), typed(idempotency, row)["answer"]), request)
     answer = act()
     key = realm.keyring.lookup(asked)
     sealed = realm.keyring.seal(_cell(key), request.digest + answer.status.to_bytes(2, "little") + answer.body)

@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 
 import sqlalchemy as sa
 
@@ -48,7 +48,9 @@ def shift(
 def verify(db: sa.Connection, keyring: Keyring) -> None:
     """Add up all granting tables. Raises: Tampered: rows are missing, were added, or are not in their newest generation."""
     key, held = _held(db, keyring)
-    total = sum(_sum(key, db.scalars(sa.select(metadata.tables[name].c.mac))) for name in GRANTING)
+    if db.scalar(sa.select(sa.func.count()).select_from(ledger)) != 1:
+        raise Tampered("the table ledger has a row too many; restore the database from a backup")
+    total = sum(_sum(key, _macs(db, metadata.tables[name])) for name in GRANTING)
     if not hmac.compare_digest(_bytes(total), _bytes(held)):
         raise Tampered(
             "rows that grant something were removed, added or put back to an older state behind the C2's back;"
@@ -56,13 +58,27 @@ def verify(db: sa.Connection, keyring: Keyring) -> None:
         )
 
 
+def require(db: sa.Connection, keyring: Keyring) -> None:
+    """Raises: Tampered: there is no sum to change, so nothing that grants something can be changed."""
+    _held(db, keyring)
+
+
 def _held(db: sa.Connection, keyring: Keyring) -> tuple[bytes, int]:
     """Key and sum."""
     held = db.scalar(sa.select(ledger.c.sum).where(ledger.c.id == _ID))
     if held is None:
         raise Tampered("the ledger is gone from the database; restore it from a backup")
+    if not isinstance(held, bytes):
+        raise Tampered("the ledger holds what is never written there; restore the database from a backup")
     content = keyring.open(_CELL, held)
     return bytes(content[:_LEN]), int.from_bytes(content[_LEN:], "little")
+
+
+def _macs(db: sa.Connection, table: sa.Table) -> Iterator[bytes]:
+    for mac in db.scalars(sa.select(table.c.mac)):
+        if not isinstance(mac, bytes):
+            raise Tampered(f"a MAC in {table.name} is not one; restore the database from a backup")
+        yield mac
 
 
 def _sum(key: bytes, macs: Iterable[bytes]) -> int:

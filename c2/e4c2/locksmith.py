@@ -9,17 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, replace
 
-import sqlalchemy as sa
-
-from e4c2 import deks, ledger, resealing
+from e4c2 import deks, resealing
 from e4c2.resealing import Mark
 from e4c2.rows import Kept, Realm
 from e4c2.store.engine import Store
 from e4core.errors import Conflict, E4Error, InvalidInput, KmsError, StorageError, Tampered
-from e4core.kms import Kms
+from e4core.kms import HasShares, Kms
 from e4kms import deks as wrapping
 from e4kms.deks import Dek, Purpose, State
 from e4kms.keyring import Keyring, Lease
@@ -34,10 +32,18 @@ RESEAL_PAUSE_S = 0.001
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """A configured KMS; ``failure`` None: it answers, and its key can be used."""
+    """A configured KMS; ``failure`` None: it answers, and its key can be used; of several in one, all of them."""
 
     uri: str
     failure: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Rewrapped:
+    """A version whose wraps were made anew; ``not_asked``: URIs of wraps that stay, as the settings do not name them."""
+
+    dek: Dek
+    not_asked: tuple[str, ...]
 
 
 class Locksmith:
@@ -55,6 +61,9 @@ class Locksmith:
         """Why the lease of the keys could not be renewed lately."""
         self.stopped: str | None = None
         """Why rows are not put under the newest keys any more, until the next rotation or start."""
+        self.passed_over = 0
+        """Rows that the last resealing left under their former keys, as they were tampered with."""
+        self._told: set[str] = set()
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -69,12 +78,13 @@ class Locksmith:
     async def rotate(self, purpose: Purpose, version: int) -> Dek:
         """Make the version that follows ``version`` and use it for all that is new; what is old follows by and by.
 
-        Raises: Conflict: that one is not active, or rows of the rotation before are still behind. KmsError: a configured KMS did
-        not wrap it, or not open it again; then the version is prepared, and the next call goes on with it.
+        Raises: Conflict: that one is not active, a KMS that is not configured opens it too, or rows of the rotation before are
+        still behind. KmsError: a configured KMS did not wrap it, or not open it again; then the version is prepared, and the next
+        call goes on with it.
         """
         async with self._changing:
             self._behind.set()  # perhaps what had stopped it was mended meanwhile
-            prepared, following = await self._store.read(_next, self._realm, purpose, version)
+            prepared, following = await self._store.read(deks.following, self._realm, self._kmses, purpose, version)
             if not prepared:
                 made = await asyncio.to_thread(
                     wrapping.create, purpose, following, self._database_id, self._kmses, State.PREPARED
@@ -112,16 +122,37 @@ class Locksmith:
         kms = self._kms(uri)
         return await self._rewrapped(purpose, version, lambda dek: wrapping.rewrap(dek, self._database_id, uri, kms))
 
-    async def check_wrap(self, purpose: Purpose, version: int, uri: str) -> None:
-        """Prove that a wrap opens to what was made. Raises: NotFound. InvalidInput: not configured. Tampered. KmsError."""
+    async def rewrap_all(self, purpose: Purpose, version: int) -> Rewrapped:
+        """`rewrap` all that can be. Raises: NotFound. Conflict. Tampered. KmsError."""
+
+        def rewrap(dek: Dek) -> Dek:
+            for wrap in dek.wraps:
+                if kms := self._kmses.get(wrap.uri):
+                    dek = wrapping.rewrap(dek, self._database_id, wrap.uri, kms)
+            return dek
+
+        dek = await self._rewrapped(purpose, version, rewrap)
+        return Rewrapped(dek, tuple(wrap.uri for wrap in dek.wraps if wrap.uri not in self._kmses))
+
+    async def check_wrap(self, purpose: Purpose, version: int, uri: str) -> str | None:
+        """Prove that a wrap opens to what was made; which of its shares do not, if it has any (None: all do).
+
+        Raises: NotFound. InvalidInput: not configured. Tampered. KmsError.
+        """
         kms = self._kms(uri)
         dek = await self._store.read(deks.require, purpose, version)
-        await asyncio.to_thread(wrapping.check_wrap, dek, self._database_id, uri, kms)
+        return await asyncio.to_thread(wrapping.check_wrap, dek, self._database_id, uri, kms)
 
-    async def retire(self, purpose: Purpose, version: int) -> Dek:
-        """Destroy a former version that no row names; backups of before are of no use then. Raises: NotFound. Conflict."""
+    async def retire(self, purpose: Purpose, version: int, dry_run: bool = False) -> Dek:
+        """Destroy a former version that no row names; backups of before are of no use then.
+
+        Args: dry_run: only say whether it would be refused.
+        Raises: NotFound. Conflict. KmsError: it is destroyed, but still held in memory; the next call goes on with it.
+        """
+        if dry_run:
+            return await self._store.read(deks.retirable, self._realm, purpose, version)
         async with self._changing:
-            await self._store.write(_retire, self._realm, purpose, version)
+            await self._store.write(deks.retire, self._realm, purpose, version)
             await self._renew()
         return await self._store.read(deks.require, purpose, version)
 
@@ -149,7 +180,9 @@ class Locksmith:
         stored = await self._store.read(deks.load)
         fresh = await asyncio.to_thread(Keyring.unwrap, stored, self._database_id, self._kmses, self._lease)
         # what nobody had verified named these keys: it must be true before one of them is used
-        await self._store.read(_verify, replace(self._realm, keyring=fresh, channels=Kept(), verified=Kept()), stored)
+        await self._store.read(
+            deks.verify_as_read, replace(self._realm, keyring=fresh, channels=Kept(), verified=Kept()), stored
+        )
         for uri in sorted(fresh.passed_over - self._realm.keyring.passed_over):
             log.warning("%s did not answer; the next KMS did", uri)
         self._realm.keyring.renew(fresh)
@@ -179,17 +212,32 @@ class Locksmith:
                     await self._activate(dek.purpose, dek.version)
 
     async def _reseal_all(self) -> None:
+        """Raises: Tampered: there are rows that were passed over."""
         mark: Mark | None = None
+        passed_over: dict[str, Tampered] = {}
         while True:
-            mark = await self._store.write(resealing.reseal, self._realm, mark)
-            if mark is None:
-                return
+            batch = await self._store.write(resealing.reseal, self._realm, mark)
+            passed_over |= batch.passed_over
+            self.passed_over = len(passed_over)
+            for row in sorted(batch.passed_over.keys() - self._told):
+                self._told.add(row)
+                log.error("the row %s stays under its former key: %s", row, batch.passed_over[row])
+            if (mark := batch.after) is None:
+                break
             await asyncio.sleep(RESEAL_PAUSE_S)
+        for error in passed_over.values():
+            raise Tampered(
+                "rows that somebody changed in the database stay under their former keys, and are to be restored from a backup:"
+                f" {len(passed_over)}, one of them as {error}"
+            )
 
     async def _activate(self, purpose: Purpose, version: int) -> None:
-        await self._store.write(deks.activate, self._realm, purpose, version)
-        self._realm.keyring.activate(purpose, version)
-        self._behind.set()
+        async def activate() -> None:
+            await self._store.write(deks.activate, self._realm, purpose, version)
+            self._realm.keyring.activate(purpose, version)
+            self._behind.set()
+
+        await _whole(activate())
 
     async def _rewrapped(self, purpose: Purpose, version: int, change: Callable[[Dek], Dek]) -> Dek:
         async with self._changing:
@@ -202,10 +250,9 @@ class Locksmith:
 
     async def _provider(self, uri: str) -> Provider:
         try:
-            await asyncio.to_thread(self._kmses[uri].check)
+            return Provider(uri, await asyncio.to_thread(_check, self._kmses[uri]))
         except E4Error as error:
             return Provider(uri, str(error))
-        return Provider(uri, None)
 
     def _kms(self, uri: str) -> Kms:
         if uri not in self._kmses:
@@ -213,30 +260,24 @@ class Locksmith:
         return self._kmses[uri]
 
 
-def _verify(db: sa.Connection, realm: Realm, stored: list[Dek]) -> None:
-    """Raises: Tampered: a version was forged or put back. Conflict: they are not as they were read."""
-    ledger.verify(db, realm.keyring)
-    deks.verify(db, realm)
-    if deks.load(db) != stored:
-        raise Conflict("the DEKs were changed meanwhile; try again")
+async def _whole(work: Coroutine[None, None, None]) -> None:
+    """Finish ``work`` also when cancelled in the midst of it, and only then be so: half of it must never stay."""
+    task, cancelled = asyncio.ensure_future(work), False
+    while not task.done():
+        try:
+            await asyncio.wait((task,))
+        except asyncio.CancelledError:
+            cancelled = True
+    if cancelled and (error := task.exception()) is not None:
+        log.error("what was cancelled failed: %s", error)
+    if cancelled:
+        raise asyncio.CancelledError
+    task.result()
 
 
-def _next(db: sa.Connection, realm: Realm, purpose: Purpose, version: int) -> tuple[bool, int]:
-    """Whether a version is prepared to follow this one, and which; else which is to be made. Raises: Conflict."""
-    versions = {dek.version: dek.state for dek in deks.load(db) if dek.purpose is purpose}
-    if versions.get(version) is not State.ACTIVE:
-        raise Conflict(f"version {version} of the {purpose} DEK is not the active one; was it rotated already?")
-    for other, state in versions.items():
-        if state is State.PREPARED:
-            return True, other
-    if purpose in resealing.RESEALED and resealing.behind(db, realm)[purpose]:
-        raise Conflict(f"rows are still being put under the present version of the {purpose} DEK; wait for them")
-    return False, max(versions) + 1
-
-
-def _retire(db: sa.Connection, realm: Realm, purpose: Purpose, version: int) -> None:
-    if resealing.is_named(db, purpose, version):
-        raise Conflict(
-            f"something is still under version {version} of the {purpose} DEK; see how much with: e4 kms status"
-        )
-    deks.retire(db, realm, purpose, version)
+def _check(kms: Kms) -> str | None:
+    """Which shares do not answer. Raises: KmsError."""
+    if isinstance(kms, HasShares):
+        return kms.check_shares(None, b"")
+    kms.check()
+    return None

@@ -7,7 +7,7 @@ call goes on. A call costs what it touches, and a walk over rows that are not be
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +15,8 @@ import sqlalchemy as sa
 
 from e4c2 import ledger
 from e4c2.model import GRANTING, SEALED, idempotency, metadata, token
-from e4c2.rows import Realm, Row, checked, reveal, row_id, update_all
-from e4core.errors import InvalidInput
+from e4c2.rows import Realm, Row, reveal, row_id, typed, update_all, verified
+from e4core.errors import InvalidInput, Tampered
 from e4kms.deks import Purpose
 from e4kms.records import HEADER_LEN, VERSION_LEN, Cell, version_bytes
 
@@ -67,6 +67,14 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True)
+class Resealed:
+    """``after``: where to go on, None at the end.  ``passed_over``: rows that stay as they are, by their marks, and why."""
+
+    after: Mark | None
+    passed_over: Mapping[str, Tampered]
+
+
+@dataclass(frozen=True, slots=True)
 class Looked:
     """``checked`` rows, all of which are right; ``after``: where to go on, None at the end."""
 
@@ -91,18 +99,22 @@ def total(db: sa.Connection) -> int:
     return sum(_count(db, table, sa.true()) for table in TABLES)
 
 
-def reseal(db: sa.Connection, realm: Realm, after: Mark | None = None, limit: int = BATCH) -> Mark | None:
-    """Put the next rows that are behind under the newest versions; where to go on (None: nothing is behind after this).
+def reseal(db: sa.Connection, realm: Realm, after: Mark | None = None, limit: int = BATCH) -> Resealed:
+    """Put the next rows that are behind under the newest versions; one that was tampered with is passed over.
 
-    Raises: Tampered.
+    Raises: Tampered: the ledger, without which nothing can be changed.
     """
+    passed_over: dict[str, Tampered] = {}
     for table, position in _from(after):
         old = sa.or_(*[_old(realm, table, purpose) for purpose in RESEALED])
-        rows = _next(db, realm, table, position, limit, old)
-        if rows:
-            (_reseal_granting if table.name in GRANTING else _reseal_plain)(db, realm, table, rows)
-            return _mark(table, rows[-1])
-    return None
+        rows = db.execute(_next(table, position, limit, old)).all()
+        passed_over |= _reseal(db, realm, table, rows)
+        last = next((row._mapping for row in reversed(rows) if _is_placed(table, row._mapping)), None)
+        if last is not None:
+            return Resealed(_mark(table, last), passed_over)
+        if len(rows) == limit:  # of rows that no mark can name; behind them others may come
+            return reseal(db, realm, after, 2 * limit)
+    return Resealed(None, passed_over)
 
 
 def look(db: sa.Connection, realm: Realm, after: Mark | None = None, limit: int = BATCH) -> Looked:
@@ -110,13 +122,38 @@ def look(db: sa.Connection, realm: Realm, after: Mark | None = None, limit: int 
     if after is None:
         ledger.verify(db, realm.keyring)
     for table, position in _from(after):
-        rows = _next(db, realm, table, position, limit)
+        found = db.execute(_next(table, position, limit)).all()
+        rows = _right(realm, table, found)
         for row in rows:
             for column in _filled(table, row):
                 reveal(realm, table, row, column)
         if rows:
             return Looked(len(rows), _mark(table, rows[-1]))
     return Looked(0, None)
+
+
+def _reseal(db: sa.Connection, realm: Realm, table: sa.Table, rows: Sequence[sa.Row[Any]]) -> dict[str, Tampered]:
+    """Which of these rows were passed over."""
+    if not rows:
+        return {}
+    try:
+        with db.begin_nested():
+            change = _reseal_granting if table.name in GRANTING else _reseal_plain
+            change(db, realm, table, _right(realm, table, rows))
+    except Tampered as error:
+        ledger.require(db, realm.keyring)
+        if len(rows) == 1:
+            return {str(_mark(table, rows[0]._mapping)): error}
+        half = len(rows) // 2
+        return _reseal(db, realm, table, rows[:half]) | _reseal(db, realm, table, rows[half:])
+    return {}
+
+
+def _right(realm: Realm, table: sa.Table, rows: Sequence[sa.Row[Any]]) -> list[Row]:
+    """Raises: Tampered."""
+    if table.name in GRANTING:
+        return verified(realm, table, rows)
+    return [typed(table, row._mapping) for row in rows]
 
 
 def _reseal_granting(db: sa.Connection, realm: Realm, table: sa.Table, rows: list[Row]) -> None:
@@ -137,19 +174,12 @@ def _reseal_plain(db: sa.Connection, realm: Realm, table: sa.Table, rows: list[R
 
 
 def _next(
-    db: sa.Connection,
-    realm: Realm,
-    table: sa.Table,
-    position: tuple[Any, ...] | None,
-    limit: int,
-    *where: sa.ColumnElement[bool],
-) -> list[Row]:
+    table: sa.Table, position: tuple[Any, ...] | None, limit: int, *where: sa.ColumnElement[bool]
+) -> sa.Select[Any]:
     statement = sa.select(table).where(*where).order_by(*table.primary_key).limit(limit)
     if position is not None:
         statement = statement.where(sa.tuple_(*table.primary_key) > sa.tuple_(*position))
-    if table.name in GRANTING:
-        return checked(db, realm, table, statement)
-    return list(db.execute(statement).mappings())
+    return statement
 
 
 def _from(after: Mark | None) -> Iterator[tuple[sa.Table, tuple[Any, ...] | None]]:
@@ -164,6 +194,11 @@ def _from(after: Mark | None) -> Iterator[tuple[sa.Table, tuple[Any, ...] | None
 
 def _mark(table: sa.Table, row: Row) -> Mark:
     return Mark(table.name, tuple(row[column.name] for column in table.primary_key))
+
+
+def _is_placed(table: sa.Table, row: Row) -> bool:
+    """Whether a mark can name its place: a database may hold a key of another type than its column's."""
+    return all(isinstance(row[column.name], column.type.python_type) for column in table.primary_key)
 
 
 def _filled(table: sa.Table, row: Row) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ older state together with its MAC, is found by `e4c2.ledger`.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any, Generic, TypeVar
@@ -65,6 +65,8 @@ _GRANTED = {
 """Table -> from a row as selected: generation, MAC, primary key, granting columns."""
 _TYPES = {name: tuple(_types(metadata.tables[name].c[column]) for column in _CHECKED[name]) for name in GRANTING}
 """Table -> what each of these may be; a database may hold something else, as SQLite does whatever is written to it."""
+_STORED = {table.name: {column.name: _types(column) for column in table.c} for table in metadata.sorted_tables}
+"""Table -> column -> what it may be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,12 +165,28 @@ def find_all(db: sa.Connection, realm: Realm, table: sa.Table, *where: sa.Column
 
 def checked(db: sa.Connection, realm: Realm, table: sa.Table, statement: sa.Select[Any]) -> list[Row]:
     """The rows of a statement that selects all columns of ``table``, and others only after them. Raises: Tampered."""
-    rows = db.execute(statement).all()
+    return verified(realm, table, db.execute(statement).all())
+
+
+def verified(realm: Realm, table: sa.Table, rows: Sequence[sa.Row[Any]]) -> list[Row]:
+    """The same rows, as `checked` selects them, once all of them are right. Raises: Tampered."""
     granted = _GRANTED[table.name]
     for row in rows:
         values = granted(row)
         realm.verified.get((table.name, values), lambda values=values: _verify(realm, table, values))  # type: ignore[misc]
     return [row._mapping for row in rows]
+
+
+def typed(table: sa.Table, row: Row) -> Row:
+    """A row that carries no MAC, once each of its columns holds what its type says. Raises: Tampered."""
+    if not all(isinstance(row[name], types) for name, types in _STORED[table.name].items()):
+        raise strange(table)
+    return row
+
+
+def strange(table: sa.Table) -> Tampered:
+    """The alarm about a row that the C2 cannot have written."""
+    return Tampered(f"a row of {table.name} holds what is never written there; restore the database from a backup")
 
 
 def find_ids(
@@ -213,7 +231,7 @@ def _authority(table: sa.Table, values: Any) -> AuthorityRow:
 def _verify(realm: Realm, table: sa.Table, granted: tuple[Any, ...]) -> bool:
     """True. Raises: Tampered."""
     if not all(map(isinstance, granted, _TYPES[table.name])):
-        raise Tampered(f"a row of {table.name} holds what is never written there; restore the database from a backup")
+        raise strange(table)
     keys = 2 + len(_PRIMARY[table.name])
     identity = b"".join([_id_bytes(part) for part in granted[2:keys]])
     fields = tuple([_field(value) for value in granted[keys:]])

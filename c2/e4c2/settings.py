@@ -56,6 +56,9 @@ class Settings(BaseSettings):
     Pairs that are made from now on are made there, and never leave it. Without it the database holds them, sealed.
     """
 
+    require_fips: bool = False
+    """Do not start unless everything in use is approved by FIPS 140-3, and computed in OpenSSL's FIPS provider or a token."""
+
     keys_held_s: float = Field(default=3600, ge=10, allow_inf_nan=False)
     """Seconds for which the database's keys are held without a KMS that opens them; then the C2 waits for one. They are opened
     anew after half of this."""

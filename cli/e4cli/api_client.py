@@ -111,9 +111,9 @@ class Api:
         """Raises: E4Error: what the C2 says, or TransportError: it does not answer."""
         return self._ask("GET", path, query)
 
-    def post(self, path: str, body: Body | None = None) -> Document:
+    def post(self, path: str, body: Body | None = None, **query: str | int) -> Document:
         """Raises: as `get`; of kind `UNANSWERED` if it may have been done."""
-        return self._ask("POST", path, {}, body)
+        return self._ask("POST", path, query, body)
 
     def delete(self, path: str, **query: str | int) -> Document:
         """Raises: as `post`."""

@@ -10,15 +10,19 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from e4cli.api_client import Api, Document
 from e4cli.asking import YesOption, lists, make_sure, reports
-from e4cli.output import Output, Row, remark, show_record, show_rows
+from e4cli.kms_status import show_status
+from e4cli.output import Row, remark, show_record
 from e4cli.progress import progress
-from e4core.errors import Conflict, KmsError, NotFound, Tampered
+from e4core.errors import Conflict, KeyNotFound, KmsError, NotFound, Tampered
+
+if TYPE_CHECKING:
+    from e4core.kms import Kms
 
 app = typer.Typer(no_args_is_help=True, help="See who can open the C2's database, and change it.")
 
@@ -55,23 +59,12 @@ class _Step:
         return {**_name(self.key), "kms": self.uri, "step": self.what, "result": result}
 
 
-def _show_status(output: Output, status: Document) -> None:
-    if output is Output.JSON:
-        show_record(output, status)
-        return
-    show_rows(output, [_readable(status, key) for key in status["deks"]])
-    show_rows(output, [{"kms": each["uri"], "answers": each["failure"] or "yes"} for each in status["providers"]])
-    if status["stopped"]:
-        remark(f"rows do not follow to the newest keys: {status['stopped']}")
-    if status["failure"]:
-        remark(f"the keys could not be opened anew, and are held for {status['held_s']:.0f} s: {status['failure']}")
-
-
 @app.command()
-@reports(_show_status)
+@reports(show_status)
 def status(api: Api) -> Document:
-    """Show the keys of the database, which KMSes open them, whether those answer, and how many rows are under former keys."""
-    return Document({**api.get("/v1/kms"), "providers": api.get("/v1/kms/providers")["items"]})
+    """Show the keys of the database, which KMSes open them and answer, the rows under former keys, and the C2's own keys."""
+    providers, own = api.get("/v1/kms/providers")["items"], api.get("/v1/c2")["c2_keys"]
+    return Document({**api.get("/v1/kms"), "providers": providers, "c2_keys": own})
 
 
 @app.command()
@@ -163,11 +156,16 @@ def retire(
     purpose: Annotated[Purpose, typer.Option("--purpose", help="What the key is for.")],
     version: Annotated[int, typer.Option("--version", min=1, help="Which version of it.")],
     yes: YesOption = False,
+    dry_run: DryRunOption = False,
 ) -> Iterable[Row]:
     """Destroy a former key that no row is under any more. Backups of before cannot be opened then."""
-    make_sure(yes, f"backups that name version {version} of the {purpose} key can never be opened again")
-    key = api.post(f"/v1/kms/deks/{purpose}/{version}/retire")
-    return [{**_name(key), "state": key["state"]}]
+    path = f"/v1/kms/deks/{purpose}/{version}/retire"
+    key = api.post(path, dry_run="true")
+    if not dry_run:
+        make_sure(yes, f"backups that name version {version} of the {purpose} key can never be opened again")
+    # one that is retired, too: its retirement may have been interrupted
+    step = _Step(key, "all", "retire", None if dry_run and key["state"] == "retired" else lambda: api.post(path))
+    return _run([step], dry_run)
 
 
 @app.command()
@@ -184,6 +182,7 @@ def verify(api: Api) -> Row:
 @app.command("init-token-key")
 def init_token_key(
     uri: Annotated[str, typer.Argument(metavar="URI", help="Names the key that is to be made.")],
+    dry_run: DryRunOption = False,
 ) -> None:
     """Make the key encryption key in a token or KMS, from this machine. Never overwrites one."""
     from contextlib import closing
@@ -194,9 +193,22 @@ def init_token_key(
     with closing(load_kms(uri)) as kms:
         if not isinstance(kms, CreatesKey):
             raise KmsError(f"the driver of {uri.partition(':')[0]}: makes no keys; make it there, and name it here")
-        kms.create_key()
+        if dry_run:
+            _require_absent(kms, uri)
+        else:
+            kms.create_key()
+            kms.check()
+    remark(f"to be made: {uri}" if dry_run else f"made; now it is a KMS for the C2's settings: {uri}")
+
+
+def _require_absent(kms: Kms, uri: str) -> None:
+    try:
         kms.check()
-    remark(f"made; now it is a KMS for the C2's settings: {uri}")
+    except KeyNotFound as error:
+        if error.kind == KeyNotFound.kind:
+            return
+        raise
+    raise Conflict(f"the key that {uri} names exists already and is not made again; use it, or choose another name")
 
 
 def _keys(api: Api, purpose: Purpose | None) -> list[Document]:
@@ -284,10 +296,3 @@ def _has(key: Document, uri: str) -> bool:
 
 def _name(key: Document) -> dict[str, Any]:
     return {"purpose": key["purpose"], "version": key["version"]}
-
-
-def _readable(status: Document, key: Document) -> Row:
-    newest = max(each["version"] for each in status["deks"] if each["purpose"] == key["purpose"])
-    behind = status["behind"][key["purpose"]] if key["version"] == newest else None
-    wraps = [f"{wrap['uri']} ({wrap['key_id']}, {wrap['mechanism']})" for wrap in key["wraps"]]
-    return {**_name(key), "state": key["state"], "rows behind": behind, "opened by": wraps}

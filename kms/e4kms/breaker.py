@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from e4core.errors import KmsUnavailable
 from e4core.keys import Secret
-from e4core.kms import Kms, KmsFactory, Rewraps, Wrapped
+from e4core.kms import HasShares, Kms, KmsFactory, Rewraps, Wrapped
 
 T = TypeVar("T")
 
@@ -55,6 +55,10 @@ class Breaker:
     def check(self) -> None:
         self._guarded(lambda kms: kms.check())
 
+    def check_shares(self, wrapped: Wrapped | None, context: bytes, /) -> str | None:
+        """Of a KMS that has none: as `check`; what it wrapped is not opened."""
+        return self._guarded(lambda kms: _check_shares(kms, wrapped, context))
+
     def close(self) -> None:
         if self._kms is not None:
             self._kms.close()
@@ -82,3 +86,11 @@ def _rewrap(kms: Kms, wrapped: Wrapped, context: bytes) -> Wrapped:
     if isinstance(kms, Rewraps):
         return kms.rewrap(wrapped, context)
     return kms.wrap(kms.unwrap(wrapped, context), context)
+
+
+def _check_shares(kms: Kms, wrapped: Wrapped | None, context: bytes) -> str | None:
+    if isinstance(kms, HasShares):
+        return kms.check_shares(wrapped, context)
+    if wrapped is None:
+        kms.check()
+    return None

@@ -19,9 +19,9 @@ from typing import NoReturn
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from e4core.errors import Conflict, E4Error, InvalidInput, KmsError, KmsUnavailable, NotFound, Tampered
+from e4core.errors import Conflict, E4Error, InvalidInput, KmsDenied, KmsError, KmsUnavailable, NotFound, Tampered
 from e4core.keys import Secret
-from e4core.kms import Kms, Rewraps, Wrapped
+from e4core.kms import HasShares, Kms, Rewraps, Wrapped
 from e4kms.records import MacKey, canonical, version_bytes
 
 DATABASE_ID_LEN = 16
@@ -146,7 +146,7 @@ def unwrap(dek: Dek, database_id: bytes, kmses: Mapping[str, Kms], passed_over: 
     bound, wraps = Binding(dek.purpose, dek.version, database_id), _in_order(dek.wraps)
     here = [(wrap, wrap.uri) for wrap in wraps if wrap.uri in kmses]
     moved = [(wrap, uri) for wrap, uri in product(wraps, kmses) if _scheme(wrap.uri) == _scheme(uri)]
-    unanswered = False
+    unanswered, refusal = False, None
     for wrap, uri in here or moved:
         try:
             return _open(dek, bound, wrap, kmses[uri])
@@ -154,13 +154,17 @@ def unwrap(dek: Dek, database_id: bytes, kmses: Mapping[str, Kms], passed_over: 
             unanswered = True
             if passed_over is not None:
                 passed_over.add(uri)
-        except E4Error:  # elsewhere it is another key, most likely
+        except E4Error as error:
             if here:
                 raise
+            if not isinstance(refusal, KmsDenied):  # else it is another key, most likely
+                refusal = error
     uris = ", ".join(wrap.uri for wrap in wraps) or "none"
+    tried = f"; those of the same kind were tried in its place, and one refused: {refusal}" if refusal else ""
     if unanswered:
-        raise KmsUnavailable(f"no KMS that can unwrap {dek} answers; try again later, or mend one of: {uris}")
-    raise KmsError(f"{dek} is wrapped by none of the configured KMSes; configure one of: {uris}")
+        raise KmsUnavailable(f"no KMS that can unwrap {dek} answers; try again later, or mend one of: {uris}{tried}")
+    leaf = KmsDenied if isinstance(refusal, KmsDenied) else KmsError
+    raise leaf(f"{dek} is wrapped by none of the configured KMSes; configure one of: {uris}{tried}") from refusal
 
 
 def add_wrap(dek: Dek, database_id: bytes, root: Secret, uri: str, kms: Kms, *, first: bool = False) -> Dek:
@@ -200,9 +204,14 @@ def rewrap(dek: Dek, database_id: bytes, uri: str, kms: Kms) -> Dek:
     return replace(dek, wraps=_in_order((*(wrap for wrap in dek.wraps if wrap is not old), made)))
 
 
-def check_wrap(dek: Dek, database_id: bytes, uri: str, kms: Kms) -> None:
-    """Prove that the wrap by ``uri`` opens to what was made. Raises: NotFound; Tampered; KmsError."""
-    _open(dek, Binding(dek.purpose, dek.version, database_id), dek.wrap_at(uri), kms)
+def check_wrap(dek: Dek, database_id: bytes, uri: str, kms: Kms) -> str | None:
+    """Prove that the wrap by ``uri`` opens to what was made; which shares of it do not (`e4core.kms.HasShares`), None: none.
+
+    Raises: NotFound; Tampered; KmsError.
+    """
+    bound, wrap = Binding(dek.purpose, dek.version, database_id), dek.wrap_at(uri)
+    _open(dek, bound, wrap, kms)
+    return kms.check_shares(wrap.wrapped, bound.context()) if isinstance(kms, HasShares) else None
 
 
 def _scheme(uri: str) -> str:

@@ -18,34 +18,29 @@ from __future__ import annotations
 import hmac
 import logging
 import os
-import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import NoReturn, TypeVar
-from urllib.parse import unquote
+from typing import TypeVar
 
 from Crypto.Protocol.SecretSharing import Shamir
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCMSIV
 
-from e4core.errors import E4Error, InvalidInput, KmsDenied, KmsError, KmsUnavailable, Tampered
+from e4core.errors import E4Error, KmsDenied, KmsError, KmsUnavailable, Tampered
 from e4core.keys import Secret
 from e4core.kms import Kms, KmsFactory, Wrapped
 from e4core.plugins import load_kms
 from e4kms.records import canonical
+from e4kms.shamir_uri import parse
 
-MOST_SHARES = 16
-MOST_URI_LEN = 1024
 MOST_BLOB_LEN = 8192
 """Bytes; what the database holds of one wrap."""
 
 _KEY_LEN, _HALF_LEN, _NONCE_LEN, _TAG_LEN, _KEY_ID_LEN, _LENGTH_LEN = 32, 16, 12, 16, 8, 4
 _DOMAIN = b"e4 shamir kms v1"
-_SHARE = r"share=(?:[!-~](?<![#%&])|%[0-9A-Fa-f]{2})+"
-_URI = re.compile(rf"shamir:([1-9][0-9]?)\?({_SHARE}(?:&{_SHARE})*)")
 _LOG = logging.getLogger(__name__)
 
 T = TypeVar("T")
@@ -57,7 +52,7 @@ def open_kms(uri: str, load: KmsFactory = load_kms) -> ShamirKms:
     Args: load: how to open one of them.
     Raises: InvalidInput: the URI, or one in it; PluginError: there is no driver for one.
     """
-    threshold, uris = _parsed(uri)
+    threshold, uris = parse(uri)
     providers = [_Provider(number, each, load) for number, each in enumerate(uris, 1)]
     for provider in providers:
         # a wrong URI or a missing driver is no outage, and would stay unseen until another KMS fails
@@ -67,7 +62,10 @@ def open_kms(uri: str, load: KmsFactory = load_kms) -> ShamirKms:
 
 
 class ShamirKms:
-    """A `e4core.kms.Kms` and `e4core.kms.Rewraps`. Its KMSes are asked side by side, so that the slowest sets the time."""
+    """A `e4core.kms.Kms`, `e4core.kms.Rewraps` and `e4core.kms.HasShares`.
+
+    Its KMSes are asked side by side, so that the slowest sets the time.
+    """
 
     __slots__ = ("_closed", "_mechanism", "_providers", "_threshold")
 
@@ -113,10 +111,26 @@ class ShamirKms:
 
     def check(self) -> None:
         """Raises: KmsUnavailable: fewer than k KMSes can be used."""
+        self.check_shares(None, b"")
+
+    def check_shares(self, wrapped: Wrapped | None, context: bytes, /) -> str | None:
+        """Raises: as `check`; of ``wrapped`` as `unwrap`."""
         self._require_open()
-        answers, failures = _ask(self._providers, lambda each: each.kms().check())
+        shares = self._opened(wrapped)[1] if wrapped else []
+
+        def prove(provider: _Provider) -> None:
+            if shares:
+                self._unwrap_share(provider, shares[provider.number - 1], context)
+            else:
+                provider.kms().check()
+
+        answers, failures = _ask(self._providers, prove)
         if len(answers) < self._threshold:
-            raise KmsUnavailable(str(_refusal(len(answers), failures, self._threshold)))
+            refusal = _refusal(len(answers), failures, self._threshold)
+            raise refusal if wrapped else KmsUnavailable(str(refusal))
+        if not failures:
+            return None
+        return f"{len(answers)} of {len(self._providers)} shares answer; these do not: {_names(failures)}"
 
     def close(self) -> None:
         self._closed = True
@@ -240,12 +254,15 @@ def _ask(providers: Sequence[_Provider], call: Callable[[_Provider], T]) -> tupl
 def _refusal(answers: int, failures: _Failures, needed: int) -> KmsError:
     """What it means that ``answers`` are fewer than ``needed``."""
     errors = failures.values()
-    names = ", ".join(f"{provider.uri} ({error.kind})" for provider, error in failures.items())
-    summary = f"{needed} KMSes are needed together and {answers} can be used; mend {names}"
+    summary = f"{needed} KMSes are needed together and {answers} can be used; mend {_names(failures)}"
     if answers + sum(isinstance(error, KmsUnavailable) for error in errors) >= needed:
         return KmsUnavailable(summary)
     gravest = (kind for kind in (Tampered, KmsDenied) if any(isinstance(error, kind) for error in errors))
     return next(gravest, KmsError)(summary)
+
+
+def _names(failures: _Failures) -> str:
+    return ", ".join(f"{provider.uri} ({error.kind})" for provider, error in failures.items())
 
 
 def _split(key: Secret, threshold: int, count: int) -> list[Secret]:
@@ -277,23 +294,3 @@ def _fields(data: bytes, count: int) -> list[bytes]:
 
 def _tampered() -> Tampered:
     return Tampered("a secret wrapped by several KMSes was changed or belongs elsewhere; restore it from a backup")
-
-
-def _parsed(uri: str) -> tuple[int, list[str]]:
-    found = _URI.fullmatch(uri)
-    if found is None or len(uri) > MOST_URI_LEN:
-        _refuse(f"is shamir:2?share=URI&share=URI, each URI percent-encoded, {MOST_URI_LEN} characters at most")
-    try:
-        uris = [unquote(option.removeprefix("share="), errors="strict") for option in found[2].split("&")]
-    except UnicodeDecodeError:
-        _refuse("is UTF-8, percent-encoded")
-    threshold = int(found[1])
-    if not 2 <= threshold <= len(uris) <= MOST_SHARES:
-        _refuse(f"names a threshold of 2 at least, as many shares at least, and {MOST_SHARES} at most")
-    if len(set(uris)) < len(uris) or any(each.lower().startswith("shamir:") for each in uris):
-        _refuse("names another KMS for each share, none of them with a shamir URI")
-    return threshold, uris
-
-
-def _refuse(why: str) -> NoReturn:
-    raise InvalidInput(f"a shamir URI {why}", kind="bad_uri") from None

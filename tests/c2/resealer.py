@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -14,6 +15,7 @@ from e4c2 import deks, resealing
 from e4c2.locksmith import Locksmith
 from e4c2.store.engine import Store
 from e4c2.store.first_start import open_realm
+from e4core.errors import Conflict
 from e4core.plugins import load_suite
 from e4kms import file as kek_file
 from e4kms.deks import Purpose, State
@@ -32,8 +34,9 @@ async def rotate_for_ever(database: Path, kek: str) -> None:
         if not behind[Purpose.RECORDS] + behind[Purpose.AUTHORITY]:
             for dek in await store.read(deks.load):
                 if dek.state is State.ACTIVE and dek.purpose in (Purpose.RECORDS, Purpose.AUTHORITY):
-                    await smith.rotate(dek.purpose, dek.version)
-                    print(dek.version, flush=True)
+                    with suppress(Conflict):  # what was prepared before was taken up meanwhile
+                        await smith.rotate(dek.purpose, dek.version)
+                        print(dek.version, flush=True)
         await asyncio.sleep(0.01)
     working.result()
 

@@ -259,12 +259,26 @@ def test_a_former_version_that_nothing_is_under_is_destroyed(settings: Settings)
         gone = done(c2.http.post(path("records", 1, "retire")), 200)
         assert (gone["state"], gone["wraps"]) == ("retired", [])
         assert sql(c2, "SELECT count(*) FROM dek_wrap WHERE purpose = 'records' AND version = 1") == [(0,)]
-        problem(c2.http.post(path("records", 1, "retire")), 409, "conflict")
+        assert done(c2.http.post(path("records", 1, "retire")), 200) == gone
         problem(c2.http.post(path("records", 1, "wraps"), json={"uri": FIRST}), 409, "conflict")
         problem(c2.http.post(path("records", 1, "wraps/rewrap"), json={"uri": FIRST}), 409, "conflict")
     with serving(settings) as c2:
         assert deks(c2)["records", 1] == gone
         assert c2.http.post(f"/v1/topics/{topic}/rotate").status_code == 202
+
+
+def test_a_dry_run_destroys_nothing_and_refuses_what_would_be_refused(c2: Served) -> None:
+    rotated(c2, "lookup")
+    rotated(c2, "audit")
+    before = deks(c2)
+    dry = {"dry_run": "true"}
+    assert done(c2.http.post(path("audit", 1, "retire"), params=dry), 200) == before["audit", 1]
+    problem(c2.http.post(path("audit", 2, "retire"), params=dry), 409, "conflict")
+    problem(c2.http.post(path("lookup", 1, "retire"), params=dry), 409, "conflict")
+    problem(c2.http.post(path("audit", 3, "retire"), params=dry), 404, "not_found")
+    for query in ({"dry_run": "x"}, {"dry-run": "true"}):
+        problem(c2.http.post(path("audit", 1, "retire"), params=query), 422, "invalid_input")
+    assert deks(c2) == before
 
 
 @pytest.mark.parametrize("purpose", Purpose)

@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from functools import partial
 from typing import Any
 
@@ -18,8 +20,11 @@ from e4c2.store.engine import Store
 from e4c2.store.first_start import open_realm
 from e4core.errors import Conflict, InvalidInput, KmsError, KmsUnavailable, NotFound, Tampered
 from e4kms import file as kek_file
+from e4kms import shamir
+from e4kms.breaker import Breaker
 from e4kms.deks import Dek, Purpose, State, create
 from e4kms.keyring import UNLIMITED, Keyring, Lease
+from e4kms.records import AES_256_GCM_SIV, record_header
 from tests.c2.world import World
 from tests.kms.memory import MemoryKms
 
@@ -159,11 +164,98 @@ def test_a_prepared_version_is_taken_up_by_the_next_rotation(shop: Shop) -> None
     assert shop.do(lambda smith: smith.rotate(Purpose.RECORDS, 1)).check_value == prepared.check_value
 
 
-def test_nothing_is_resealed_for_ever_that_was_tampered_with(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_row_that_was_tampered_with_is_passed_over(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
+    shop.world.do(topics.create, "u")
+    shop.do(lambda smith: smith.rotate(Purpose.RECORDS, 1))
+    shop.world.sql("UPDATE topic SET generation = generation + 1 WHERE name = 't'")
+    shop.work_until(lambda: shop.locksmith.stopped is not None)
+    assert (shop.behind(), shop.locksmith.passed_over) == (1, 1)
+    assert "backup: 1, one of them as the MAC of row" in str(shop.locksmith.stopped)
+    assert caplog.text.count("resealing stopped") == 1
+    assert caplog.text.count("stays under its former key") == 1
+    shop.world.do(topics.rotate, "u")
+    with shop.world.refuses(Conflict):
+        shop.do(lambda smith: smith.rotate(Purpose.RECORDS, 2))
+    with shop.world.refuses(Conflict):
+        shop.do(lambda smith: smith.retire(Purpose.RECORDS, 1))
+
+
+def test_a_row_that_was_passed_over_is_told_once_and_follows_when_it_is_restored(
+    shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
     shop.do(lambda smith: smith.rotate(Purpose.RECORDS, 1))
     shop.world.sql("UPDATE topic SET generation = generation + 1")
-    shop.work_until(lambda: "resealing stopped" in caplog.text)
-    assert caplog.text.count("resealing stopped") == 1
+
+    async def again(smith: Locksmith) -> None:
+        for _ in range(2):
+            with pytest.raises(Tampered):
+                await smith._reseal_all()
+        assert smith.passed_over == 1
+        await asyncio.to_thread(shop.world.sql, "UPDATE topic SET generation = generation - 1")
+        await smith._reseal_all()
+        assert smith.passed_over == 0
+
+    shop.do(again)
+    assert caplog.text.count("stays under its former key") == 1
+    assert shop.behind() == 0
+
+
+@pytest.mark.parametrize("change", ["key = 'text'", "mac = zeroblob(36)"])
+def test_a_version_under_which_a_damaged_row_may_be_restored_is_not_destroyed(shop: Shop, change: str) -> None:
+    for purpose in (Purpose.RECORDS, Purpose.AUTHORITY):
+        shop.do(partial(Locksmith.rotate, purpose=purpose, version=1))
+    shop.world.sql(f"UPDATE topic SET {change}")
+    shop.work_until(lambda: shop.locksmith.stopped is not None)
+    for purpose in (Purpose.RECORDS, Purpose.AUTHORITY):
+        with shop.world.refuses(Conflict):
+            shop.do(partial(Locksmith.retire, purpose=purpose, version=1))
+
+
+def test_resealing_stops_where_nothing_can_be_changed(shop: Shop) -> None:
+    shop.do(lambda smith: smith.rotate(Purpose.RECORDS, 1))
+    shop.world.sql("UPDATE ledger SET sum = 'text'")
+    shop.work_until(lambda: "ledger" in str(shop.locksmith.stopped))
+    assert shop.locksmith.passed_over == 0
+
+
+# A spare KMS
+
+
+@pytest.mark.parametrize("purpose", Purpose)
+def test_a_rotation_that_a_spare_kms_would_not_open_is_refused(shop: Shop, purpose: Purpose) -> None:
+    shop.add_spare()
+    del shop.kmses[SPARE]
+    before = shop.stored()
+    with pytest.raises(Conflict, match=f"name them and start the C2 anew, or give them up .*: {SPARE}$"):
+        shop.do(lambda smith: smith.rotate(purpose, 1))
+    assert shop.stored() == before
+    shop.kmses[SPARE] = shop.spare
+    made = shop.do(lambda smith: smith.rotate(purpose, 1))
+    assert [wrap.uri for wrap in made.wraps] == [shop.file, SPARE]
+
+
+def test_a_rotation_is_possible_once_the_spare_kms_is_given_up(shop: Shop) -> None:
+    shop.add_spare()
+    del shop.kmses[SPARE]
+    shop.do(lambda smith: smith.remove_wrap(Purpose.RECORDS, 1, SPARE))
+    assert [wrap.uri for wrap in shop.do(lambda smith: smith.rotate(Purpose.RECORDS, 1)).wraps] == [shop.file]
+
+
+def test_a_spare_kms_of_another_purpose_is_not_in_the_way(shop: Shop) -> None:
+    shop.do(lambda smith: smith.add_wrap(Purpose.AUDIT, 1, SPARE, False))
+    del shop.kmses[SPARE]
+    assert shop.do(lambda smith: smith.rotate(Purpose.RECORDS, 1)).version == 2
+
+
+def test_a_kms_at_another_uri_is_no_spare_one_unless_there_is_another(shop: Shop) -> None:
+    moved = shop.file.replace("file:", "file:/./")
+    shop.add_spare()
+    shop.kmses = {moved: shop.kmses[shop.file]}
+    with shop.world.refuses(Conflict):
+        shop.do(lambda smith: smith.rotate(Purpose.RECORDS, 1))
+    for dek in shop.stored():
+        shop.do(partial(Locksmith.remove_wrap, purpose=dek.purpose, version=1, uri=SPARE))
+    assert [wrap.uri for wrap in shop.do(lambda smith: smith.rotate(Purpose.RECORDS, 1)).wraps] == [moved]
 
 
 def test_a_former_version_is_destroyed_once_nothing_names_it(shop: Shop) -> None:
@@ -208,6 +300,39 @@ def test_a_version_that_was_put_back_while_the_c2_serves_is_never_used(shop: Sho
     shop.world.sql("UPDATE dek SET state = 'decrypt_only' WHERE purpose = 'records' AND version = 2")
     with pytest.raises(Tampered):
         shop.do(lambda smith: smith._renew())
+    assert shop.world.realm.keyring.newest(Purpose.RECORDS)[-4:] == b"\2\0\0\0"
+
+
+# Cancelled in the midst
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_rotation_cancelled_while_it_is_committed_is_in_use_afterwards(shop: Shop, times: int) -> None:
+    """What is sealed from then on is under the version that the database says."""
+    shop.world.do(deks.add, create(Purpose.RECORDS, 2, shop.database_id, shop.kmses, State.PREPARED))
+
+    async def cancelled(smith: Locksmith) -> None:
+        with closing(sqlite3.connect(shop.world.database, isolation_level=None)) as db:
+            db.execute("BEGIN IMMEDIATE")
+            rotation = asyncio.create_task(smith.rotate(Purpose.RECORDS, 1))
+            keyring = shop.world.realm.keyring
+            async with asyncio.timeout(PATIENCE_S):
+                while record_header(AES_256_GCM_SIV, 2) not in keyring._openers:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+            await asyncio.sleep(0.2)  # it waits for the database now
+            smith._behind.clear()
+            for _ in range(times):
+                rotation.cancel()
+                await asyncio.sleep(0.01)
+            assert not rotation.done()
+            db.execute("ROLLBACK")
+        with pytest.raises(asyncio.CancelledError):
+            await rotation
+        assert not smith._changing.locked()
+        assert smith._behind.is_set()
+
+    shop.do(cancelled)
+    assert shop.states(Purpose.RECORDS) == ["decrypt_only", "active"]
     assert shop.world.realm.keyring.newest(Purpose.RECORDS)[-4:] == b"\2\0\0\0"
 
 
@@ -272,6 +397,32 @@ def test_each_kms_tells_whether_it_answers(shop: Shop) -> None:
     shop.spare.available = False
     told = {each.uri: each.failure for each in shop.do(lambda smith: smith.providers())}
     assert told == {shop.file: None, SPARE: "switched off"}
+
+
+def test_a_lost_share_shows_among_the_providers_and_in_the_check_of_a_wrap(shop: Shop) -> None:
+    kmses: dict[str, MemoryKms] = {f"memory:{name}": MemoryKms() for name in "abc"}
+    several = "shamir:2?" + "&".join(f"share={uri}" for uri in kmses)
+    shop.kmses[several] = Breaker(several, lambda uri: shamir.open_kms(uri, lambda share: kmses[share]))
+    shop.do(lambda smith: smith.add_wrap(Purpose.RECORDS, 1, several, False))
+    assert [each.failure for each in shop.do(lambda smith: smith.providers())] == [None, None, None]
+    assert shop.do(lambda smith: smith.check_wrap(Purpose.RECORDS, 1, several)) is None
+    kmses["memory:c"].available = False
+    lost = "2 of 3 shares answer; these do not: memory:c (kms_unavailable)"
+    assert [each.failure for each in shop.do(lambda smith: smith.providers())] == [None, None, lost]
+    assert shop.do(lambda smith: smith.check_wrap(Purpose.RECORDS, 1, several)) == lost
+    assert shop.do(lambda smith: smith.check_wrap(Purpose.RECORDS, 1, shop.file)) is None
+
+
+def test_all_wraps_of_configured_kmses_are_made_anew_and_the_others_told(shop: Shop) -> None:
+    shop.do(lambda smith: smith.add_wrap(Purpose.RECORDS, 1, SPARE, True))
+    before = {wrap.uri: wrap.wrapped for wrap in shop.do(lambda smith: smith.rewrap_all(Purpose.RECORDS, 1)).dek.wraps}
+    del shop.kmses[SPARE]
+    done = shop.do(lambda smith: smith.rewrap_all(Purpose.RECORDS, 1))
+    after = {wrap.uri: wrap.wrapped for wrap in done.dek.wraps}
+    assert done.not_asked == (SPARE,)
+    assert [uri for uri in after if after[uri] != before[uri]] == [shop.file]
+    assert done.dek in shop.stored()
+    shop.restart(shop.file)
 
 
 # The lease

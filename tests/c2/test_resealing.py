@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -11,7 +12,7 @@ import sqlalchemy as sa
 from e4c2 import clients, deks, idempotency, ledger, links, resealing, tokens, topics
 from e4c2.idempotency import Answer, Request
 from e4c2.model import GRANTING, SEALED, Reason, metadata
-from e4c2.resealing import TABLES, Mark
+from e4c2.resealing import TABLES, Mark, Resealed
 from e4c2.rows import Realm
 from e4core.errors import InvalidInput, Tampered
 from e4kms import file as kek_file
@@ -48,12 +49,15 @@ def rotate(world: World, purpose: Purpose) -> None:
     world.realm.keyring.activate(purpose, version)
 
 
-def reseal_all(world: World, limit: int = resealing.BATCH) -> int:
-    """The number of batches."""
-    batches, mark = 0, None
-    while (mark := world.do(resealing.reseal, mark, limit)) is not None:
-        batches += 1
-    return batches
+def reseal_all(world: World, limit: int = resealing.BATCH) -> dict[str, Tampered]:
+    """What was passed over."""
+    passed_over: dict[str, Tampered] = {}
+    mark: Mark | None = None
+    while True:
+        done = world.do(resealing.reseal, mark, limit)
+        passed_over |= done.passed_over
+        if (mark := done.after) is None:
+            return passed_over
 
 
 def look_all(world: World, limit: int = 7) -> int:
@@ -121,7 +125,7 @@ def test_it_goes_on_after_a_crash_and_among_changes(fleet: World, limit: int) ->
     rotate(fleet, Purpose.AUTHORITY)
     left = [sum(fleet.do(resealing.behind).values())]
     for step in range(6):
-        mark = fleet.do(resealing.reseal, None, limit)
+        mark = fleet.do(resealing.reseal, None, limit).after
         fleet.do(resealing.reseal, mark, limit)
         left.append(sum(fleet.do(resealing.behind).values()))
         fleet.crash()
@@ -135,7 +139,7 @@ def test_it_goes_on_after_a_crash_and_among_changes(fleet: World, limit: int) ->
 
 def test_nothing_is_done_when_nothing_is_behind(fleet: World) -> None:
     before = fleet.dump()
-    assert reseal_all(fleet) == 0
+    assert fleet.do(resealing.reseal) == Resealed(None, {})
     assert fleet.dump() == before
 
 
@@ -165,7 +169,7 @@ def sealed_cells() -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(("table", "column"), [*sealed_cells(), *((table, "mac") for table in GRANTING)])
-def test_a_changed_cell_is_found_by_looking_and_stops_resealing(fleet: World, table: str, column: str) -> None:
+def test_a_changed_cell_is_found_by_looking_and_stays_as_it_is(fleet: World, table: str, column: str) -> None:
     last = f"substr({column}, 1, length({column}) - 1) || x'00'"
     other = f"substr({column}, 1, length({column}) - 1) || x'01'"
     forge = f"CAST(CASE WHEN {column} = {last} THEN {other} ELSE {last} END AS BLOB)"
@@ -174,10 +178,59 @@ def test_a_changed_cell_is_found_by_looking_and_stops_resealing(fleet: World, ta
     fleet.sql(f"UPDATE {table} SET {column} = {forge} WHERE {column} IS NOT NULL")
     with fleet.refuses(Tampered):
         look_all(fleet)
-    before = fleet.dump()[table]
-    with pytest.raises(Tampered):
-        reseal_all(fleet)
-    assert fleet.dump()[table] == before
+    before = fleet.dump()
+    if table == "ledger":
+        with pytest.raises(Tampered):
+            reseal_all(fleet)
+        assert fleet.dump() == before
+        return
+    at = list(metadata.tables[table].c.keys()).index(column)
+    passed_over = reseal_all(fleet)
+    bad = [row for row in before[table] if row[at] is not None]
+    assert len(passed_over) == len(bad) > 0
+    assert {mark.split("/")[0] for mark in passed_over} == {table}
+    assert {row for row in fleet.dump()[table] if row in before[table]} == set(bad)
+    counts = fleet.do(resealing.behind)
+    assert max(counts[purpose] for purpose in RESEALED) == len(bad)
+
+
+FORGED = {
+    "client": ["name = CAST(x'ff' AS TEXT)", "generation = 1.5", "mac = 'text'", "key = 7", "key = CAST(key AS TEXT)"],
+    "token": ["id = 'text'", "id = 7", "id = CAST(x'ff' AS TEXT)", "lookup = 'text'", "expires = 'never'"],
+    "idempotency": ["answer = 7", "answer = 'text'", "key = 'text'", "key = 7", "created = x'00'"],
+}
+
+
+def answer(db: sa.Connection, realm: Realm, asked: Request = ASKED) -> Answer:
+    return idempotency.once(db, realm, asked, lambda: Answer(200, b"done"))
+
+
+@pytest.mark.parametrize("limit", [1, 2, 500])
+@pytest.mark.parametrize(("table", "change"), [(table, change) for table in FORGED for change in FORGED[table]])
+def test_one_bad_row_holds_no_other_back(fleet: World, table: str, change: str, limit: int) -> None:
+    for number in range(4):
+        fleet.do(tokens.create, f"token {number}")
+        asked = replace(ASKED, key=f"key-{number}")
+        fleet.do(answer, asked)
+    for purpose in RESEALED:
+        rotate(fleet, purpose)
+    fleet.sql(f"UPDATE {table} SET {change} WHERE rowid = (SELECT rowid FROM {table} LIMIT 1 OFFSET 1)")
+    passed_over = reseal_all(fleet, limit)
+    assert [mark.split("/")[0] for mark in passed_over] == [table]
+    counts = fleet.do(resealing.behind)
+    assert [counts[purpose] for purpose in RESEALED] == [int(table != "token"), int(table != "idempotency")]
+    assert reseal_all(fleet, limit).keys() == passed_over.keys()
+    with fleet.refuses(Tampered):
+        look_all(fleet)
+
+
+def test_more_rows_of_foreign_keys_than_fit_into_a_batch_are_passed_over(fleet: World) -> None:
+    for number in range(9):
+        fleet.do(tokens.create, f"token {number}")
+    fleet.sql("UPDATE token SET id = 'text ' || name WHERE name != 'token 8'")
+    rotate(fleet, Purpose.AUTHORITY)
+    assert len(reseal_all(fleet, 2)) == 9
+    assert fleet.do(resealing.behind)[Purpose.AUTHORITY] == 9
 
 
 def test_a_row_that_is_gone_is_found_by_looking(fleet: World) -> None:
@@ -225,3 +278,14 @@ def test_marks_are_read_as_they_are_written(fleet: World) -> None:
 def test_a_mark_that_was_not_made_here_is_refused(text: str) -> None:
     with pytest.raises(InvalidInput):
         Mark.parse(text)
+
+
+def test_two_answers_to_one_request_are_an_alarm(fleet: World) -> None:
+    """As one that was made under a former key may be put back."""
+    fleet.sql("CREATE TABLE former AS SELECT * FROM idempotency")
+    fleet.sql("DELETE FROM idempotency")
+    rotate(fleet, Purpose.LOOKUP)
+    fleet.do(answer)
+    fleet.sql("INSERT INTO idempotency SELECT * FROM former")
+    with fleet.refuses(Tampered):
+        fleet.do(answer)

@@ -60,7 +60,7 @@ def test_nothing_is_lost_however_a_c2_is_killed_while_it_reseals(sk: World) -> N
     assert rotations > 1
     assert interrupted > 1, "no kill came in the midst of anything"
     mark: Mark | None = None
-    while (mark := sk.do(resealing.reseal, mark)) is not None:
+    while (mark := sk.do(resealing.reseal, mark).after) is not None:
         pass
     assert sum(sk.do(resealing.behind).values()) == 0
     assert sk.do(keys) == before

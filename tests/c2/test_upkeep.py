@@ -16,6 +16,7 @@ from e4c2.delivery import Courier
 from e4c2.model import Reason
 from e4core import report
 from e4core.command import ResetTopics
+from e4core.errors import Tampered
 from e4core.keys import ClientId, report_topic
 from e4transports.memory import MemoryBroker
 from tests.c2.devices import Ours, Witness
@@ -227,6 +228,27 @@ def beside_courier(world: World, story: Callable[[Courier, MemoryBroker], object
             assert not task.done()
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("change", ["UPDATE dek SET state = 'decrypt_only'", "UPDATE topic SET mac = zeroblob(36)"])
+def test_what_was_forged_while_the_c2_serves_is_found_in_time(
+    sk: World, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    monkeypatch.setattr(delivery, "LOOK_AFTER_EVERY_S", 0.05)
+    sk.do(topics.create, "t")
+
+    async def run() -> None:
+        async with MemoryBroker().connect("c2") as link:
+            courier = asyncio.create_task(Courier(sk.store, sk.realm, link).run())
+            await asyncio.sleep(0.2)
+            assert not courier.done()
+            await asyncio.to_thread(sk.sql, change)
+            await asyncio.wait((courier,), timeout=PATIENCE_S)
+            with pytest.raises(ExceptionGroup) as caught:
+                courier.result()
+            assert caught.group_contains(Tampered)
 
     asyncio.run(run())
 

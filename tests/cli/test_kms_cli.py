@@ -80,6 +80,16 @@ class TestStatus:
         assert table[1][4] == f"{FIRST} ({key_id}, aes-256-gcm-siv)"
         assert table[5:] == [["kms", "answers"], [FIRST, "yes"], [shop.spare, "yes"]]
 
+    def test_it_tells_where_the_private_keys_of_the_c2_are(self, tmp_path: Path) -> None:
+        with serving(settings_in(tmp_path, suite="pk")) as served:
+            c2 = C2(served, tmp_path)
+            assert [key["in_token"] for key in c2.answer("kms", "status")["c2_keys"]] == [False]
+            shown = [["c2 key", "state", "private key"], ["1", "active", "in the database"]]
+            assert c2.table("kms", "status")[-2:] == shown
+            c2.ok("c2", "new-key", "--reason", "compromised", "--yes")
+            assert c2.table("kms", "status")[-1] == ["2", "active", "in the database"]
+            assert [row[0] for row in c2.table("kms", "status")].count("1") == 0
+
     def test_a_kms_that_does_not_answer_is_named_with_why(self, shop: Shop) -> None:
         missing = f"file://{shop.folder}/missing.json"
         with shop.open(FIRST, missing) as c2:
@@ -228,11 +238,22 @@ class TestInitTokenKey:
         c2.refused(9, "kms", "init-token-key", f"file://{path}")
         assert path.read_bytes() == before
 
+    def test_a_dry_run_makes_no_key_and_refuses_what_would_be_refused(self, c2: C2, tmp_path: Path) -> None:
+        uri = f"file://{tmp_path}/made.json"
+        done = c2.run("kms", "init-token-key", uri, "--dry-run")
+        assert (done.code, done.stdout, done.stderr) == (0, "", f"to be made: {uri}\n")
+        assert not (tmp_path / "made.json").exists()
+        c2.ok("kms", "init-token-key", uri)
+        before = (tmp_path / "made.json").read_bytes()
+        assert uri in c2.refused(9, "kms", "init-token-key", uri, "--dry-run")
+        assert (tmp_path / "made.json").read_bytes() == before
+
     def test_a_kms_that_makes_no_keys_or_is_not_there_is_told(self, c2: C2, tmp_path: Path) -> None:
         secret = tmp_path / "passphrase"
         secret.touch(0o600)
         secret.write_text("correct horse battery staple\n")
         assert "passphrase:" in c2.refused(13, "kms", "init-token-key", f"passphrase://{secret}")
+        c2.refused(13, "kms", "init-token-key", f"passphrase://{secret}", "--dry-run")
         c2.refused(12, "kms", "init-token-key", "nonesuch:key")
         c2.refused(3, "kms", "init-token-key", "file:")
         c2.refused(13, "kms", "init-token-key", f"file://{tmp_path}/no/folder/key.json")

@@ -134,25 +134,28 @@ class TestRetire:
     def test_a_former_key_is_destroyed_once_somebody_says_that_it_is_meant(self, c2: C2) -> None:
         retire = ["kms", "retire", "--purpose", "records", "--version", "1"]
         c2.ok("kms", "rotate", "--purpose", "records")
+        assert c2.table(*retire, "--dry-run")[1] == ["records", "1", "all", "retire", "to be done"]
         assert "--yes" in c2.refused(2, *retire)
         shown = on_a_terminal([*PROGRAM, *retire], c2.env, until="Go on?", answer=b"n\n", code=1)
         assert "backups" in shown
         assert "nothing is done" in shown
         assert keys(c2)["records", 1]["state"] == "decrypt_only"
-        on_a_terminal([*PROGRAM, *retire], c2.env, until="retired", answer=b"y\n", code=0)
+        on_a_terminal([*PROGRAM, *retire], c2.env, until="done", answer=b"y\n", code=0)
         assert (keys(c2)["records", 1]["state"], keys(c2)["records", 1]["wraps"]) == ("retired", [])
         assert len(c2.answer("clients", "list")) == 2
-        c2.refused(9, *retire, "--yes")
+        assert results(c2.answer(*retire, "--dry-run")) == [("retire", "nothing to do")]
+        assert results(c2.answer(*retire, "--yes")) == [("retire", "done")]
         c2.ok("kms", "verify")
 
     def test_it_answers_in_json(self, c2: C2) -> None:
         c2.ok("kms", "rotate", "--purpose", "audit")
         rows = c2.answer("kms", "retire", "--purpose", "audit", "--version", "1", "--yes")
-        assert rows == [{"purpose": "audit", "version": 1, "state": "retired"}]
+        assert rows == [{"purpose": "audit", "version": 1, "kms": "all", "step": "retire", "result": "done"}]
 
     def test_what_is_in_use_or_not_there_is_not_retired(self, c2: C2) -> None:
         before = keys(c2)
-        c2.refused(9, "kms", "retire", "--purpose", "records", "--version", "1", "--yes")
-        c2.refused(8, "kms", "retire", "--purpose", "records", "--version", "2", "--yes")
+        for how in ("--yes", "--dry-run"):
+            c2.refused(9, "kms", "retire", "--purpose", "records", "--version", "1", how)
+            c2.refused(8, "kms", "retire", "--purpose", "records", "--version", "2", how)
         assert c2.run("kms", "retire", "--purpose", "records", "--version", "0", "--yes").code == 2
         assert keys(c2) == before

@@ -9,7 +9,7 @@ import pytest
 
 from e4core.errors import InvalidInput, KeyNotFound, KmsUnavailable
 from e4core.keys import Secret
-from e4core.kms import Kms, Rewraps
+from e4core.kms import HasShares, Kms, Rewraps, Wrapped
 from e4kms.breaker import Breaker
 from tests.kms.memory import MemoryKms
 
@@ -127,3 +127,26 @@ def test_two_silent_kmses_do_not_share_a_pause(service: Service, use: Callable[[
         use(first)
     service.kms.available = True
     use(second)
+
+
+class Several(MemoryKms):
+    """With shares, of which one is lost."""
+
+    def check_shares(self, wrapped: Wrapped | None, context: bytes, /) -> str | None:
+        self._answer()
+        return f"lost {wrapped} {context!r}"
+
+
+def test_shares_are_those_of_the_kms_behind_it(service: Service) -> None:
+    breaker = service.breaker()
+    assert isinstance(breaker, HasShares)
+    wrapped = breaker.wrap(SECRET, b"here")
+    asked = service.kms.asked
+    assert breaker.check_shares(None, b"") is None
+    assert breaker.check_shares(wrapped, b"here") is None
+    assert service.kms.asked == asked
+    service.kms.available = False
+    with pytest.raises(KmsUnavailable):
+        breaker.check_shares(None, b"")
+    service.kms = Several()
+    assert service.breaker().check_shares(wrapped, b"here") == f"lost {wrapped} b'here'"

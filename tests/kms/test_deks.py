@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from e4core.errors import Conflict, KmsError, KmsUnavailable, NotFound, Tampered
+from e4core.errors import Conflict, KmsDenied, KmsError, KmsUnavailable, NotFound, Tampered
 from e4core.keys import Secret
 from e4core.kms import Wrapped
 from e4kms.deks import Dek, Purpose, add_wrap, check_wrap, create, remove_wrap, rewrap, unwrap
@@ -128,3 +128,45 @@ def test_a_configured_kms_is_asked_for_its_own_wraps_only(stand: Stand) -> None:
     stand.kmses[A].available = False
     with pytest.raises(KmsUnavailable):
         unwrap(stand.dek, DATABASE, {A: stand.kmses[A], B: MemoryKms(stand.kmses[A].kek)})
+
+
+class Denying(MemoryKms):
+    def unwrap(self, wrapped: Wrapped, context: bytes, /) -> Secret:
+        raise KmsDenied("the policy forbids it")
+
+
+@pytest.mark.parametrize("denying_first", [True, False])
+def test_a_kms_that_moved_and_denies_is_told_so(stand: Stand, denying_first: bool) -> None:
+    elsewhere = {B: Denying(), C: stand.kmses[C]} if denying_first else {B: stand.kmses[B], C: Denying()}
+    with pytest.raises(KmsDenied, match=r"configure one of: memory:a; .* refused: the policy forbids it"):
+        unwrap(stand.dek, DATABASE, elsewhere)
+
+
+def test_a_kms_that_moved_without_its_key_is_told_so(stand: Stand) -> None:
+    with pytest.raises(KmsError, match=r"none of the configured KMSes.*refused: there is no key") as caught:
+        stand.root(stand.dek, B)
+    assert type(caught.value) is KmsError
+
+
+def test_one_that_moved_and_denies_is_told_beside_one_that_is_silent(stand: Stand) -> None:
+    stand.kmses[B].available = False
+    with pytest.raises(KmsUnavailable, match="the policy forbids it"):
+        unwrap(stand.dek, DATABASE, {B: stand.kmses[B], C: Denying()})
+
+
+# A KMS of several
+
+
+def test_a_check_names_the_shares_that_do_not_open(stand: Stand) -> None:
+    class Several(MemoryKms):
+        def check_shares(self, wrapped: Wrapped | None, context: bytes, /) -> str | None:
+            assert wrapped is not None
+            self.unwrap(wrapped, context)
+            return "1 of 2 shares answer"
+
+    assert check_wrap(stand.dek, DATABASE, A, stand.kmses[A]) is None
+    several = Several(stand.kmses[A].kek)
+    assert check_wrap(stand.dek, DATABASE, A, several) == "1 of 2 shares answer"
+    several.available = False
+    with pytest.raises(KmsUnavailable):
+        check_wrap(stand.dek, DATABASE, A, several)

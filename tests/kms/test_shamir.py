@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from e4core.errors import InvalidInput, KmsDenied, KmsError, KmsUnavailable, PluginError, Tampered
 from e4core.keys import Secret
-from e4core.kms import Kms, KmsFactory, Rewraps, Wrapped
+from e4core.kms import HasShares, Kms, KmsFactory, Rewraps, Wrapped
 from e4kms import file, passphrase
 from e4kms.records import canonical
 from e4kms.shamir import MOST_BLOB_LEN, ShamirKms, open_kms
@@ -553,6 +553,7 @@ def test_closing_closes_all(services: Services) -> None:
         lambda: kms.wrap(SECRET, CONTEXT),
         lambda: kms.unwrap(wrapped, CONTEXT),
         lambda: kms.rewrap(wrapped, CONTEXT),
+        lambda: kms.check_shares(wrapped, CONTEXT),
         kms.check,
     ]
     for use in uses:
@@ -588,3 +589,45 @@ def test_no_secret_is_in_a_log_a_repr_or_an_error(services: Services, caplog: py
     secrets = [form for secret in (SECRET, *shares, *(share[:16] for share in shares)) for form in shown(bytes(secret))]
     assert [form for form in secrets for text in texts if form in text] == []
     assert not [share for share in shares if share in wrapped.blob]
+
+
+# All shares, not only as many as are needed
+
+
+def test_all_shares_are_asked_for_those_that_are_lost_or_damaged(services: Services) -> None:
+    kms = services.open(3, 5)
+    assert isinstance(kms, HasShares)
+    wrapped = kms.wrap(SECRET, CONTEXT)
+    assert kms.check_shares(None, b"") is None
+    assert kms.check_shares(wrapped, CONTEXT) is None
+    with services.off(2, 4):
+        lost = "3 of 5 shares answer; these do not: memory:2 (kms_unavailable), memory:4 (kms_unavailable)"
+        assert kms.check_shares(None, b"") == lost
+        assert kms.check_shares(wrapped, CONTEXT) == lost
+    damaged = with_broken_share(wrapped, 5)
+    assert kms.unwrap(damaged, CONTEXT) == SECRET
+    assert kms.check_shares(None, b"") is None
+    assert kms.check_shares(damaged, CONTEXT) == "4 of 5 shares answer; these do not: memory:5 (tampered)"
+
+
+def test_a_share_whose_key_is_another_is_named(services: Services) -> None:
+    wrapped = services.open(2, 3).wrap(SECRET, CONTEXT)
+    services.put(3, MemoryKms())
+    kms = services.open(2, 3)
+    assert kms.check_shares(None, b"") is None
+    assert kms.check_shares(wrapped, CONTEXT) == "2 of 3 shares answer; these do not: memory:3 (kms_key_not_found)"
+
+
+def test_too_few_shares_are_an_error_of_their_check(services: Services) -> None:
+    kms = services.open(2, 3)
+    wrapped = kms.wrap(SECRET, CONTEXT)
+    with services.off(1, 2), pytest.raises(KmsUnavailable, match="2 KMSes are needed together and 1 can be used"):
+        kms.check_shares(None, b"")
+    with services.off(1, 2), pytest.raises(KmsUnavailable):
+        kms.check_shares(wrapped, CONTEXT)
+    with pytest.raises(Tampered):
+        kms.check_shares(with_broken_share(with_broken_share(wrapped, 1), 2), CONTEXT)
+    with pytest.raises(Tampered):
+        kms.check_shares(replace(wrapped, blob=b""), CONTEXT)
+    with pytest.raises(Tampered):
+        kms.check_shares(wrapped, b"elsewhere")

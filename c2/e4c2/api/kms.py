@@ -12,7 +12,7 @@ from pydantic_core import PydanticCustomError
 
 from e4c2 import deks, resealing
 from e4c2.api.caller import Asking
-from e4c2.api.values import Body, Page, Paging, cursor
+from e4c2.api.values import Body, Page, Paging, Parameters, cursor
 from e4c2.locksmith import Provider
 from e4c2.resealing import Mark
 from e4c2.rows import Realm
@@ -65,6 +65,10 @@ class NewWrap(Body):
 
 class At(Body):
     uri: str = Field(description="of the wrap")
+
+
+class Retirement(Parameters):
+    dry_run: bool = Field(False, description="only say whether it would be refused")
 
 
 class Looked(BaseModel):
@@ -128,9 +132,13 @@ async def check_wrap(asking: Asking, purpose: Of, version: Version, at: At) -> R
 @router.post(
     "/deks/{purpose}/{version}/retire", summary="Destroy a former version; backups of before are of no use then"
 )
-async def retire(asking: Asking, purpose: Of, version: Version) -> Dek:
-    """409 `conflict`: it is in use, or something is still under it."""
-    return _view(await (await asking.locksmith()).retire(purpose, version))
+async def retire(asking: Asking, purpose: Of, version: Version, query: Annotated[Retirement, Query()]) -> Dek:
+    """Given again, it goes on with what a KMS had interrupted.
+
+    409 `conflict`: it is not a former one, or something is still under it. 503 `kms_unavailable`: it is destroyed in the
+    database, but still held in memory.
+    """
+    return _view(await (await asking.locksmith()).retire(purpose, version, query.dry_run))
 
 
 @router.get("/rows", summary="Open and verify the next rows of the database")

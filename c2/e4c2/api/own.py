@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from http import HTTPStatus
 from typing import Annotated, Literal, cast
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -19,6 +20,7 @@ from e4c2.c2keys import C2Key
 from e4c2.clients import Client
 from e4c2.commands import Operation
 from e4c2.model import Reason
+from e4c2.token_keys import Pair, PairNeeded
 from e4core.errors import KmsUnavailable, TransportError
 
 router = APIRouter(prefix="/v1", tags=["c2"])
@@ -94,8 +96,13 @@ async def list_laggards(asking: Asking, query: Annotated[Paging, Query()]) -> Pa
     summary="Make a new C2 key, and send it to all clients; or suspend them all, as the present one is compromised",
 )
 async def new_key(asking: Asking, new: NewC2Key) -> Response:
-    """409 `conflict`: a routine change is under way. 409 `unsupported`: in symmetric suites."""
-    return await asking.change(HTTPStatus.ACCEPTED, c2keys.new, new.reason)
+    """409 `conflict`: a routine change is under way. 409 `unsupported`: in symmetric suites. 503 `kms_unavailable`: the token."""
+    made: Pair | None = None
+    while True:
+        try:
+            return await asking.change(HTTPStatus.ACCEPTED, c2keys.new, new.reason, made)
+        except PairNeeded as needed:
+            made = await asyncio.to_thread(needed.make)
 
 
 @router.post("/c2/key/finish", response_model=C2Key, summary="Make the new C2 key the active one")

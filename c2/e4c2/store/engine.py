@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -28,6 +29,13 @@ T = TypeVar("T")
 UseCase = Callable[Concatenate[sa.Connection, P], T]
 READERS = 2
 _BESIDE = ("-wal", "-shm", "-journal")
+
+
+@dataclass(frozen=True, slots=True)
+class NoText:
+    """What somebody stored as text that is no UTF-8: neither text nor bytes, so that no check takes it for either."""
+
+    raw: bytes
 
 
 class Store:
@@ -112,6 +120,7 @@ def _engine(path: Path, begin: str) -> sa.Engine:
     @sa.event.listens_for(engine, "connect")
     def _connect(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # the driver's own BEGIN comes too late for a consistent read
+        connection.text_factory = _text
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
             connection.execute(f"PRAGMA {pragma}").close()
 
@@ -120,6 +129,14 @@ def _engine(path: Path, begin: str) -> sa.Engine:
         connection.exec_driver_sql(begin)
 
     return engine
+
+
+def _text(stored: bytes) -> str | NoText:
+    # else one such cell fails the whole statement, and with it all other rows
+    try:
+        return stored.decode()
+    except UnicodeDecodeError:
+        return NoText(stored)
 
 
 def _require_private(path: Path) -> None:

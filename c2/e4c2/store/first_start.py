@@ -10,12 +10,12 @@ import sqlalchemy as sa
 
 from e4c2 import c2keys, deks, ledger
 from e4c2.model import realm as realm_table
-from e4c2.rows import Realm
+from e4c2.rows import Realm, Row, strange, typed
 from e4c2.token_keys import TokenKeys
-from e4core.errors import Conflict
+from e4core.errors import Conflict, Tampered
 from e4core.kms import Kms
 from e4core.suite import Suite
-from e4kms.deks import Purpose, create
+from e4kms.deks import DATABASE_ID_LEN, Purpose, create
 from e4kms.keyring import UNLIMITED, Keyring, Lease
 
 
@@ -33,7 +33,7 @@ def open_realm(
         token_keys: where the C2's own keys are made, if not in the database.
     Raises: Conflict: the database is of another suite. KmsError. Tampered.
     """
-    row = db.execute(sa.select(realm_table)).mappings().one_or_none()
+    row = _stored(db)
     if row is None:
         return _create(db, suite, kmses, clock, lease, token_keys)
     if row["suite"] != suite.name:
@@ -43,6 +43,18 @@ def open_realm(
     deks.verify(db, realm)
     c2keys.verify(db, realm)
     return realm
+
+
+def _stored(db: sa.Connection) -> Row | None:
+    """The one row of the realm; None: the database is new. Raises: Tampered."""
+    rows = db.execute(sa.select(realm_table)).mappings().all()
+    if len(rows) > 1 or (not rows and deks.load(db)):
+        raise Tampered("the table realm has not the one row that was written; restore the database from a backup")
+    for row in rows:
+        if len(typed(realm_table, row)["database_id"]) != DATABASE_ID_LEN:
+            raise strange(realm_table)
+        return row
+    return None
 
 
 def _create(

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which cryptographic modules compute in this process, as far as FIPS 140-3 asks for validated ones.
+
+Three may be there: the OpenSSL of `cryptography`, that of Python, which is behind `hashlib`, `hmac` and `ssl`, and the kernel, from
+which `os.urandom` comes. What a module is worth is said by its certificate; here is seen only whether each was told to be one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.hazmat.bindings._rust import openssl
+
+_KERNEL = Path("/proc/sys/crypto/fips_enabled")
+_NOT_APPROVED = {"nacl": "PyNaCl", "oqs": "liboqs", "Crypto": "PyCryptodome"}
+
+
+@dataclass(frozen=True, slots=True)
+class Modules:
+    """Facts about one process."""
+
+    cryptography_in_fips_mode: bool
+    python_in_fips_mode: bool
+    hashlib_is_openssl: bool
+    """False: Python computes SHA-2 or SHA-3 with code of its own, as it does without a word where OpenSSL refuses."""
+    kernel_in_fips_mode: bool
+    loaded: frozenset[str] = frozenset()
+    """Libraries that no validated module is behind, by the names of their packages."""
+
+    @classmethod
+    def of_this_process(cls) -> Modules:
+        return cls(
+            cryptography_in_fips_mode=openssl.is_fips_enabled(),
+            python_in_fips_mode=_python_in_fips_mode(),
+            hashlib_is_openssl=all(
+                constructor.__module__ == "_hashlib" for constructor in (hashlib.sha256, hashlib.sha3_256)
+            ),
+            kernel_in_fips_mode=_KERNEL.exists() and _KERNEL.read_bytes().strip() == b"1",
+            loaded=frozenset(_NOT_APPROVED.keys() & sys.modules.keys()),
+        )
+
+    def objections(self) -> tuple[str, ...]:
+        """What is not as FIPS 140-3 asks, each as a clause; none: it is."""
+        found = {
+            "the library cryptography does not run on the FIPS provider of OpenSSL": not self.cryptography_in_fips_mode,
+            "Python's ssl and hashlib do not run on the FIPS provider of OpenSSL": not self.python_in_fips_mode,
+            "Python's hashlib computes hashes outside of OpenSSL": not self.hashlib_is_openssl,
+            "the kernel, which random numbers come from, is not in FIPS mode": not self.kernel_in_fips_mode,
+        }
+        loaded = (f"{_NOT_APPROVED[package]} is loaded" for package in sorted(self.loaded))
+        return (*(clause for clause, is_so in found.items() if is_so), *loaded)
+
+
+def _python_in_fips_mode() -> bool:
+    try:
+        from _hashlib import get_fips_mode
+    except ImportError:  # a Python without OpenSSL
+        return False
+    return bool(get_fips_mode())

@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The guide about the C2's own key in a token works as it is typed, on SoftHSM."""
+
+from __future__ import annotations
+
+from tests.docs.test_guides import desk, steps_of
+from tests.servers import tool
+
+
+def test_the_guide_works_as_it_is_typed() -> None:
+    for program, package in (("softhsm2-util", "softhsm2"), ("openssl", "openssl")):
+        tool(program, package)
+    steps = list(steps_of("c2-key-in-a-token"))
+    assert {step.terminal for step in steps} == {"operator", "c2", "panel"}
+    with desk() as reader:
+        for step in steps:
+            reader.do(step)
+        assert (reader.folder / "e4-data" / "kek.json").exists()
