@@ -4,13 +4,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ROOMS := e4core backends/e4backends kms/e4kms transports/e4transports conformance/e4conformance device/e4device c2/e4c2 cli/e4cli
+EXTENSION := $(wildcard backends/fast/*.c backends/fast/*.h backends/fast/CMakeLists.txt)
 WORKERS ?= auto
+MEASUREMENTS ?= 1000000
 
-.PHONY: setup demo serve test lint format bench docs reference servers clean
+.PHONY: setup demo serve test sanitize timing lint format bench docs reference servers clean
 
 setup: $(STAMP)
 
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml constraints.txt $(EXTENSION)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,dev]'
 	touch $@
@@ -26,6 +28,16 @@ servers:
 
 test: setup servers
 	PATH="$$PATH:/usr/sbin" $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+
+# The C extension under AddressSanitizer and UndefinedBehaviorSanitizer.
+sanitize: setup servers
+	backends/fast/sanitize.sh $(BIN)/python
+
+# Does the time of its portable path depend on secrets? On a quiet machine; more measurements see smaller leaks.
+timing: setup servers
+	@cmake -S backends/fast -B build/fast -DE4_FAST_TESTS=ON -DPython_EXECUTABLE=$(abspath $(BIN)/python) > /dev/null
+	@cmake --build build/fast --target timing > /dev/null
+	build/fast/timing $(MEASUREMENTS)
 
 lint: setup
 	$(BIN)/ruff check .
@@ -50,4 +62,4 @@ reference: setup
 	$(BIN)/python scripts/reference.py
 
 clean:
-	rm -rf $(VENV) docs/_build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build docs/_build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

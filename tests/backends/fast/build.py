@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -63,6 +64,14 @@ def _missing() -> list[str]:
     return [package for tool, package in tools.items() if shutil.which(tool) is None]
 
 
+def need_tools() -> None:
+    """Fails the test, or skips it outside CI, where nothing can be compiled."""
+    missing = _missing()
+    if missing:
+        outcome = pytest.fail if os.environ.get("CI") else pytest.skip
+        outcome(f"the C extension cannot be built here; apt install {' '.join(missing)}")
+
+
 def _environment() -> dict[str, str]:
     """Without the sanitizers' library: compilers are not to be tested, and our programs bring their own."""
     return {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
@@ -74,27 +83,27 @@ def _run(*command: str) -> None:
         pytest.fail(f"{' '.join(command)}\n{done.stdout}{done.stderr}", pytrace=False)
 
 
-def _digest() -> str:
+def _digest(*options: str) -> str:
     sources = sorted(path for path in SOURCES.iterdir() if path.suffix in {".c", ".h", ".txt"})
-    text = b"".join(path.read_bytes() for path in sources) + os.environ.get(SANITIZE, "").encode()
+    text = b"".join(path.read_bytes() for path in sources) + repr(options).encode()
     return hashlib.sha3_256(text).hexdigest()[:16]
 
 
-def build(folder: Path) -> Path:
+def build(folder: Path, *, sanitize: bool = SANITIZE in os.environ, targets: Sequence[str] = ("all",)) -> Path:
     """The folder in ``folder`` with the built files; built once, however many processes of one test run ask."""
-    missing = _missing()
-    if missing:
-        outcome = pytest.fail if os.environ.get("CI") else pytest.skip
-        outcome(f"the C extension cannot be built here; apt install {' '.join(missing)}")
-    built = folder / f"e4fast-{_digest()}"
+    need_tools()
+    built = folder / f"e4fast-{_digest(str(sanitize), *targets)}"
     with (folder / "e4fast.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (built / "complete").exists():
-            sanitize = "ON" if os.environ.get(SANITIZE) else "OFF"
-            options = ["-DE4_FAST_TESTS=ON", f"-DE4_FAST_SANITIZE={sanitize}", f"-DPython_EXECUTABLE={sys.executable}"]
+            options = [
+                "-DE4_FAST_TESTS=ON",
+                f"-DE4_FAST_SANITIZE={'ON' if sanitize else 'OFF'}",
+                f"-DPython_EXECUTABLE={sys.executable}",
+            ]
             warnings = ["-DCMAKE_C_FLAGS=-Werror"] if os.environ.get("CI") else []
             _run("cmake", "-S", str(SOURCES), "-B", str(built), *options, *warnings)
-            _run("cmake", "--build", str(built), "--parallel", "2")
+            _run("cmake", "--build", str(built), "--parallel", "2", "--target", *targets)
             (built / "complete").touch()
     return built
 

@@ -19,9 +19,21 @@ PATHS = {"x86_64": ("vaes", "aes-ni", "bitsliced"), "aarch64": ("armv8", "bitsli
 
 
 @pytest.fixture(scope="session")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def builds(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where all processes of this run put what they build."""
     base = tmp_path_factory.getbasetemp()
-    return build(base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base)
+    return base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
+
+
+@pytest.fixture(scope="session")
+def built(builds: Path) -> Path:
+    return build(builds)
+
+
+@pytest.fixture(scope="session")
+def sanitized(builds: Path) -> Path:
+    """The programs, under AddressSanitizer and UndefinedBehaviorSanitizer."""
+    return build(builds, sanitize=True, targets=("check", "check_full"))
 
 
 @pytest.fixture(scope="session")

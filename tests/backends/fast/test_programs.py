@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
-from .build import run_program
+from .build import SANITIZE, run_program
 from .reference import sha3_256, siv_seal
 
 
@@ -35,6 +35,19 @@ def _reduced_lines() -> list[str]:
         lines.append("siv " + _hex(raw, ad, text, siv_seal(raw, [ad], text, rounds=10)))
         lines.append("sha3 " + _hex(text, sha3_256(text, 10)))
     return lines
+
+
+@pytest.mark.parametrize("program", ["check", "check_full"])
+def test_the_sanitizers_find_nothing(sanitized: Path, program: str) -> None:
+    """The short form of ``make sanitize``, which runs all tests of this folder under them."""
+    done = run_program(sanitized, program)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout.split()[-3]) > 10_000
+
+
+def test_the_sanitizers_are_there(sanitized: Path, built: Path) -> None:
+    for folder, expected in ((sanitized, True), (built, SANITIZE in os.environ)):
+        assert (b"__asan_init" in (folder / "check").read_bytes()) == expected
 
 
 @pytest.mark.parametrize("program", ["check", "check_full"])
