@@ -7,8 +7,9 @@ ROOMS := e4core backends/e4backends kms/e4kms transports/e4transports conformanc
 EXTENSION := $(wildcard backends/fast/*.c backends/fast/*.h backends/fast/CMakeLists.txt)
 WORKERS ?= auto
 MEASUREMENTS ?= 1000000
+export OQS_INSTALL_PATH ?= $(wildcard $(CURDIR)/.cache/liboqs-0.13.0-e4)
 
-.PHONY: setup demo serve test sanitize timing lint format bench docs reference servers clean
+.PHONY: setup demo serve test sanitize timing lint format bench docs reference servers liboqs clean
 
 setup: $(STAMP)
 
@@ -26,7 +27,11 @@ serve: setup
 servers:
 	@scripts/servers
 
-test: setup servers
+# The library of the suites pq, pq-falcon and pq-slh, built once into .cache; without it they are absent.
+liboqs: servers
+	@scripts/liboqs
+
+test: setup servers liboqs
 	PATH="$$PATH:/usr/sbin" $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 # The C extension under AddressSanitizer and UndefinedBehaviorSanitizer.
@@ -50,7 +55,7 @@ format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: setup servers
+bench: setup servers liboqs
 	PATH="$$PATH:/usr/sbin" $(BIN)/python bench/run.py import protect rotate rewrap
 
 docs: setup

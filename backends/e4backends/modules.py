@@ -15,7 +15,7 @@ from pathlib import Path
 from cryptography.hazmat.bindings._rust import openssl
 
 _KERNEL = Path("/proc/sys/crypto/fips_enabled")
-_NOT_APPROVED = {"nacl": "PyNaCl", "oqs": "liboqs", "Crypto": "PyCryptodome"}
+_NOT_APPROVED = {"nacl": "PyNaCl", "e4backends.liboqs": "liboqs", "Crypto": "PyCryptodome"}
 
 
 @dataclass(frozen=True, slots=True)

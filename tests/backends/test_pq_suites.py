@@ -1,25 +1,34 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What must hold of every post-quantum suite: sizes, identities, messages' signatures, containers of `format2.md` section 3."""
+"""What must hold of every post-quantum suite: sizes, keys, KEM, signatures."""
 
 from __future__ import annotations
 
-import os
 import threading
-from collections.abc import Iterator
-from functools import cache
 from hashlib import sha3_256
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from e4backends.pairs import Kem, PairedIdentity, Pairs, SignatureScheme
-from e4core.errors import AuthenticationFailed, E4Error, InvalidInput, UnsupportedSuite
+from e4core.errors import AuthenticationFailed, E4Error, InvalidInput
 from e4core.keys import Secret
-from e4core.suite import PrivateKey, Signature
-from tests.backends.oqs_here import MODULES, identity, suite
+from e4core.suite import PrivateKey
+from tests.backends.oqs_here import identity, suite
+from tests.backends.pq_fleet import (
+    COMMAND,
+    HEADER,
+    INFO,
+    SUITES,
+    container,
+    flipped,
+    opened,
+    pairs_of,
+    parts_of,
+    places,
+    signature_of,
+    signed,
+)
 
-SUITES = pytest.mark.parametrize("name", MODULES)
 # wire name, private, public, signature, KEM ciphertext
 SIZES = {
     "pq": ("pq", 32 + 64, 1952 + 1184, 3309, 1088),
@@ -28,53 +37,6 @@ SIZES = {
     "pq-falcon": ("pq-falcon", 1281 + 897 + 64, 897 + 800, 666, 768),
     "pq-slh": ("pq-slh", 128 + 64, 64 + 1568, 49856, 1568),
 }
-INFO, HEADER = b"\x0eE4.2 command\x02pq" + b"\7" * 16, b"\2\1" + bytes(range(24))
-COMMAND = b"what the device shall do"
-
-
-def signature_of(name: str) -> Signature:
-    part = suite(name).signature
-    assert part is not None
-    return part
-
-
-def parts_of(name: str) -> tuple[SignatureScheme, Kem]:
-    part = suite(name).device
-    assert isinstance(part, PairedIdentity)
-    return part.scheme, part.kem
-
-
-def pairs_of(private: PrivateKey) -> Pairs:
-    assert isinstance(private, Pairs)
-    return private
-
-
-@cache
-def signed(name: str) -> bytes:
-    return signature_of(name).signer(identity(name, 0)[0]).sign(COMMAND)
-
-
-@cache
-def container(name: str) -> bytes:
-    """A command of the C2 (identity 1) to the device (identity 0)."""
-    c2, (_, device_public) = identity(name, 1)[0], identity(name, 0)
-    return suite(name).control.at_c2(c2, device_public).seal(INFO, HEADER, COMMAND)
-
-
-def opened(name: str, body: bytes, info: bytes = INFO, header: bytes = HEADER, peer: int = 1) -> bytes:
-    channel = suite(name).control.at_device(identity(name, 0)[0], identity(name, peer)[1])
-    return channel.open(info, header, body)
-
-
-def flipped(data: bytes, bit: int) -> bytes:
-    changed = bytearray(data)
-    changed[bit // 8] ^= 1 << bit % 8
-    return bytes(changed)
-
-
-def places(length: int) -> Iterator[int]:
-    """Bits, evenly spread: one of every byte, or some five hundred of what is long."""
-    return (8 * byte + byte % 8 for byte in range(0, length, 1 if length < 2000 else length // 500))
 
 
 @SUITES
@@ -166,96 +128,6 @@ def test_kem_public_keys_with_a_value_that_is_not_below_the_modulus_are_refused(
 
 
 @SUITES
-def test_containers_go_both_ways(name: str) -> None:
-    (device, device_public), (c2, c2_public) = identity(name, 0), identity(name, 1)
-    at_device = suite(name).control.at_device(device, c2_public)
-    at_c2 = suite(name).control.at_c2(c2, device_public)
-    for plaintext in (b"", b"\0", os.urandom(3000)):
-        assert at_c2.open(INFO, HEADER, at_device.seal(INFO, HEADER, plaintext)) == plaintext
-        assert at_device.open(INFO, HEADER, at_c2.seal(INFO, HEADER, plaintext)) == plaintext
-    assert at_c2.seal(INFO, HEADER, b"") != at_c2.seal(INFO, HEADER, b"")
-    with pytest.raises(UnsupportedSuite):
-        _ = at_c2.command_key
-
-
-@SUITES
-def test_a_container_is_made_as_the_specification_says(name: str) -> None:
-    """Taken apart here by hand (`format2.md` section 3)."""
-    body, part = container(name), suite(name)
-    scheme, kem = parts_of(name)
-    device, c2 = pairs_of(identity(name, 0)[0]), pairs_of(identity(name, 1)[0])
-    ciphertext, signature = body[: kem.ciphertext_len], body[-scheme.signature_len :]
-    sealed = body[kem.ciphertext_len : -scheme.signature_len]
-    hashes = sha3_256(c2.signature.public).digest() + sha3_256(device.kem.public).digest()
-    context = INFO + hashes + HEADER + ciphertext
-    scheme.verifier(c2.signature.public).verify(b"\x16E4.2 control signature" + context + sealed, signature)
-    secret = device.kem.decapsulate(ciphertext)
-    key = part.kdf(secret, b"\x10E4.2 control key" + context, 64)
-    assert part.aead.key(key).open(b"", sealed, HEADER) == COMMAND
-
-
-@SUITES
-def test_no_changed_bit_of_a_container_is_accepted(name: str) -> None:
-    body = container(name)
-    assert opened(name, body) == COMMAND
-    for bit in places(len(body)):
-        with pytest.raises(AuthenticationFailed):
-            opened(name, flipped(body, bit))
-
-
-@SUITES
-def test_no_other_info_header_peer_or_direction_is_accepted(name: str) -> None:
-    body = container(name)
-    for info, header, peer in (
-        (flipped(INFO, 3), HEADER, 1),
-        (INFO, flipped(HEADER, 200), 1),
-        (INFO[:-1], INFO[-1:] + HEADER, 1),
-        (INFO, HEADER, 2),
-        (INFO, HEADER, 0),
-    ):
-        with pytest.raises(AuthenticationFailed):
-            opened(name, body, info, header, peer)
-    other_device = suite(name).control.at_device(identity(name, 2)[0], identity(name, 1)[1])
-    own_command = suite(name).control.at_c2(identity(name, 1)[0], identity(name, 0)[1])
-    for channel in (other_device, own_command):
-        with pytest.raises(AuthenticationFailed):
-            channel.open(INFO, HEADER, body)
-
-
-@SUITES
-def test_what_a_member_signs_itself_over_a_changed_ciphertext_does_not_open(name: str) -> None:
-    """Behind the signature: a changed KEM ciphertext gives another secret, a changed AEAD output does not open."""
-    body, (scheme, kem) = container(name), parts_of(name)
-    device, c2 = pairs_of(identity(name, 0)[0]), pairs_of(identity(name, 1)[0])
-    hashes = sha3_256(c2.signature.public).digest() + sha3_256(device.kem.public).digest()
-    unsigned, cut = body[: -scheme.signature_len], kem.ciphertext_len
-    for bit in (0, 8 * cut - 9, 8 * cut, 8 * len(unsigned) - 1):
-        changed = flipped(unsigned, bit)
-        context = INFO + hashes + HEADER + changed[:cut]
-        signature = c2.signature.sign(b"\x16E4.2 control signature" + context + changed[cut:])
-        with pytest.raises(AuthenticationFailed) as caught:
-            opened(name, changed + signature)
-        assert caught.value.kind == "not_authentic"
-
-
-@SUITES
-def test_every_shorter_and_longer_container_is_refused(name: str) -> None:
-    body, (scheme, kem) = container(name), parts_of(name)
-    cuts = {
-        0,
-        1,
-        kem.ciphertext_len,
-        kem.ciphertext_len + 15,
-        kem.ciphertext_len + 16,
-        scheme.signature_len,
-        len(body) - 1,
-    }
-    for changed in (*(body[:cut] for cut in cuts), body + b"\0", body[1:]):
-        with pytest.raises(AuthenticationFailed):
-            opened(name, changed)
-
-
-@SUITES
 def test_a_decapsulation_takes_the_one_length_and_never_fails_on_it(name: str) -> None:
     key, (_, kem) = pairs_of(identity(name, 0)[0]).kem, parts_of(name)
     ciphertext, secret = kem.encapsulate(key.public)
@@ -298,19 +170,6 @@ def test_a_signature_is_of_one_message_and_one_key(name: str) -> None:
     for peer, message in ((0, COMMAND + b"\0"), (0, COMMAND[:-1]), (0, b""), (1, COMMAND)):
         with pytest.raises(AuthenticationFailed):
             part.verifier(identity(name, peer)[1][: part.public_len]).verify(message, signed(name))
-
-
-@pytest.mark.parametrize("name", [name for name in MODULES if name != "pq-slh"])
-@settings(max_examples=40, deadline=None)
-@given(data=st.data())
-def test_what_was_sealed_opens_and_nothing_else(name: str, data: st.DataObject) -> None:
-    info, header, plaintext = (data.draw(st.binary(max_size=most)) for most in (40, 26, 300))
-    (device, device_public), (c2, c2_public) = identity(name, 0), identity(name, 1)
-    body = suite(name).control.at_device(device, c2_public).seal(info, header, plaintext)
-    channel = suite(name).control.at_c2(c2, device_public)
-    assert channel.open(info, header, body) == plaintext
-    with pytest.raises(AuthenticationFailed):
-        channel.open(info, header, flipped(body, data.draw(st.integers(0, 8 * len(body) - 1))))
 
 
 @SUITES

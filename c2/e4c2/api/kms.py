@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import sqlalchemy as sa
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, Field, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
@@ -53,7 +53,9 @@ class Status(BaseModel):
     held_s: float | None = Field(description="for how long the keys are held without a KMS; null: for ever")
     failure: str | None = Field(description="why they could not be opened anew lately")
     stopped: str | None = Field(description="why rows do not follow to the newest keys")
+    waits: str | None = Field(description="why commands or reports wait for the token of the C2's own key")
     behind: dict[Purpose, int] = Field(description="rows that are under a former version, by purpose")
+    passed_over: int = Field(description="rows that stay there, as somebody changed them in the database")
     rows: int = Field(description="that are sealed or carry a MAC")
     deks: list[Dek]
 
@@ -65,6 +67,10 @@ class NewWrap(Body):
 
 class At(Body):
     uri: str = Field(description="of the wrap")
+
+
+class Checked(BaseModel):
+    lost: str | None = Field(description="which of its shares do not open, where enough others do; null: all of it does")
 
 
 class Retirement(Parameters):
@@ -84,7 +90,9 @@ async def show(asking: Asking) -> Status:
         held_s=None if left == float("inf") else left,
         failure=asking.c2.locksmith.failure,
         stopped=asking.c2.locksmith.stopped,
+        waits=asking.c2.courier.failure,
         behind=behind,
+        passed_over=asking.c2.locksmith.passed_over,
         rows=rows,
         deks=[_view(dek) for dek in keys],
     )
@@ -99,7 +107,8 @@ async def providers(asking: Asking) -> Page[Provider]:
 async def rotate(asking: Asking, purpose: Of, version: Version) -> Dek:
     """What is under this one follows by and by.
 
-    409 `conflict`: it is not the active one, or rows of the rotation before are still behind. 503 `kms_unavailable`.
+    409 `conflict`: it is not the active one; rows of the rotation before are still behind; or a KMS opens it, beside others, that
+    the settings do not name, and that would not open the next one. 503 `kms_unavailable`.
     """
     return _view(await (await asking.locksmith()).rotate(purpose, version))
 
@@ -122,11 +131,10 @@ async def rewrap(asking: Asking, purpose: Of, version: Version, at: At) -> Dek:
     return _view(await (await asking.locksmith()).rewrap(purpose, version, at.uri))
 
 
-@router.post("/deks/{purpose}/{version}/wraps/check", status_code=204, summary="Prove that a wrap opens")
-async def check_wrap(asking: Asking, purpose: Of, version: Version, at: At) -> Response:
+@router.post("/deks/{purpose}/{version}/wraps/check", summary="Prove that a wrap opens")
+async def check_wrap(asking: Asking, purpose: Of, version: Version, at: At) -> Checked:
     """404 `not_found`: it has no wrap there. 500 `tampered`: it opens to something else."""
-    await (await asking.locksmith()).check_wrap(purpose, version, at.uri)
-    return Response(status_code=204)
+    return Checked(lost=await (await asking.locksmith()).check_wrap(purpose, version, at.uri))
 
 
 @router.post(

@@ -60,10 +60,12 @@ async def health() -> Alive:
 
 @router.get("/ready", summary="Whether database, broker and KMS can be used; needs no token")
 async def ready(request: Request) -> Alive:
-    """503 `storage`: the database; 503 `transport`: the broker; 503 `kms_unavailable`: its keys could not be unwrapped anew."""
+    """503 `storage`: the database. 503 `transport`: the broker. 503 `kms_unavailable`: the database's keys could not be unwrapped
+    anew, or commands and reports wait for the token of the C2's own key.
+    """
     c2 = cast(C2, request.app.state.c2)
     await c2.store.read(_ask)
-    if c2.locksmith.failure:
+    if c2.locksmith.failure or c2.courier.failure:
         raise KmsUnavailable
     if not c2.transport.connected:
         raise TransportError

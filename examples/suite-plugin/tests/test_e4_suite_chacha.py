@@ -20,7 +20,8 @@ def test_the_example_of_rfc_8439() -> None:
     """Section 2.8.2."""
     key = SUITE.aead.key(bytes(range(0x80, 0xA0)))
     nonce = bytes.fromhex("070000004041424344454647")
-    plaintext = b"Ladies and Gentlemen of the class of '99: If I could offer you only one tip for the future, sunscreen would be it."
+    plaintext = b"Ladies and Gentlemen of the class of '99: If I could offer you "
+    plaintext += b"only one tip for the future, sunscreen would be it."
     sealed = key.seal(nonce, plaintext, bytes.fromhex("50515253c0c1c2c3c4c5c6c7"))
     assert sealed[:16].hex() == "d31a8d34648e60db7b86afbc53ef7ec2"
     assert sealed[-16:].hex() == "1ae10b594f09e26a7e902ecbd0600691"
