@@ -18,6 +18,7 @@ from e4core.message import WINDOW_S
 BACKDATE_S = 5
 BARRIERS = frozenset({Kind.RESET_TOPICS, Kind.RESET_PEERS, Kind.ID_KEY, Kind.C2_KEY})
 """What touches more than one object: it shares its second with nothing."""
+_KINDS = {kind.value: kind for kind in Kind}
 
 
 @dataclass(slots=True)
@@ -48,8 +49,10 @@ def of(db: sa.Connection, clients: Collection[bytes], now: int) -> dict[bytes, C
     clocks = {identity: Clock() for identity in clients}
     wrong = set()
     for identity, kind, target, second in db.execute(recent).all():
-        clocks[identity].use(Kind(kind), target, second if second <= latest else now)
-        if second > latest:
+        is_right = isinstance(second, int) and second <= latest
+        # of a kind that nobody knows, nobody knows what it touched
+        clocks[identity].use(_KINDS.get(kind, Kind.RESET_TOPICS), target, second if is_right else now)
+        if not is_right:
             wrong.add(identity)
     if wrong:
         # the clock was wrong then: devices pull back by themselves (wire.md section 13), and so does the record

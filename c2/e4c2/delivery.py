@@ -19,6 +19,7 @@ from e4c2 import deks, ledger, tokens
 from e4c2.clients import ARRIVES_WITHIN_S
 from e4c2.commands import pause, prune, requeue
 from e4c2.model import Delivery, client, outbox
+from e4c2.outages import Outage
 from e4c2.reports import REPORTS, receive_all, sender
 from e4c2.rows import Realm, portions
 from e4c2.sealing import BATCH, Sealed, claim
@@ -57,6 +58,12 @@ class Courier:
         self._reported = asyncio.Event()
         self.refused: Counter[str] = Counter()
         """Reports refused, by kind of error."""
+        self._sealing, self._opening = Outage("commands"), Outage("reports")
+
+    @property
+    def failure(self) -> str | None:
+        """Why commands or reports wait for the token of the C2's own key; None: they do not."""
+        return self._sealing.failure or self._opening.failure
 
     def wake(self) -> None:
         """Something was committed to the outbox."""
@@ -79,13 +86,17 @@ class Courier:
             sealed = await self._seal() if self._transport.connected else []
             for each in sealed:
                 self._launch(each)
-            if len(sealed) < BATCH:
+            if self._sealing.failure:
+                await asyncio.sleep(self._sealing.pause_s)
+            elif len(sealed) < BATCH:
                 await self._pause()
 
     async def _seal(self) -> list[Sealed]:
         """As much as there is room for, before any of it leaves: sealing and sending at the same time slow each other down."""
         sealed: list[Sealed] = []
-        with suppress(KmsUnavailable):  # the locksmith says so, and waits for the KMS
+        if not self._realm.keyring.seconds_left:  # the locksmith says so, and waits for the KMS
+            return sealed
+        with self._sealing.met():
             while (room := WINDOW - len(self._flying) - len(sealed)) > 0:
                 batch = await self._store.write(claim, self._realm, min(BATCH, room))
                 sealed += batch
@@ -167,16 +178,21 @@ class Courier:
             self._reported.clear()
             while self._reports:
                 batch = [self._reports.popleft() for _ in range(min(REPORTS_AT_ONCE, len(self._reports)))]
-                try:
-                    refused = await self._store.write(receive_all, self._realm, batch)
-                except KmsUnavailable:
+                if not await self._open(batch):
                     self._reports.extendleft(reversed(batch))
-                    await asyncio.sleep(POLL_S)
-                    continue
-                for error in refused:
-                    self.refused[error.kind] += 1
-                    log.log(logging.ERROR if isinstance(error, Tampered) else logging.INFO, "report refused: %s", error)
-                self._woken.set()
+                    await asyncio.sleep(self._opening.pause_s)
+
+    async def _open(self, batch: list[Incoming]) -> bool:
+        """Whether they were taken: all, or none of them."""
+        if not self._realm.keyring.seconds_left:
+            return False
+        with self._opening.met():
+            refused = await self._store.write(receive_all, self._realm, batch)
+            for error in refused:
+                self.refused[error.kind] += 1
+                log.log(logging.ERROR if isinstance(error, Tampered) else logging.INFO, "report refused: %s", error)
+            self._woken.set()
+        return self._opening.failure is None
 
 
 class _Flight:

@@ -16,9 +16,9 @@ import sqlalchemy as sa
 
 from e4c2 import c2keys, clocks
 from e4c2.clocks import Clock
-from e4c2.commands import WAITS_AT_MOST_S
+from e4c2.commands import NO_OBJECT, WAITS_AT_MOST_S
 from e4c2.model import Delivery, Kind, Status, client, link, membership, outbox, topic
-from e4c2.rows import Realm, Row, find_ids, reveal
+from e4c2.rows import Realm, Row, find_ids, reveal, strange
 from e4core.command import (
     Command,
     RemovePubKey,
@@ -40,6 +40,8 @@ log = logging.getLogger(__name__)
 TAG = slice(8, 24)
 BATCH = 500
 """Deliveries sealed in one transaction."""
+_KINDS = frozenset(kind.value for kind in Kind)
+_ATTEMPTS = range(2**31)
 
 
 class Sealed(NamedTuple):
@@ -73,7 +75,8 @@ class _Batch:
 def claim(db: sa.Connection, realm: Realm, limit: int = BATCH) -> list[Sealed]:
     """Seal the next pending deliveries, at most ``limit`` up to `BATCH`, and mark them as being sent.
 
-    Raises: Tampered: a key of the C2 itself. KmsUnavailable: the database's keys are held no longer.
+    Raises: Tampered: a key of the C2 itself. KmsUnavailable: the database's keys are held no longer. KmsError: a token that holds
+    the C2's own key.
     """
     realm.keyring.require()
     now = realm.clock()
@@ -121,7 +124,8 @@ def _sound(db: sa.Connection, realm: Realm, rows: list[Row], c2_keys: c2keys.Ver
         try:
             _read(db, realm, [row], c2_keys, now)
         except Tampered as error:
-            log.error("delivery %d to the device %s is refused: %s", row["id"], row["client"].hex(), error)
+            device = row["client"].hex() if isinstance(row["client"], bytes) else "?"
+            log.error("delivery %d to the device %s is refused: %s", row["id"], device, error)
             refused = {"state": Delivery.REFUSED.value, "refusal": error.kind}
             db.execute(sa.update(outbox).where(outbox.c.id == row["id"]).values(**refused))
         else:
@@ -130,7 +134,11 @@ def _sound(db: sa.Connection, realm: Realm, rows: list[Row], c2_keys: c2keys.Ver
 
 def _read(db: sa.Connection, realm: Realm, rows: list[Row], c2_keys: c2keys.Versions, now: int) -> _Batch:
     """Raises: Tampered."""
+    if not all(map(_is_written, rows)):
+        raise strange(outbox)
     clients = {row["id"]: row for row in find_ids(db, realm, client, client.c.id, (r["client"] for r in rows))}
+    if any(row["client"] not in clients for row in rows):
+        raise strange(outbox)
     topic_ids = [row["object"] for row in rows if row["kind"] == Kind.TOPIC]
     peer_ids = [row["object"] for row in rows if row["kind"] == Kind.PEER]
     topics = find_ids(db, realm, topic, topic.c.id, topic_ids)
@@ -146,6 +154,13 @@ def _read(db: sa.Connection, realm: Realm, rows: list[Row], c2_keys: c2keys.Vers
         clocks=clocks.of(db, clients, now),
         c2_keys=c2_keys,
     )
+
+
+def _is_written(row: Row) -> bool:
+    """Whether the C2 can have written it: a delivery carries no MAC."""
+    ids = (row["client"], row["object"])
+    are_ids = all(isinstance(each, bytes) and len(each) == len(NO_OBJECT) for each in ids)
+    return are_ids and row["kind"] in _KINDS and row["attempts"] in _ATTEMPTS
 
 
 def _seal(realm: Realm, row: Row, batch: _Batch, now: int) -> Sealed | float:

@@ -7,16 +7,16 @@ Each command looks at how things are and does what is missing, key by key; so wh
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from e4cli.api_client import Api, Document
 from e4cli.asking import YesOption, lists, make_sure, reports
 from e4cli.kms_status import show_status
+from e4cli.kms_steps import NOT_ASKED, Step, asking, lost_shares, opens, run, step
 from e4cli.output import Row, remark, show_record
 from e4cli.progress import progress
 from e4core.errors import Conflict, KeyNotFound, KmsError, NotFound, Tampered
@@ -45,20 +45,6 @@ PurposeOption = Annotated[Purpose | None, typer.Option("--purpose", help="Only t
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
 
 
-@dataclass(frozen=True, slots=True)
-class _Step:
-    """One change of one key; ``do`` None: there is nothing to do."""
-
-    key: Document
-    uri: str
-    what: str
-    do: Callable[[], object] | None
-
-    def row(self, done: bool) -> Row:
-        result = "nothing to do" if self.do is None else "done" if done else "to be done"
-        return {**_name(self.key), "kms": self.uri, "step": self.what, "result": result}
-
-
 @app.command()
 @reports(show_status)
 def status(api: Api) -> Document:
@@ -77,7 +63,7 @@ def add_wrap(
     dry_run: DryRunOption = False,
 ) -> Iterable[Row]:
     """Let one more KMS open the database."""
-    return _run(_additions(api, uri, purpose, first), dry_run)
+    return run(_additions(api, uri, purpose, first), dry_run)
 
 
 @app.command()
@@ -86,7 +72,7 @@ def remove_wrap(
     api: Api, uri: UriArgument, purpose: PurposeOption = None, dry_run: DryRunOption = False
 ) -> Iterable[Row]:
     """Let a KMS open the database no more. Refused where nothing else opens it."""
-    rows = _run(_removals(api, uri, purpose), dry_run)
+    rows = run(_removals(api, uri, purpose), dry_run)
     if purpose is None and not dry_run:
         remark(f"now take {uri} out of the C2's settings: what the settings name opens new keys too")
     return rows
@@ -100,11 +86,18 @@ def rewrap(
     purpose: PurposeOption = None,
     dry_run: DryRunOption = False,
 ) -> Iterable[Row]:
-    """Wrap the keys anew, after the key encryption key was rotated in its KMS."""
+    """Wrap the keys anew, after the key encryption key was rotated in its KMS; one that is not in the settings is not asked."""
     wraps = [(key, wrap["uri"]) for key in _keys(api, purpose) for wrap in key["wraps"] if uri in (None, wrap["uri"])]
     if not wraps:
         raise NotFound(f"{uri} opens no key of the database; see: e4 kms status")
-    return _run([_step(api, key, at, "rewrap") for key, at in wraps], dry_run)
+    # one that is named is asked for, and the C2 says why it is not asked
+    asked = _configured(api) if uri is None else {uri}
+    if others := dict.fromkeys(at for _, at in wraps if at not in asked):
+        remark(f"not wrapped anew, as the C2's settings do not name their KMSes: {', '.join(others)}")
+    steps = [
+        step(api, key, at, "rewrap") if at in asked else Step(key, at, "rewrap", None, NOT_ASKED) for key, at in wraps
+    ]
+    return run(steps, dry_run)
 
 
 @app.command()
@@ -115,13 +108,17 @@ def migrate(
     dry_run: DryRunOption = False,
 ) -> Iterable[Row]:
     """Move the database to another KMS: add it, verify, then remove all others."""
-    rows = [*_run(_additions(api, to, None, True), dry_run)]
-    rows += _run([_step(api, key, to, "check") for key in _keys(api, None)], dry_run)
+    rows = [*run(_additions(api, to, None, True), dry_run)]
+    checks = [step(api, key, to, "check") for key in _keys(api, None)]
+    lost = [] if dry_run else lost_shares(checks)
+    rows += [each.row(not dry_run) for each in checks]
     others = dict.fromkeys(wrap["uri"] for key in _keys(api, None) for wrap in key["wraps"] if wrap["uri"] != to)
     for other in others:
-        rows += _run(_removals(api, other, None, to), dry_run)
+        rows += run(_removals(api, other, None, to), dry_run)
     if others and not dry_run:
         remark(f"now take {', '.join(others)} out of the C2's settings")
+    for each in lost:
+        remark(each)
     return rows
 
 
@@ -140,10 +137,10 @@ def rotate(
     status = api.get("/v1/kms")
     active = [key for key in _keys(api, purpose) if key["state"] == "active"]
     following = {name for name in _RESEALED if status["behind"][name]}
-    steps = [
-        _Step(key, "all", "rotate", None if key["purpose"] in following else _rotation(api, key)) for key in active
-    ]
-    rows = _run(steps, dry_run)
+    rotated = [key for key in active if key["purpose"] not in following]
+    _require_all_named(api, rotated)
+    steps = [Step(key, "all", "rotate", asking(api, key, "rotate") if key in rotated else None) for key in active]
+    rows = run(steps, dry_run)
     if wait and not dry_run:
         _follow(api)
     return rows
@@ -164,19 +161,19 @@ def retire(
     if not dry_run:
         make_sure(yes, f"backups that name version {version} of the {purpose} key can never be opened again")
     # one that is retired, too: its retirement may have been interrupted
-    step = _Step(key, "all", "retire", None if dry_run and key["state"] == "retired" else lambda: api.post(path))
-    return _run([step], dry_run)
+    step = Step(key, "all", "retire", None if dry_run and key["state"] == "retired" else lambda: api.post(path))
+    return run([step], dry_run)
 
 
 @app.command()
 @reports(show_record)
 def verify(api: Api) -> Row:
-    """Prove that every wrap of a KMS in the settings opens, and that every row does."""
+    """Prove that every wrap of a KMS in the settings opens, and that every row does; name shares that are lost."""
     wraps = [(key, wrap["uri"]) for key in _keys(api, None) for wrap in key["wraps"]]
-    configured = {each["uri"] for each in api.get("/v1/kms/providers")["items"]}
-    _run([_step(api, key, uri, "check") for key, uri in wraps if uri in configured], False)
+    configured = _configured(api)
+    lost = lost_shares([step(api, key, uri, "check") for key, uri in wraps if uri in configured])
     others = list(dict.fromkeys(uri for _, uri in wraps if uri not in configured))
-    return {"wraps": len(wraps), "not_asked": others, "rows": sum(_rows(api))}
+    return {"wraps": len(wraps), "not_asked": others, "lost_shares": lost, "rows": sum(_rows(api))}
 
 
 @app.command("init-token-key")
@@ -217,44 +214,39 @@ def _keys(api: Api, purpose: Purpose | None) -> list[Document]:
     return [key for key in keys if key["state"] != "retired" and purpose in (None, key["purpose"])]
 
 
-def _additions(api: Api, uri: str, purpose: Purpose | None, first: bool) -> list[_Step]:
+def _configured(api: Api) -> set[str]:
+    """URIs of the KMSes that the C2's settings name."""
+    return {each["uri"] for each in api.get("/v1/kms/providers")["items"]}
+
+
+def _require_all_named(api: Api, active: list[Document]) -> None:
+    """Look for what the C2 would refuse, before any of them is rotated. Raises: Conflict."""
+    begun = {key["purpose"] for key in _keys(api, None) if key["state"] == "prepared"}
+    configured = _configured(api)
+    wraps = [wrap for key in active if key["purpose"] not in begun and len(key["wraps"]) > 1 for wrap in key["wraps"]]
+    if spares := dict.fromkeys(wrap["uri"] for wrap in wraps if wrap["uri"] not in configured):
+        raise Conflict(
+            "these KMSes open keys that are to be rotated, and could not open the next ones, as the C2's settings do not name them;"
+            f" name them there and start it anew, or give them up with e4 kms remove-wrap: {', '.join(spares)}"
+        )
+
+
+def _additions(api: Api, uri: str, purpose: Purpose | None, first: bool) -> list[Step]:
     return [
-        _Step(key, uri, "add", None if _has(key, uri) else _asking(api, key, "", {"uri": uri, "first": first}))
+        Step(key, uri, "add", None if opens(key, uri) else asking(api, key, "wraps", {"uri": uri, "first": first}))
         for key in _keys(api, purpose)
     ]
 
 
-def _removals(api: Api, uri: str, purpose: Purpose | None, successor: str | None = None) -> list[_Step]:
+def _removals(api: Api, uri: str, purpose: Purpose | None, successor: str | None = None) -> list[Step]:
     """Args: successor: opens the keys by the time that this is done."""
     keys = _keys(api, purpose)
-    if not any(_has(key, uri) for key in keys):
+    if not any(opens(key, uri) for key in keys):
         raise NotFound(f"{uri} opens no key of the database; see: e4 kms status")
     for key in keys:
-        if successor is None and _has(key, uri) and len(key["wraps"]) == 1:
+        if successor is None and opens(key, uri) and len(key["wraps"]) == 1:
             raise Conflict(f"{uri} is the last that opens version {key['version']} of the {key['purpose']} key")
-    return [_step(api, key, uri, "remove") if _has(key, uri) else _Step(key, uri, "remove", None) for key in keys]
-
-
-def _step(api: Api, key: Document, uri: str, what: str) -> _Step:
-    return _Step(key, uri, what, _asking(api, key, f"/{what}", {"uri": uri}))
-
-
-def _asking(api: Api, key: Document, path: str, body: dict[str, Any]) -> Callable[[], object]:
-    return lambda: api.post(f"/v1/kms/deks/{key['purpose']}/{key['version']}/wraps{path}", body)
-
-
-def _rotation(api: Api, key: Document) -> Callable[[], object]:
-    return lambda: api.post(f"/v1/kms/deks/{key['purpose']}/{key['version']}/rotate")
-
-
-def _run(steps: list[_Step], dry_run: bool) -> list[Row]:
-    with progress("keys") as advance:
-        for done, step in enumerate(steps):
-            advance(done, len(steps))
-            if step.do is not None and not dry_run:
-                step.do()
-        advance(len(steps), len(steps))
-    return [step.row(not dry_run) for step in steps]
+    return [step(api, key, uri, "remove") if opens(key, uri) else Step(key, uri, "remove", None) for key in keys]
 
 
 def _follow(api: Api) -> None:
@@ -288,11 +280,3 @@ def _rows(api: Api) -> Iterator[int]:
             if looked["next"] is None:
                 return
             query["cursor"] = looked["next"]
-
-
-def _has(key: Document, uri: str) -> bool:
-    return any(wrap["uri"] == uri for wrap in key["wraps"])
-
-
-def _name(key: Document) -> dict[str, Any]:
-    return {"purpose": key["purpose"], "version": key["version"]}

@@ -17,6 +17,12 @@ def show_status(output: Output, status: Document) -> None:
         show_rows(output, [_own(key) for key in used])
     if status["stopped"]:
         remark(f"rows do not follow to the newest keys: {status['stopped']}")
+    if status["passed_over"]:
+        remark(
+            f"rows that somebody changed stay under their former keys: {status['passed_over']}; the C2's log names them"
+        )
+    if status["waits"]:
+        remark(f"commands or reports wait: {status['waits']}")
     if status["failure"]:
         remark(f"the keys could not be opened anew, and are held for {status['held_s']:.0f} s: {status['failure']}")
 

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from e4c2 import c2keys, deks, idempotency, ledger, links, tokens, topics
 from e4c2.idempotency import Answer, Request
-from e4c2.model import GRANTING, Reason, metadata
+from e4c2.model import GRANTING, Delivery, Reason, metadata
 from e4c2.rows import Realm, find_all
 from e4c2.store.engine import NoText
 from e4c2.store.first_start import open_realm
@@ -166,3 +166,66 @@ def test_an_answer_of_another_type_is_never_given(fleet: World, change: str) -> 
     forge(fleet, f"UPDATE idempotency SET {change}")
     with fleet.refuses(Tampered):
         fleet.do(ask)
+
+
+# Deliveries, which carry no MAC
+
+NEVER_WRITTEN = [
+    "kind = 'nonesuch'",
+    "kind = ''",
+    "kind = 5",
+    "kind = x'ff'",
+    "kind = CAST(x'ff' AS TEXT)",
+    "object = 'text'",
+    "object = x'00'",
+    "object = 5",
+    "client = 'text'",
+    "client = x'00'",
+    "client = zeroblob(16)",
+    "attempts = 'text'",
+    "attempts = -1",
+    f"attempts = {2**63 - 1}",
+]
+
+
+@pytest.mark.parametrize("change", NEVER_WRITTEN)
+def test_a_delivery_that_was_never_written_is_refused_alone(
+    fleet: World, change: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    fleet.settle_down()
+    for topic in "uv":
+        fleet.topic(topic)
+        fleet.do(topics.join, topic, ["a", "b"])
+    (first,) = [each.id for each in fleet.deliveries("a") if each.state == "pending"][:1]
+    forge(fleet, f"UPDATE outbox SET {change} WHERE id = {first}")
+    carried(fleet)
+    assert outbox_state(fleet, first) == ("refused", "tampered")
+    assert (fleet.count(Delivery.PENDING, Delivery.SENDING), fleet.count(Delivery.REFUSED)) == (0, 1)
+    assert f"delivery {first} to the device" in caplog.text
+
+
+@pytest.mark.parametrize("change", ["kind = 'nonesuch'", "kind = x'ff'", "second = 'text'", "second = 1.5e300"])
+def test_a_forged_delivery_of_the_past_holds_nobody_back(fleet: World, change: str) -> None:
+    fleet.settle_down()
+    fleet.do(topics.rotate, "t")
+    fleet.settle(fleet.claim())
+    forge(fleet, f"UPDATE outbox SET {change} WHERE second IS NOT NULL")
+    fleet.do(topics.rotate, "t")
+    before = fleet.count(Delivery.REFUSED)
+    carried(fleet)
+    assert fleet.count(Delivery.PENDING, Delivery.SENDING) == 0
+    assert fleet.count(Delivery.REFUSED) == before
+
+
+def carried(fleet: World) -> None:
+    for _ in range(10):
+        fleet.carry()
+        fleet.obey()
+        fleet.receive()
+        fleet.clock.now += 1
+
+
+def outbox_state(fleet: World, delivery: int) -> tuple[str, str]:
+    found = fleet.store.run(lambda db: db.execute(sa.text(f"SELECT state, refusal FROM outbox WHERE id = {delivery}")))
+    state, refusal = found.one()
+    return state, refusal

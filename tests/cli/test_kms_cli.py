@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import sqlite3
 import stat
 from collections.abc import Iterator
@@ -176,6 +177,49 @@ def blobs(served: Served) -> list[bytes]:
         return [blob for (blob,) in db.execute("SELECT blob FROM dek_wrap")]
 
 
+class TestNotNamed:
+    """Of a spare that opens the database, and was taken out of the settings."""
+
+    @pytest.fixture
+    def c2(self, shop: Shop) -> Iterator[C2]:
+        with shop.open() as c2:
+            c2.ok("kms", "add-wrap", shop.spare)
+        with shop.open(FIRST) as c2:
+            yield c2
+
+    def test_rewrap_goes_on_with_the_others_and_says_so(self, c2: C2, shop: Shop) -> None:
+        before = dict(by_uri(c2.served))
+        for how, result in (("--dry-run", "to be done"), ("", "done")):
+            done = c2.run("kms", "rewrap", "--output", "json", *([how] if how else []))
+            assert (done.code, shop.spare in done.stderr) == (0, True)
+            told = {(row["kms"], row["result"]) for row in json.loads(done.stdout)}
+            assert told == {(FIRST, result), (shop.spare, "not asked")}
+        after = dict(by_uri(c2.served))
+        assert not after[FIRST] & before[FIRST]
+        assert after[shop.spare] == before[shop.spare]
+
+    def test_rewrap_of_it_alone_is_refused(self, c2: C2, shop: Shop) -> None:
+        assert shop.spare in c2.refused(3, "kms", "rewrap", shop.spare)
+
+    @pytest.mark.parametrize("how", [("--dry-run",), (), ("--purpose", "records")])
+    def test_rotate_is_refused_before_any_key_is_made(self, c2: C2, shop: Shop, how: tuple[str, ...]) -> None:
+        assert shop.spare in c2.refused(9, "kms", "rotate", *how)
+        assert set(keys(c2)) == set(all_by())
+
+    def test_rotate_goes_on_where_it_is_not_needed_or_was_given_up(self, c2: C2, shop: Shop) -> None:
+        c2.ok("kms", "remove-wrap", shop.spare, "--purpose", "audit")
+        assert results(c2.answer("kms", "rotate", "--purpose", "audit")) == [("rotate", "done")]
+        c2.refused(9, "kms", "rotate")
+        c2.ok("kms", "remove-wrap", shop.spare)
+        assert results(c2.answer("kms", "rotate")) == [("rotate", "done")] * 4
+
+
+def by_uri(served: Served) -> Iterator[tuple[str, set[bytes]]]:
+    with contextlib.closing(sqlite3.connect(served.settings.database_file, timeout=PATIENCE_S)) as db:
+        for (uri,) in db.execute("SELECT DISTINCT uri FROM dek_wrap").fetchall():
+            yield uri, {blob for (blob,) in db.execute("SELECT blob FROM dek_wrap WHERE uri = ?", (uri,))}
+
+
 class TestMigrate:
     def test_the_database_moves_and_opens_without_the_former_kms(self, shop: Shop) -> None:
         with shop.open() as c2:
@@ -203,15 +247,34 @@ class TestMigrate:
 class TestVerify:
     def test_it_counts_what_it_has_opened(self, c2: C2, shop: Shop) -> None:
         rows = c2.answer("kms", "status")["rows"]
-        assert c2.answer("kms", "verify") == {"wraps": 4, "not_asked": [], "rows": rows}
+        assert c2.answer("kms", "verify") == {"wraps": 4, "not_asked": [], "lost_shares": [], "rows": rows}
         c2.ok("kms", "add-wrap", shop.spare)
-        assert c2.table("kms", "verify") == [["wraps", "8"], ["not asked", "-"], ["rows", str(rows)]]
+        told = [["wraps", "8"], ["not asked", "-"], ["lost shares", "-"], ["rows", str(rows)]]
+        assert c2.table("kms", "verify") == told
 
     def test_what_a_kms_opens_that_the_settings_do_not_name_is_said(self, shop: Shop) -> None:
         with shop.open() as c2:
             c2.ok("kms", "add-wrap", shop.spare)
         with shop.open(FIRST) as c2:
             assert c2.answer("kms", "verify")["not_asked"] == [shop.spare]
+
+    def test_a_share_that_is_lost_is_named_and_no_failure_while_enough_are_left(self, shop: Shop) -> None:
+        shares = [f"file://{shop.folder}/share-{number}.json" for number in range(3)]
+        several = "shamir:2?" + "&".join(f"share={uri}" for uri in shares)
+        with shop.open() as c2:
+            for uri in shares:
+                c2.ok("kms", "init-token-key", uri)
+        with shop.open(FIRST, several) as c2:
+            c2.ok("kms", "add-wrap", several)
+        (shop.folder / "share-1.json").unlink()
+        with shop.open(FIRST, several) as c2:
+            (lost,) = c2.answer("kms", "verify")["lost_shares"]
+            assert lost.startswith(f"{several}: 2 of 3 shares")
+            assert shares[1] in lost
+            assert ["lost shares", lost] in c2.table("kms", "verify")
+            moved = c2.run("kms", "migrate", "--to", several)
+            assert (moved.code, lost in moved.stderr) == (0, True)
+            assert wraps(c2) == all_by(several)
 
     def test_a_row_that_was_changed_behind_its_back_is_an_alarm(self, c2: C2) -> None:
         with contextlib.closing(sqlite3.connect(c2.served.settings.database_file, timeout=PATIENCE_S)) as db, db:

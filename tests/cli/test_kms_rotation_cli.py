@@ -86,7 +86,10 @@ class TestRotate:
     def test_it_does_not_wait_for_rows_that_will_not_follow(self, c2: C2) -> None:
         self.stop(c2)
         assert "does not fit" in c2.refused(16, "kms", "rotate", "--purpose", "records")
-        assert "does not fit" in c2.answer("kms", "status")["stopped"]
+        status = c2.answer("kms", "status")
+        assert "does not fit" in status["stopped"]
+        assert status["passed_over"] == 1
+        assert "under their former keys: 1" in c2.run("kms", "status").stderr
 
     def stop(self, c2: C2) -> None:
         """Rotate with a row that somebody has changed in the database."""

@@ -70,7 +70,9 @@ class At(Body):
 
 
 class Checked(BaseModel):
-    lost: str | None = Field(description="which of its shares do not open, where enough others do; null: all of it does")
+    lost: str | None = Field(
+        description="which of its shares do not open, where enough others do; null: all of it does"
+    )
 
 
 class Retirement(Parameters):

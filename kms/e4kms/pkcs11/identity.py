@@ -118,7 +118,7 @@ class TokenIdentity:
 
     def _create(self, link: Link) -> None:
         if in_the_way(link.session, self._address):
-            raise Conflict(f"{self._address} exists already and is not made again; choose another name", kind="exists")
+            raise self._exists()
         listed = link.token.slot.get_mechanisms()
         last: pkcs11.PKCS11Error | None = None
         for making in self.curve.makings:
@@ -129,7 +129,8 @@ class TokenIdentity:
                         if not self._works(self._make(session, making, b"", store=False)):
                             continue
                     with link.token.open(rw=True) as session:
-                        self._make(session, making, self._address.id or os.urandom(_ID_LEN), store=True)
+                        made = self._make(session, making, self._address.id or os.urandom(_ID_LEN), store=True)
+                        self._require_only(session, made)
                 except pkcs11.PKCS11Error as error:
                     last = error.with_traceback(None)
                 else:
@@ -139,6 +140,22 @@ class TokenIdentity:
         raise unsupported(
             f"{self._address.token} can make no pair for {self.curve.name}; choose another suite or token"
         )
+
+    def _require_only(self, session: pkcs11.Session, made: tuple[Any, Any]) -> None:
+        names = {Attribute.LABEL: self._address.label, Attribute.ID: self._address.id}
+        wanted = [{Attribute.CLASS: ObjectClass.PRIVATE_KEY, name: value} for name, value in names.items() if value]
+        try:
+            is_only = all(len(stored(session, each)) == 1 for each in wanted)
+        except pkcs11.PKCS11Error:
+            _destroy(made)
+            raise
+        # another machine may have made one in the same moment: two would be worse than none
+        if not is_only:
+            _destroy(made)
+            raise self._exists()
+
+    def _exists(self) -> Conflict:
+        return Conflict(f"{self._address} exists already and is not made again; choose another name", kind="exists")
 
     def _works(self, pair: tuple[Any, Any]) -> bool:
         public, private = pair
@@ -158,6 +175,11 @@ class TokenIdentity:
             public_template=public,
             private_template={**GUARDED, self.curve.use: True},
         )
+
+
+def _destroy(pair: tuple[Any, Any]) -> None:
+    for half in pair:
+        half.destroy()
 
 
 def _is_made_so(private: Any, making: Making) -> bool:

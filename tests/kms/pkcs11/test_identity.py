@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
 
 import pkcs11
 import pytest
@@ -18,7 +20,7 @@ from e4core.errors import Conflict, InvalidInput, KeyNotFound, KmsError, Tampere
 from e4core.keys import Secret
 from e4kms.pkcs11 import open_kms
 from e4kms.pkcs11.curves import Curve
-from e4kms.pkcs11.identity import ED25519, P256_AGREE, P256_SIGN, X25519, TokenIdentity, open_identity
+from e4kms.pkcs11.identity import ED25519, P256_AGREE, P256_SIGN, X25519, TokenIdentity, _is_made_so, open_identity
 from tests.kms.pkcs11.tokens import Token
 
 CAN = {
@@ -128,6 +130,33 @@ def test_it_is_made_once_and_found_again(identity: TokenIdentity | None, open_as
         with pytest.raises(KmsError, match="closed"):
             identity.public()
         assert open_as(identity.curve).public() == public
+
+
+def test_a_pair_made_elsewhere_in_the_same_moment_stays_the_only_one(
+    identity: TokenIdentity | None, token: Token, key: str
+) -> None:
+    """What comes between the first look for the name and the making is here made by the trial of what the token can do."""
+    name = f"{key}-2"
+
+    def made_meanwhile(private: Any, public: bytes) -> bool:
+        (making,) = [each for each in other.curve.makings if _is_made_so(private, each)]
+        with private.session.token.open(rw=True) as session:
+            other._make(session, making, os.urandom(16), store=True)
+        return True
+
+    def of_that_name(session: pkcs11.Session) -> int:
+        return len(list(session.get_objects({Attribute.LABEL: name.removeprefix("object=")})))
+
+    if identity:
+        other = open_identity(token.uri(name), identity.curve)
+        second = open_identity(token.uri(name), replace(identity.curve, proves=made_meanwhile))
+        with pytest.raises(Conflict) as caught:
+            second.create()
+        assert caught.value.kind == "exists"
+        assert len(other.public()) == other.curve.public_len
+        assert token.job(of_that_name) == 2, "the halves of the first, and no others"
+        for each in (other, second):
+            each.close()
 
 
 def test_the_private_half_cannot_leave(identity: TokenIdentity | None, token: Token, key: str) -> None:

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What ``e4 kms`` does to the keys of a database: one change of one key after the other, each done by the C2, or only told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from e4cli.api_client import Api, Document
+from e4cli.output import Row
+from e4cli.progress import progress
+
+NOT_ASKED = "not asked"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One change of one key; ``do`` None: there is nothing to do, as ``idle`` says."""
+
+    key: Document
+    uri: str
+    what: str
+    do: Callable[[], Document] | None
+    idle: str = "nothing to do"
+
+    def row(self, done: bool) -> Row:
+        result = self.idle if self.do is None else "done" if done else "to be done"
+        of = {name: self.key[name] for name in ("purpose", "version")}
+        return {**of, "kms": self.uri, "step": self.what, "result": result}
+
+
+def step(api: Api, key: Document, uri: str, what: str) -> Step:
+    """Something that is done to the wrap of a key by a KMS."""
+    return Step(key, uri, what, asking(api, key, f"wraps/{what}", {"uri": uri}))
+
+
+def asking(api: Api, key: Document, path: str, body: dict[str, Any] | None = None) -> Callable[[], Document]:
+    return lambda: api.post(f"/v1/kms/deks/{key['purpose']}/{key['version']}/{path}", body)
+
+
+def run(steps: list[Step], dry_run: bool) -> list[Row]:
+    """Do them, or none; what became of each."""
+    if not dry_run:
+        for _ in done(steps):
+            pass
+    return [each.row(not dry_run) for each in steps]
+
+
+def lost_shares(steps: list[Step]) -> list[str]:
+    """Check wraps; of which of them shares are lost, though enough are left, in a sentence for each."""
+    told = [f"{each.uri}: {answer['lost']}" for each, answer in done(steps) if answer["lost"]]
+    return list(dict.fromkeys(told))
+
+
+def done(steps: list[Step]) -> Iterator[tuple[Step, Document]]:
+    """Each that there is something to do in, as it is done, and what the C2 answered."""
+    with progress("keys") as advance:
+        for count, each in enumerate(steps):
+            advance(count, len(steps))
+            if each.do is not None:
+                yield each, each.do()
+        advance(len(steps), len(steps))
+
+
+def opens(key: Document, uri: str) -> bool:
+    """Whether a KMS can open it."""
+    return any(wrap["uri"] == uri for wrap in key["wraps"])
