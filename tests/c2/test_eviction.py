@@ -9,8 +9,8 @@ from collections.abc import Callable
 import pytest
 
 from e4c2 import clients, links, topics
+from e4c2.acks import MAX_OUTDATED
 from e4c2.model import Delivery
-from e4c2.reports import MAX_OUTDATED
 from e4core import report
 from e4core.command import Command, RemoveTopic, SetTopicKey
 from e4core.report import Ack, Outcome

@@ -11,9 +11,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from e4c2 import clients, topics
+from e4c2.acks import MAX_OUTDATED
 from e4c2.model import Reason, client
-from e4c2.reports import MAX_OUTDATED, receive_all
-from e4core import report
+from e4c2.reports import receive_all
+from e4core import container, report
 from e4core.errors import AuthenticationFailed, Denied, E4Error, InvalidInput, UnknownKey
 from e4core.keys import ClientId, report_topic
 from e4core.report import Ack, Hello, Outcome
@@ -84,7 +85,7 @@ def test_authentic_container_with_any_content_is_a_report_or_refused(all_worlds:
     world = all_worlds("sk")
     a = world.add("a")
     before = world.dump()
-    info = report._info(a.suite, a.id)
+    info = container.REPORT._info(a.suite, a.id)
 
     @settings(max_examples=80, deadline=None)
     @given(st.binary(min_size=1, max_size=60).filter(lambda data: data[0] not in (0, 1) or len(data) not in (41, 43)))

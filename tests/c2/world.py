@@ -19,10 +19,10 @@ import sqlalchemy as sa
 from e4c2 import c2keys, clients, commands, links, topics
 from e4c2.commands import requeue
 from e4c2.delivery import settle
+from e4c2.format import Sealed
 from e4c2.model import Delivery, metadata, outbox, topic
 from e4c2.reports import expected_digest, receive, receive_all
 from e4c2.rows import Realm, reveal
-from e4c2.sealing import Sealed, claim
 from e4c2.store.engine import Store
 from e4c2.store.first_start import open_realm
 from e4core.command import Command, decode
@@ -148,7 +148,7 @@ class World:
     # ------------------------------------------------------------------------------------------------- stepping
 
     def claim(self, limit: int = 500) -> list[Sealed]:
-        return self.do(claim, limit)
+        return self.do(self.realm.format.claim, limit)
 
     def publish(self, sealed: Sealed) -> None:
         for payload in sealed.payloads:
@@ -158,8 +158,8 @@ class World:
                     device.inbox.append(payload)
 
     def settle(self, sent: list[Sealed], lost: list[Sealed] | None = None) -> None:
-        again = [(each.id, each.attempt, self.clock.now) for each in lost or []]
-        self.store.run(settle, [(each.id, each.attempt) for each in sent], again)
+        again = [(*row, self.clock.now) for each in lost or [] for row in each.carried]
+        self.store.run(settle, [row for each in sent for row in each.carried], again)
 
     def carry(self) -> bool:
         """Claim, publish and settle what is ready; whether there was anything."""
