@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass, field
 
 from tests.conformance.witness2_algorithms import Algorithms, Refused, kdf, require, sha3
 from tests.conformance.witness2_memory import Epoch, Key, Memory
+from tests.conformance.witness2_state import Delivered, Handled, Pair, Peer, State
 from tests.conformance.witness2_wire import (
     ACK,
     COMMAND,
@@ -37,50 +37,6 @@ from tests.conformance.witness2_wire import (
 )
 
 MARK_AHEAD_S, ALREADY_EVERY_S, SYNC_WITHIN_S = 5, 10, 10
-Pair = tuple[bytes, bytes]
-"""Of the signature, then of the KEM; both private, or both public."""
-
-
-@dataclass
-class Peer:
-    current: bytes
-    previous: bytes = b""
-    until: int = 0
-
-
-@dataclass
-class State:
-    """Section 7. In a symmetric suite the device key is the second of a pair, and the first is empty."""
-
-    own: Pair
-    c2: Pair
-    memory: Memory
-    pending: Pair | None = None
-    nonce: bytes = b""
-    """Of the NewIDKey that made the pending pairs."""
-    former_c2: Pair | None = None
-    last: int = 0
-    peers: dict[bytes, Peer] = field(default_factory=dict)
-    starts: int = 0
-    clean: bool = True
-    mark: int = 0
-
-
-@dataclass(frozen=True)
-class Delivered:
-    payload: bytes
-    sender: bytes
-    authenticated: bool
-    epoch: int
-    timestamp: int
-    sequence: int
-
-
-@dataclass(frozen=True)
-class Handled:
-    outcome: str
-    error: str
-    reports: list[bytes]
 
 
 class Device:
@@ -199,7 +155,7 @@ class Device:
 
     def command(self, data: bytes, clock: float) -> Handled:
         row = self.row
-        require(len(data) >= 42 + row.ciphertext_len + row.signature_len, "bad_length")
+        require(len(data) >= 43 + row.ciphertext_len + row.signature_len, "bad_length")
         require(data[:2] == b"\x02\x01", "bad_version")
         sequence = number(data[2:10])
         require(sequence >= self.state.last and sequence > 0, "replayed")

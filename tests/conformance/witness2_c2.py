@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tests.conformance.witness2 import Pair
 from tests.conformance.witness2_algorithms import Algorithms
+from tests.conformance.witness2_state import Pair
 from tests.conformance.witness2_wire import (
     COMMAND,
     HELLO,

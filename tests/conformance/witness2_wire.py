@@ -43,13 +43,21 @@ class Header:
     sender: bytes
     session: bytes
     sequence: int
+    version: int = 2
 
     def encode(self) -> bytes:
-        return b"\x02" + le(self.epoch, 4) + le(self.timestamp, 8) + self.sender + self.session + le(self.sequence, 4)
+        return (
+            bytes([self.version])
+            + le(self.epoch, 4)
+            + le(self.timestamp, 8)
+            + self.sender
+            + self.session
+            + le(self.sequence, 4)
+        )
 
     @classmethod
     def of(cls, data: bytes) -> Header:
-        return cls(number(data[1:5]), number(data[5:13]), data[13:29], data[29:37], number(data[37:41]))
+        return cls(number(data[1:5]), number(data[5:13]), data[13:29], data[29:37], number(data[37:41]), data[0])
 
     def nonce(self, length: int) -> bytes:
         return (le(self.sequence, 4) + bytes(length))[:length]
@@ -90,9 +98,17 @@ class End:
 
 
 def seal_control(
-    row: Algorithms, direction: int, device: bytes, end: End, sequence: int, salt: bytes, plain: bytes
+    row: Algorithms,
+    direction: int,
+    device: bytes,
+    end: End,
+    sequence: int,
+    salt: bytes,
+    plain: bytes,
+    prefix: bytes = b"",
 ) -> bytes:
-    head = bytes([2, direction]) + le(sequence, 8) + salt
+    """Args: prefix: the first two bytes, where they are to be wrong."""
+    head = (prefix or bytes([2, direction])) + le(sequence, 8) + salt
     context = lp(LABELS[direction]) + lp(row.wire_name.encode()) + device
     secret, ciphertext = end.device_key, b""
     if row.signature and row.kem:
@@ -141,22 +157,25 @@ Entry = tuple[int, bytes]
 """Opcode and arguments."""
 
 
-def lengths(row: Algorithms) -> dict[int, int | None]:
-    """Opcode -> length of its arguments; None where the suite has no such command."""
+def lengths(row: Algorithms) -> dict[int, int]:
+    """Opcode -> length of its arguments."""
     signature, kem = row.public_lens
-    symmetric = row.signature is None
     return {
         0x00: 32,
         0x01: 0,
-        0x02: 32 if symmetric else None,
+        0x02: 32,
         0x03: 32 + 4 + 32 + 1 + 4 + 8 + 8,
-        0x04: None if symmetric else 16,
-        0x05: None if symmetric else 0,
-        0x06: None if symmetric else 16 + signature + 8,
-        0x07: None if symmetric else kem + signature,
-        0x08: None if symmetric else 16,
+        0x04: 16,
+        0x05: 0,
+        0x06: 16 + signature + 8,
+        0x07: kem + signature,
+        0x08: 16,
         0x09: 16 + 8,
     }
+
+
+ELSEWHERE = {True: (0x04, 0x05, 0x06, 0x07, 0x08), False: (0x02,)}
+"""Opcodes that a suite does not have: symmetric or not."""
 
 
 def encode_command(issued: int, entries: Sequence[Entry]) -> bytes:
@@ -164,15 +183,14 @@ def encode_command(issued: int, entries: Sequence[Entry]) -> bytes:
 
 
 def decode_command(row: Algorithms, plain: bytes) -> list[Entry]:
-    """Steps 1 and 2 of section 3.4."""
-    entries = _framed(plain)
-    known = lengths(row)
+    """Steps 1 to 4 of section 3.4."""
+    entries, known = _framed(plain), lengths(row)
+    require(all(len(rest) == known.get(opcode, len(rest)) for opcode, rest in entries), "bad_command_length")
+    require(all(opcode in known for opcode, _ in entries), "unknown_command")
     for opcode, rest in entries:
-        require(opcode in known, "unknown_command")
-        length = known[opcode]
-        require(length is not None, "unsupported")
-        require(len(rest) == length, "bad_command_length")
+        require(opcode not in ELSEWHERE[row.signature is None], "unsupported")
         require(opcode != 0x03 or rest[68] in (0, 1), "unsupported")
+    for opcode, rest in entries:
         _check_keys(row, opcode, rest)
     return entries
 
