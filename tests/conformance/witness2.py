@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable
 from copy import deepcopy
 
-from tests.conformance.witness2_algorithms import Algorithms, Refused, kdf, require, sha3
+from tests.conformance.witness2_algorithms import Algorithms, Refused, require, sha3
 from tests.conformance.witness2_memory import Epoch, Key, Memory
 from tests.conformance.witness2_state import Delivered, Handled, Pair, Peer, State
 from tests.conformance.witness2_wire import (
@@ -25,7 +25,6 @@ from tests.conformance.witness2_wire import (
     ack_rest,
     decode_command,
     le,
-    lp,
     message_key,
     number,
     offer_signed,
@@ -76,7 +75,8 @@ class Device:
         self.state.starts += 1
         self.session = session(self.random(32), 0, self.state.starts, self.client)
         self.sequences: dict[tuple[bytes, int], int] = {}
-        self.hello_nonce, self.hello_at, self.synchronised = b"", 0.0, False
+        self.hellos: dict[bytes, float] = {}
+        self.synchronised = False
         self.already = float("-inf")
         self.offset = 0.0
         self.save()
@@ -90,20 +90,25 @@ class Device:
         require(self.clock, "clock_unset")
         return clock + self.offset
 
+    def ends_by(self, clock: float) -> float:
+        """By what keys are over: without a clock only those whose limit is 0."""
+        return self.now(clock) if self.clock else 0
+
     # --------------------------------------------------------------------------------------------------- section 2.4
 
     def protect(self, payload: bytes, name: str, clock: float) -> bytes:
-        now = self.now(clock)
         topic = sha3(name.encode())
-        self.state.memory.erase(now)
         epochs = self.state.memory.topics.get(topic, {})
         epoch = max((each for each, held in epochs.items() if held.use), default=0)
         require(epoch > 0, "topic_key_missing")
-        require(bool(epochs[epoch].key), "key_expired")
+        held, second = epochs[epoch], self.ends_by(clock)
+        expired = held.not_after > 0 and held.not_after < held.limit
+        require(not held.over(second), "key_expired" if expired else "topic_key_missing")
+        now = self.now(clock)
         sequence = self.sequences.get((topic, epoch), 0)
         self.sequences[topic, epoch] = sequence + 1
         header = Header(epoch, int(now), self.client, self.session, sequence)
-        return seal_message(self.row, epochs[epoch].key, topic, header, payload, self.state.own[0])
+        return seal_message(self.row, held.key, topic, header, payload, self.state.own[0])
 
     # --------------------------------------------------------------------------------------------------- section 2.5
 
@@ -137,7 +142,7 @@ class Device:
         peer = self.state.peers.get(sender)
         require(peer is not None, "unknown_sender")
         assert peer
-        return [peer.current, peer.previous] if peer.previous and now <= peer.until else [peer.current]
+        return [peer.current, peer.previous] if peer.previous and now < peer.until else [peer.current]
 
     def open(self, data: bytes, topic: bytes, header: Header, epoch: Epoch, publics: list[bytes]) -> bytes:
         row, end = self.row, len(data) - self.row.signature_len
@@ -158,14 +163,14 @@ class Device:
         require(len(data) >= 43 + row.ciphertext_len + row.signature_len, "bad_length")
         require(data[:2] == b"\x02\x01", "bad_version")
         sequence = number(data[2:10])
-        require(sequence >= self.state.last and sequence > 0, "replayed")
+        require(sequence >= self.state.last, "replayed")
         plain, end = open_control(row, COMMAND, self.client, self.ends(), data)
-        self.take_effect(end)
         if sequence == self.state.last:
             return self.already_done(sequence, clock)
         try:
             entries = decode_command(row, plain)
             after = deepcopy(self.state)
+            self.take_effect(after, end)
             for opcode, args in entries:
                 self.apply(after, opcode, args, end)
         except Refused as error:
@@ -177,8 +182,7 @@ class Device:
         for opcode, args in entries:
             if opcode == 0x09:
                 self.sync(args, clock)
-        if self.clock:
-            self.state.memory.erase(self.now(clock))
+        self.state.memory.erase(self.ends_by(clock))
         self.save()
         reports = [self.ack(sequence, "applied")]
         if row.signature and any(opcode == 0x08 for opcode, _ in entries):
@@ -193,14 +197,13 @@ class Device:
             return [End(device_key=own[1]) for own in owns]
         return [End(b"", own[0], own[1], *c2) for c2 in c2s for own in owns]
 
-    def take_effect(self, end: End) -> None:
+    def take_effect(self, state: State, end: End) -> None:
         """Section 3.5."""
-        state, used = self.state, (end.signature_private, end.kem_private or end.device_key)
+        used = (end.signature_private, end.kem_private or end.device_key)
         if state.pending is not None and used == state.pending:
             state.own, state.pending, state.nonce = used, None, b""
         if state.former_c2 is not None and (end.peer_signature, end.peer_kem) == state.c2:
             state.former_c2 = None
-        self.save()
 
     def already_done(self, sequence: int, clock: float) -> Handled:
         if clock - self.already < ALREADY_EVERY_S:
@@ -230,7 +233,7 @@ class Device:
             state.peers.clear()
         elif opcode == 0x06:
             self.set_peer(state, args[:16], args[16:-8], number(args[-8:]))
-        elif opcode == 0x07:
+        elif opcode == 0x07 and state.c2 != (args[cut:], args[:cut]):
             state.former_c2, state.c2 = (end.peer_signature, end.peer_kem), (args[cut:], args[:cut])
         elif opcode == 0x08 and (state.pending is None or state.nonce != args):
             assert self.row.signature and self.row.kem
@@ -248,17 +251,19 @@ class Device:
 
     def sync(self, args: bytes, clock: float) -> None:
         """Section 4.4."""
-        if self.hello_nonce != args[:16]:
+        sent = self.hellos.get(args[:16])
+        if sent is None or not (self.clock or 0 <= clock - sent <= SYNC_WITHIN_S):
             return
-        self.hello_nonce, self.synchronised = b"", True
-        if not self.clock and clock - self.hello_at <= SYNC_WITHIN_S:
+        self.hellos, self.synchronised = {}, True
+        if not self.clock:
             self.offset, self.clock = number(args[16:]) / 1000 - clock, True
 
     # ------------------------------------------------------------------------------------------------------ section 4
 
     def hello(self, clock: float) -> bytes:
-        self.hello_nonce, self.hello_at, self.synchronised = self.random(16), clock, False
-        return self.report(HELLO, self.hello_nonce)
+        nonce = self.random(16)
+        self.hellos, self.synchronised = dict([*self.hellos.items(), (nonce, clock)][-8:]), False
+        return self.report(HELLO, nonce)
 
     def ack(self, sequence: int, outcome: str, error: str = "") -> bytes:
         return self.report(ACK, ack_rest(sequence, outcome, error))
@@ -280,12 +285,9 @@ class Device:
     def digest(self) -> bytes:
         """Section 4.2."""
         records = []
-        for topic in self.state.memory.topics:
-            held = self.state.memory.held(topic)
-            if not held:
-                continue
-            sending = max((each for each, epoch in held.items() if epoch.use), default=0)
-            mark = kdf(held[max(held)].key, lp(b"E4.2 fingerprint"), 8)
-            records.append(b"\x01" + topic + le(sending, 4) + le(max(held), 4) + mark)
+        for topic, epochs in self.state.memory.topics.items():
+            sending = max((each for each, epoch in epochs.items() if epoch.use), default=0)
+            newest = max(epochs)
+            records.append(b"\x01" + topic + le(sending, 4) + le(newest, 4) + epochs[newest].mark)
         records += [b"\x02" + client + sha3(peer.current)[:8] for client, peer in self.state.peers.items()]
         return sha3(b"".join(sorted(records)))[:16]

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from tests.conformance.witness2_algorithms import require
-from tests.conformance.witness2_wire import Header, number
+from tests.conformance.witness2_wire import Header, fingerprint, number
 
 WINDOW, EPOCHS = 1024, 8
 NO_LIMIT = 2**64 - 1
@@ -15,11 +15,19 @@ NO_LIMIT = 2**64 - 1
 @dataclass
 class Epoch:
     key: bytes
-    """Empty: it expired."""
+    """Empty: it is over."""
+    mark: bytes
+    """Fingerprint of the key."""
     use: int
     validity: int
     not_after: int
     limit: int = NO_LIMIT
+
+    def expired(self, now: float) -> bool:
+        return self.not_after > 0 and now >= self.not_after + 1
+
+    def over(self, now: float) -> bool:
+        return self.expired(now) or now >= self.limit
 
 
 @dataclass
@@ -45,6 +53,9 @@ class Memory:
     topics: dict[bytes, dict[int, Epoch]] = field(default_factory=dict)
     sessions: dict[Key, Session] = field(default_factory=dict)
     floors: dict[tuple[bytes, bytes], int] = field(default_factory=dict)
+    gone: dict[tuple[bytes, bytes], int] = field(default_factory=dict)
+    """Newest timestamp of what was forgotten with its epoch; and the highest number of those epochs."""
+    left: dict[bytes, int] = field(default_factory=dict)
     floor: int = 0
     born: int = 0
 
@@ -54,54 +65,46 @@ class Memory:
         topic, epoch, key = args[:32], number(args[32:36]), args[36:68]
         use, validity, not_after, older = args[68], number(args[69:73]), number(args[73:81]), number(args[81:89])
         epochs = self.topics.get(topic, {})
-        held = epochs.get(epoch)
-        if held is not None and held.key:
-            require(held.key == key, "epoch_conflict")
-            held.use, held.validity, held.not_after = use, validity, not_after
+        held, mark = epochs.get(epoch), fingerprint(key)
+        require(epoch > 0, "epoch_conflict")
+        if held is not None:
+            require(held.mark == mark, "epoch_conflict")
+            held.key, held.use, held.validity, held.not_after = key, use, validity, not_after
         else:
-            require(epoch > 0 and epoch >= max(epochs, default=0), "epoch_conflict")
-            self.topics[topic] = epochs
-            epochs[epoch] = Epoch(key, use, validity, not_after)
+            require(epoch > max(epochs, default=0), "epoch_conflict")
+            self.come_back(topic, epoch)
+            epochs[epoch] = Epoch(key, mark, use, validity, not_after)
             if len(epochs) > EPOCHS:
-                self.retire(topic, min(epochs))
-            for other in [each for each in self.sessions if each[0] == topic and each[1] < epoch]:
-                if other[1] not in epochs:
-                    del self.sessions[other]
+                del epochs[min(epochs)]
         for lower in [each for each in epochs if each < epoch]:
             epochs[lower].limit = min(epochs[lower].limit, older)
-            if older == 0:
-                self.retire(topic, lower)
-
-    def retire(self, topic: bytes, epoch: int) -> None:
-        """A newer one took its place: no floor rises."""
-        del self.topics[topic][epoch]
-        for key in [each for each in self.sessions if each[:2] == (topic, epoch)]:
-            del self.sessions[key]
-
-    def expire(self, topic: bytes, epoch: int) -> None:
-        self.topics[topic][epoch].key = b""
-        for key in [each for each in self.sessions if each[:2] == (topic, epoch)]:
-            self.forget(key)
+        self.topics[topic] = epochs
 
     def erase(self, now: float) -> None:
         for topic, epochs in self.topics.items():
-            for epoch, held in list(epochs.items()):
-                if held.limit != NO_LIMIT and now > held.limit:
-                    self.retire(topic, epoch)
-                elif held.key and held.not_after and now > held.not_after:
-                    self.expire(topic, epoch)
+            sending = max((each for each, held in epochs.items() if held.use), default=0)
+            for epoch in [each for each, held in epochs.items() if held.over(now)]:
+                if epoch in (sending, max(epochs)):
+                    epochs[epoch].key = b""
+                else:
+                    del epochs[epoch]
+            for key in [each for each in self.sessions if each[0] == topic and each[1] not in epochs]:
+                place, session = self._place(key), self.sessions.pop(key)
+                self.gone[place] = max(self.gone.get(place, 0), session.newest)
+                self.left[topic] = max(self.left.get(topic, 0), key[1])
 
-    def held(self, topic: bytes) -> dict[int, Epoch]:
-        return {number: epoch for number, epoch in self.topics.get(topic, {}).items() if epoch.key}
+    def come_back(self, topic: bytes, epoch: int) -> None:
+        """The number of an epoch that had left while the topic was held."""
+        if epoch <= self.left.get(topic, 0) and not any(key[:2] == (topic, epoch) for key in self.sessions):
+            for place in [each for each in self.gone if each[0] == topic]:
+                self.floors[place] = max(self.floors.get(place, 0), self.gone[place])
 
     def find(self, topic: bytes, epoch: int) -> Epoch:
         require(topic in self.topics, "topic_key_missing")
-        found = self.held(topic).get(epoch)
-        if found is None:
-            require(epoch <= max(self.topics[topic], default=0), "epoch_unknown")
-        require(found is not None, "epoch_retired")
-        assert found
-        return found
+        epochs = self.topics[topic]
+        require(epoch <= max(epochs), "epoch_unknown")
+        require(epoch in epochs and epochs[epoch].key != b"", "epoch_retired")
+        return epochs[epoch]
 
     # ---- replays
 
@@ -118,7 +121,7 @@ class Memory:
     def remember(self, key: Key, header: Header, validity: int, oldest: float) -> None:
         """Args: oldest: now - skew, from which the validity counts back."""
         for other, held in list(self.sessions.items()):
-            current = self.held(other[0]).get(other[1])
+            current = self.topics.get(other[0], {}).get(other[1])
             valid = current.validity if current else held.validity
             if other != key and valid and held.newest < oldest - valid:
                 self.forget(other)
@@ -142,6 +145,8 @@ class Memory:
         """A start after a crash."""
         self.sessions.clear()
         self.floors.clear()
+        self.gone.clear()
+        self.left.clear()
         self.floor = max(self.floor, mark)
 
     def _place(self, key: Key) -> tuple[bytes, bytes]:

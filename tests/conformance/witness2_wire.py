@@ -221,6 +221,10 @@ def _check_keys(row: Algorithms, opcode: int, rest: bytes) -> None:
 # ------------------------------------------------------------------------------------------------ section 4: reports
 
 
+def fingerprint(key: bytes) -> bytes:
+    return kdf(key, lp(b"E4.2 fingerprint"), 8)
+
+
 @dataclass(frozen=True)
 class Report:
     kind: int

@@ -226,8 +226,8 @@ def epochs(f: Fleet) -> list[Json]:
                 ),
                 sent(NOW, 0, "new", epoch=EPOCH + 1),
                 f.delivered(old(0)),
-                f.delivered(old(1), NOW + 60),
-                refused(old(2), "epoch_retired", NOW + 60.5),
+                f.delivered(old(1), NOW + 59.5),
+                refused(old(2), "epoch_retired", NOW + 60),
                 refused(old(2), "epoch_retired", NOW, why="it is erased"),
                 f.delivered(new(0), NOW),
             ],
@@ -256,8 +256,8 @@ def epochs(f: Fleet) -> list[Json]:
                     digest=held((TOPIC, EPOCH + 1, EPOCH + 1, NEW_KEY)),
                 ),
                 sent(NOW, 0, epoch=EPOCH + 1),
-                f.delivered(old(1), NOW + 60),
-                refused(old(2), "epoch_retired", NOW + 61),
+                f.delivered(old(1), NOW + 59.5),
+                refused(old(2), "epoch_retired", NOW + 60),
             ],
         ),
         f.story(
@@ -273,17 +273,43 @@ def epochs(f: Fleet) -> list[Json]:
             ],
         ),
         f.story(
-            "an expired epoch opens nothing, is in no digest, and may be prolonged",
+            "an expired epoch opens nothing, stays in the digest, and may be prolonged with the same key",
             [
                 f.enrolled(set_topic(not_after=NOW)),
                 f.delivered(old(0)),
-                refused(old(1), "epoch_retired", NOW + 1),
+                f.delivered(old(1), NOW + 0.5),
+                refused(old(2), "epoch_retired", NOW + 1),
+                refused(new(0), "epoch_unknown", NOW + 1),
                 not_sent(NOW + 1, "key_expired"),
-                applied(
-                    command(0, set_topic(EPOCH, KEY, topic=OTHER)), NOW + 1, digest=held((OTHER, EPOCH, EPOCH, KEY))
-                ),
-                applied(command(1, set_topic(not_after=NOW + 60)), NOW + 1),
+                applied(command(0, remove_topic(OTHER)), NOW + 1, digest=held((TOPIC, EPOCH, EPOCH, KEY))),
+                declined(command(1, set_topic(key=NEW_KEY)), NOW + 1, "epoch_conflict"),
+                applied(command(2, set_topic(not_after=NOW + 60)), NOW + 1),
                 sent(NOW + 1, 0, "new"),
+                refused(old(0), "replayed", NOW + 1),
+            ],
+        ),
+        f.story(
+            "a sending epoch that a newer one has retired, which may not send yet",
+            [
+                f.enrolled(),
+                applied(
+                    command(0, set_topic(EPOCH + 1, NEW_KEY, use=0)), digest=held((TOPIC, EPOCH, EPOCH + 1, NEW_KEY))
+                ),
+                not_sent(NOW, "topic_key_missing"),
+                refused(old(0), "epoch_retired"),
+                f.delivered(new(0)),
+            ],
+        ),
+        f.story(
+            "an epoch that comes back after its topic was removed: what was seen is not",
+            [
+                f.enrolled(),
+                f.delivered(old(0)),
+                applied(command(0, set_topic(EPOCH + 1, NEW_KEY))),
+                applied(command(1, remove_topic())),
+                applied(command(2, set_topic())),
+                refused(old(0), "timestamp_old"),
+                f.delivered(f.message(timestamp=NOW + 1, sequence=1)),
             ],
         ),
         f.story(

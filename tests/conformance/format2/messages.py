@@ -310,7 +310,7 @@ def sending(f: Fleet) -> list[Json]:
             [
                 f.enrolled(set_topic(not_after=NOW)),
                 sent(NOW, 0, "new"),
-                not_sent(NOW + 0.5, "key_expired"),
+                sent(NOW + 0.5, 1),
                 not_sent(NOW + 1, "key_expired"),
             ],
         ),
