@@ -11,6 +11,7 @@ from dataclasses import replace
 from struct import Struct
 from struct import error as StructError
 
+from e4core import transition2
 from e4core.client import MARK_AHEAD_S
 from e4core.epochs import is_over, sending
 from e4core.errors import (
@@ -143,10 +144,18 @@ class Client2(Obeying2):
         opener = session.open or keys.opener(self.suite, session)
         payload = opener(self._nonce(sequence), data[HEADER_LEN:end], data[:HEADER_LEN])
         if sent > self._mark:
-            self._keep(replace(self._state, mark=sent + MARK_AHEAD_S))
+            self._raise_mark(sent, now)
         keys.memory.remember(session, sequence, opener)
         keys.memory.expect(session, data[_CONSTANT], sent, begins, min(ends, keys.retires), verify)
         return Message(payload, session.sender, author is not None, epoch, sent, sequence=sequence)
+
+    def _raise_mark(self, sent: int, now: float) -> None:
+        after = transition2.faded(self._state, self._second(now))
+        marked = replace(after, mark=sent + MARK_AHEAD_S)
+        if after is self._state:
+            self._keep(marked)
+        else:
+            self._adopt(marked)
 
     def _lead(self, data: bytes, topic: str, now: float) -> Topic:
         """Slow path of `unprotect`: the first checks, one after the other."""

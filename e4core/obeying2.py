@@ -84,7 +84,9 @@ class Obeying2(Kept2):
         if 0 <= now - self._already < ALREADY_EVERY_S:
             return Handled2(Outcome.ALREADY, (), error, ())
         self._already = now
-        return Handled2(Outcome.ALREADY, (), error, (self._ack(sequence, Outcome.ALREADY),))
+        # the offer again as well: the one before may have been lost
+        offers = (self._offer(),) if self._state.offered else ()
+        return Handled2(Outcome.ALREADY, (), error, (self._ack(sequence, Outcome.ALREADY), *offers))
 
     def _synchronise(self, commands: tuple[Command2, ...], now: float) -> None:
         for command in commands:

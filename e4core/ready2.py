@@ -123,22 +123,27 @@ class Ready2:
 
     control: Control
     authors: Mapping[bytes, Author] | None
-    """By sender; None in suites without signatures."""
+    """By sender, the device itself included; None in suites without signatures."""
     sign: Callable[[bytes], bytes] | None
+    own: Peer
+    """The device's own key."""
 
     @classmethod
     def make(cls, suite: Suite, state: State2, former: Ready2 | None) -> Ready2:
         """Raises: InvalidInput (``bad_key``)."""
         control = Control.make(suite, state, former.control if former else None)
         if suite.signature is None:
-            return cls(control, None, None)
+            return cls(control, None, None, Peer(b""))
         known = former.authors if former and former.authors else {}
-        sign = former.sign if former and former.control is control else None
-        return cls(
-            control=control,
-            authors={bytes(peer): _author(suite, peer, keys, known) for peer, keys in state.peers.items()},
-            sign=sign or suite.signature.signer(suite.device.load(state.private)).sign,
-        )
+        if former and former.control is control:
+            own, sign = former.own, former.sign
+        else:
+            private = suite.device.load(state.private)
+            own = Peer(suite.device.public(private)[: suite.signature.public_len])
+            sign = suite.signature.signer(private).sign
+        peers = {**state.peers, state.client_id: own}
+        authors = {bytes(peer): _author(suite, peer, keys, known) for peer, keys in peers.items()}
+        return cls(control, authors, sign, own)
 
 
 def topics_of(suite: Suite, state: State2, memories: Memories2) -> dict[bytes, Topic]:

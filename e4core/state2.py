@@ -101,6 +101,11 @@ class State2:
     """True: stopped in order, and ``seen`` is complete."""
     seen: tuple[Seen2, ...] = ()
 
+    @property
+    def newest_command(self) -> int:
+        """Sequence of the newest command, at first 0."""
+        return self.last
+
 
 def new_state(suite: Suite, client_id: ClientId, private: Secret, c2_public: bytes = b"") -> State2:
     """State of a device that has had no command yet.

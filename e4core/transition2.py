@@ -97,7 +97,7 @@ def _set_pub_key(_suite: Suite, state: State2, command: SetPubKey) -> State2:
     if held is None:
         after = Peer(command.public)
     elif held.public == command.public:
-        after = replace(held, until=command.old_until if held.former else 0)
+        after = replace(held, until=min(held.until, command.old_until))
     else:
         after = Peer(command.public, held.public, command.old_until)
     return replace(state, peers={**state.peers, command.client: after})
