@@ -36,10 +36,11 @@ def answer(db: sa.Connection, realm: Realm, row: Row, opened: Opened) -> None:
     AuthenticationFailed, UnsupportedSuite: an offer. InvalidInput: an ack of Format 1.
     """
     content = opened.content
-    _check_sequence(db, realm, row, content.last_sequence)
+    held = sequences.of(db, realm, row["id"])
+    _check_sequence(db, realm, row, content.last_sequence, held["last"] if held else 0)
     match content:
         case Hello():
-            reports.sync(db, realm, row, content)
+            _greeted(db, realm, row, content, held["confirmed"] if held else 0)
         case Ack():
             _acknowledged(db, realm, row, content)
         case Offer():
@@ -49,21 +50,22 @@ def answer(db: sa.Connection, realm: Realm, row: Row, opened: Opened) -> None:
         commands.enqueue(db, realm, None, [row["id"]], Kind.SWITCH)
 
 
-def _check_sequence(db: sa.Connection, realm: Realm, row: Row, known: int) -> None:
+def _check_sequence(db: sa.Connection, realm: Realm, row: Row, known: int, taken: int) -> None:
+    """An old report names a sequence that the device did know, so to go on after it is right at any time."""
     if known > (realm.clock() + AHEAD_S) * sequences.PER_SECOND:
         raise InFuture(f"{row['name']} claims to know a command of a later day; check the clocks")
-    held = sequences.of(db, realm, row["id"])
-    taken, confirmed = (held["last"], held["confirmed"]) if held else (0, 0)
     if known > taken:
         log.error(
             "%s knows a command that this C2 does not: the database was restored, or is not the only one; commands go on after it",
             row["name"],
         )
         sequences.go_on_after(db, realm, row["id"], known)
-    elif known < confirmed:
-        log.warning(
-            "%s has forgotten a command that it has confirmed: it was restored, or this is a replay", row["name"]
-        )
+
+
+def _greeted(db: sa.Connection, realm: Realm, row: Row, hello: Hello, confirmed: int) -> None:
+    """The ack of the Sync will say what the device holds."""
+    if reports.sync(db, realm, row, hello) and hello.last_sequence < confirmed:
+        log.warning("%s has forgotten what it confirmed: it was restored, or its hello is an old one", row["name"])
 
 
 def _acknowledged(db: sa.Connection, realm: Realm, row: Row, ack: Ack) -> None:
