@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import sqlalchemy as sa
 
@@ -18,6 +19,8 @@ from e4c2.rows import Realm, Row, find_ids, reveal
 from e4core.errors import Tampered
 from e4core.keys import TopicKey
 from e4core.suite import Channel
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -64,14 +67,14 @@ def read(db: sa.Connection, realm: Realm, rows: Collection[Row], c2_keys: c2keys
 
 
 def read_sound(
-    db: sa.Connection, realm: Realm, rows: Collection[Row], c2_keys: c2keys.Versions
-) -> tuple[Collection[Row], Present]:
-    """As `read`, with those deliveries that rest on sound rows alone; the others are refused, loudly."""
+    db: sa.Connection, rows: Collection[Row], read: Callable[[Collection[Row]], T]
+) -> tuple[Collection[Row], T]:
+    """What ``read`` makes of these deliveries, less those that rest on rows that were tampered with: they are refused, loudly."""
     try:
-        return rows, read(db, realm, rows, c2_keys)
+        return rows, read(rows)
     except Tampered:
-        sound = list(_sound(db, rows, lambda row: read(db, realm, [row], c2_keys)))
-        return sound, read(db, realm, sound, c2_keys)
+        sound = list(_sound(db, rows, lambda row: read([row])))
+        return sound, read(sound)
 
 
 def believed(realm: Realm, peers: Collection[Row]) -> dict[bytes, bytes]:

@@ -46,7 +46,8 @@ def claim(db: sa.Connection, realm: Realm, limit: int = BATCH) -> list[Sealed]:
     rows = _next(db, now, min(limit, BATCH))
     if not rows:
         return []
-    sound, here = present.read_sound(db, realm, rows, c2keys.versions(db, realm))
+    c2_keys = c2keys.versions(db, realm)
+    sound, here = present.read_sound(db, rows, lambda some: present.read(db, realm, some, c2_keys))
     used = clocks.of(db, here.clients, int(now))
     sealed: list[Sealed] = []
     waiting: dict[bytes, float] = {}

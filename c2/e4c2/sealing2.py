@@ -52,6 +52,7 @@ class _Here:
     realm: Realm
     present: Present
     epochs: Mapping[bytes, Epoch]
+    sequences: Mapping[bytes, Row]
     now: float
 
 
@@ -83,11 +84,16 @@ def claim(db: sa.Connection, realm: Realm, limit: int = BATCH) -> list[Sealed]:
     rows = _open(db, _due(db, now, min(limit, BATCH)), now)
     if not rows:
         return []
-    sound, there = present.read_sound(db, realm, rows, c2keys.versions(db, realm))
-    numbers = epochs.of(db, realm, {row["object"] for row in sound if row["kind"] == Kind.TOPIC})
-    here = _Here(realm, there, numbers, now)
+    c2_keys = c2keys.versions(db, realm)
+
+    def read(some: Collection[Row]) -> _Here:
+        topics = {row["object"] for row in some if row["kind"] == Kind.TOPIC}
+        held = sequences.held(db, realm, {row["client"] for row in some})
+        return _Here(realm, present.read(db, realm, some, c2_keys), epochs.of(db, realm, topics), held, now)
+
+    sound, here = present.read_sound(db, rows, read)
     drafts = _drafts(here, sound)
-    taken = sequences.take(db, realm, [of for of, draft in drafts.items() if draft.entries])
+    taken = sequences.take(db, realm, here.sequences, [of for of, draft in drafts.items() if draft.entries])
     sealed = [_seal(here, draft, taken[of]) if draft.entries else _nothing(draft) for of, draft in drafts.items()]
     _mark(db, drafts, taken, int(now))
     return sealed

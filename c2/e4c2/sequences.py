@@ -16,14 +16,20 @@ from e4c2.rows import Realm, Row, delete, find, find_ids, insert_all, update, up
 PER_SECOND = 1_000_000
 
 
-def take(db: sa.Connection, realm: Realm, clients: Collection[bytes]) -> dict[bytes, int]:
-    """Client -> sequence of its next command, taken for good. Raises: Tampered."""
+def held(db: sa.Connection, realm: Realm, clients: Collection[bytes]) -> dict[bytes, Row]:
+    """Client -> its row, of those for which something was ever sealed. Raises: Tampered."""
+    rows = find_ids(db, realm, command_sequence, command_sequence.c.client, clients) if clients else []
+    return {row["client"]: row for row in rows}
+
+
+def take(db: sa.Connection, realm: Realm, rows: Mapping[bytes, Row], clients: Collection[bytes]) -> dict[bytes, int]:
+    """Client -> sequence of its next command, taken for good. Args: rows: those that are `held`."""
     floor = int(realm.clock() * PER_SECOND)
-    held = _rows(db, realm, clients)
-    taken = {identity: max(held[identity]["last"] + 1, floor) if identity in held else floor for identity in clients}
-    update_all(db, realm, command_sequence, [(row, {"last": taken[of]}) for of, row in held.items()])
-    new = [identity for identity in taken if identity not in held]
-    insert_all(db, realm, command_sequence, [{"client": each, "last": taken[each], "confirmed": 0} for each in new])
+    taken = {identity: max(rows[identity]["last"] + 1, floor) if identity in rows else floor for identity in clients}
+    known = [(rows[identity], {"last": number}) for identity, number in taken.items() if identity in rows]
+    update_all(db, realm, command_sequence, known)
+    new = [{"client": each, "last": number, "confirmed": 0} for each, number in taken.items() if each not in rows]
+    insert_all(db, realm, command_sequence, new)
     return taken
 
 
@@ -59,8 +65,3 @@ def forget(db: sa.Connection, realm: Realm, client: bytes) -> None:
     row = of(db, realm, client)
     if row is not None:
         delete(db, realm, command_sequence, row)
-
-
-def _rows(db: sa.Connection, realm: Realm, clients: Collection[bytes]) -> Mapping[bytes, Row]:
-    found = find_ids(db, realm, command_sequence, command_sequence.c.client, clients) if clients else []
-    return {row["client"]: row for row in found}
