@@ -16,7 +16,7 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $@
 
 demo: setup
-	$(BIN)/e4 demo
+	$(BIN)/e4 demo $(SUITE:%=--suite %)
 
 serve: setup
 	$(BIN)/e4 serve
