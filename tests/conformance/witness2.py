@@ -103,7 +103,8 @@ class Device:
         require(epoch > 0, "topic_key_missing")
         held, second = epochs[epoch], self.ends_by(clock)
         expired = held.not_after > 0 and held.not_after < held.limit
-        require(not held.over(second), "key_expired" if expired else "topic_key_missing")
+        over = not held.key or held.over(second)
+        require(not over, "key_expired" if expired else "topic_key_missing")
         now = self.now(clock)
         sequence = self.sequences.get((topic, epoch), 0)
         self.sequences[topic, epoch] = sequence + 1
@@ -206,7 +207,7 @@ class Device:
             state.former_c2 = None
 
     def already_done(self, sequence: int, clock: float) -> Handled:
-        if clock - self.already < ALREADY_EVERY_S:
+        if 0 <= clock - self.already < ALREADY_EVERY_S:
             return Handled("already", "replayed", [])
         self.already = clock
         reports = [self.ack(sequence, "already")]

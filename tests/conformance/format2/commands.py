@@ -301,6 +301,17 @@ def epochs(f: Fleet) -> list[Json]:
             ],
         ),
         f.story(
+            "a retired epoch that no longer is the newest to send with has left",
+            [
+                f.enrolled(),
+                applied(command(0, set_topic(EPOCH + 1, NEW_KEY, use=0))),
+                applied(command(1, set_topic()), digest=held((TOPIC, EPOCH, EPOCH + 1, NEW_KEY))),
+                refused(old(0), "epoch_retired", why="its limit has passed, whatever is sent again"),
+                applied(command(2, set_topic(EPOCH + 1, NEW_KEY)), digest=held((TOPIC, EPOCH + 1, EPOCH + 1, NEW_KEY))),
+                declined(command(3, set_topic()), NOW, "epoch_conflict"),
+            ],
+        ),
+        f.story(
             "an epoch that comes back after its topic was removed: what was seen is not",
             [
                 f.enrolled(),
