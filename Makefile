@@ -19,7 +19,7 @@ $(STAMP): pyproject.toml constraints.txt $(EXTENSION)
 	touch $@
 
 demo: setup
-	$(BIN)/e4 demo
+	$(BIN)/e4 demo $(SUITE:%=--suite %)
 
 serve: setup
 	$(BIN)/e4 serve

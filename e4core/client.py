@@ -52,6 +52,14 @@ class Handled(NamedTuple):
     report: bytes | None
     """Ack for the C2; None where the same was acknowledged before."""
 
+    @property
+    def commands(self) -> tuple[Command, ...]:
+        return (self.command,) if self.command else ()
+
+    @property
+    def reports(self) -> tuple[bytes, ...]:
+        return (self.report,) if self.report else ()
+
 
 @dataclass(frozen=True, slots=True)
 class Tolerance:
@@ -177,7 +185,7 @@ class Client:
         else:
             repeated = self._repeated(memory, tag, sent, topic, now)
         # not Message(...): its own __new__ is a Python function, and costs as much again
-        return _tuple(Message, (payload, sender, sender is not None, 0, sent, repeated))
+        return _tuple(Message, (payload, sender, sender is not None, 0, sent, repeated, 0))
 
     def command(self, data: bytes, now: float) -> Handled:
         """Obey one command from the control topic; the state is saved before this returns.
@@ -210,7 +218,12 @@ class Client:
             self._nonce, self._synchronised = b"", True
         return self._handled(tag, Outcome.APPLIED, command)
 
-    def hello(self) -> bytes:
+    @property
+    def clock_offset_s(self) -> float:
+        """Seconds by which the C2 corrects this device's clock; Format 1 has no such correction."""
+        return 0.0
+
+    def hello(self, _now: float = 0) -> bytes:
         """Report that asks the C2 for a Sync, and through it for whatever this device misses."""
         self._nonce, self._synchronised = self._nonce or self._random(report.NONCE_LEN), False
         return self._report(Hello(self._digest(), self._nonce))

@@ -55,6 +55,12 @@ class InFuture(NotFresh):
     kind = "timestamp_future"
 
 
+class ClockUnset(NotFresh):
+    """This device has no clock that it trusts; it waits for the time from the C2."""
+
+    kind = "clock_unset"
+
+
 class RateExceeded(E4Error):
     """Too many equal messages in a few seconds; wait a second and send again."""
 

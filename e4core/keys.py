@@ -48,6 +48,13 @@ class TopicHash(FixedBytes):
     __slots__ = ()
 
 
+class FullTopicHash(FixedBytes):
+    """Stands for a topic in Format 2: all 32 bytes of SHA3-256 of its name (`format2.md` section 1)."""
+
+    length = 32
+    __slots__ = ()
+
+
 class Secret(bytes):
     """Secret bytes of any length; shown nowhere, compared in constant time."""
 

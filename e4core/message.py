@@ -32,7 +32,9 @@ class Message(NamedTuple):
     timestamp: int
     """Sender's clock, Unix seconds."""
     repeated: bool = False
-    """True: equal to an earlier message, delivered because the topic allows it."""
+    """True: equal to an earlier message, delivered because the topic allows it (Format 1)."""
+    sequence: int = 0
+    """Number of the message in its sender's session; 0 in Format 1."""
 
 
 class Layout(Protocol):

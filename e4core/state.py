@@ -71,6 +71,11 @@ class State:
     """True: stopped in order, and ``seen`` is complete."""
     seen: tuple[Seen, ...] = ()
 
+    @property
+    def newest_command(self) -> int:
+        """When the newest command was sent, Unix seconds; 0: there was none."""
+        return self.command_second
+
 
 def new_state(suite: Suite, client_id: ClientId, private: Secret, c2_public: bytes = b"") -> State:
     """State of a device that has had no command yet.

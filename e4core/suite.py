@@ -12,6 +12,8 @@ from typing import NewType, Protocol, runtime_checkable
 
 from e4core.keys import Secret, utf8
 
+_TOPIC_LEN = {1: 16, 2: 32}
+
 PrivateKey = NewType("PrivateKey", object)
 """What an `Identity` loads: bytes, or a handle to a key that never leaves its token. Only parts of the suite look inside."""
 
@@ -194,3 +196,7 @@ class Suite:
     def derive_id(self, name: str) -> bytes:
         """First 16 bytes of the hash of a client's or a topic's name: its id, its topic hash (`wire.md` section 2)."""
         return self.hash.digest(utf8(name, "name"))[:16]
+
+    def derive_topic(self, name: str) -> bytes:
+        """What stands for a topic in this suite's format: 16 bytes of its hash, or all 32 (`format2.md` section 1)."""
+        return self.hash.digest(utf8(name, "topic name"))[: _TOPIC_LEN[self.format]]

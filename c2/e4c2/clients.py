@@ -8,15 +8,12 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from e4c2 import c2keys, commands, rotation
+from e4c2 import c2keys, commands, rotation, sequences
 from e4c2.commands import Operation, is_text, parse_id
 from e4c2.model import Delivery, Kind, Reason, Status, client, link, membership, outbox, topic
 from e4c2.rows import Realm, Row, delete, find_all, find_ids, insert, portions, reveal, update
-from e4core.errors import Conflict, InvalidInput, NotFound
+from e4core.errors import Conflict, InvalidInput, NotFound, UnsupportedSuite
 from e4core.keys import ClientId, check_client_name, control_topic
-
-ARRIVES_WITHIN_S = 660
-"""After this a command is too old for every device: 600 s, and a minute for their clocks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +85,7 @@ def remove(db: sa.Connection, realm: Realm, name: str, rekey: bool = True) -> Op
     delete(db, realm, membership, *find_all(db, realm, membership, membership.c.client == row["id"]))
     delete(db, realm, link, *linked)
     db.execute(sa.delete(outbox).where(outbox.c.client == row["id"]))
+    sequences.forget(db, realm, row["id"])
     delete(db, realm, client, row)
     realm.channels.clear()
     commands.enqueue(db, realm, operation, holders, Kind.PEER, row["id"])
@@ -98,7 +96,8 @@ def remove(db: sa.Connection, realm: Realm, name: str, rekey: bool = True) -> Op
 def new_key(db: sa.Connection, realm: Realm, name: str, reason: Reason) -> Operation:
     """Change the device's key.
 
-    ``routine``: a fresh key is sent to the device; the old one is kept until a report opens under the new one, or `confirm_key`.
+    ``routine``: a fresh key is sent to the device, or the device is asked to make one; the old one is kept until a report opens
+    under the new one, or `confirm_key`.
     ``compromised``: nothing is sealed under the old key any more; the client is suspended, its topics are re-keyed without it,
     and it must be enrolled anew with `enrol`.
     Raises: NotFound. Conflict: a change is under way, or the client is suspended.
@@ -110,18 +109,20 @@ def new_key(db: sa.Connection, realm: Realm, name: str, reason: Reason) -> Opera
         return commands.count(db, operation)
     if row["status"] != Status.ACTIVE:
         raise Conflict(f"{name} is suspended; enrol it anew")
-    if row["pending_key"] is not None:
+    if row["pending_private"] is not None:
         raise Conflict(f"a key change of {name} is under way; confirm or cancel it first")
-    private = realm.suite.device.generate()
-    public = realm.suite.device.public(realm.suite.device.load(private))
-    update(db, realm, client, row, pending_key=public, pending_private=private)
+    update(db, realm, client, row, **realm.format.key_change.begin(realm.suite))
     commands.enqueue(db, realm, operation, [row["id"]], Kind.ID_KEY)
     return commands.count(db, operation)
 
 
 def confirm_key(db: sa.Connection, realm: Realm, name: str) -> Operation:
-    """An operator has seen that the device uses its new key. Raises: NotFound. Conflict: no change is under way."""
+    """An operator has seen that the device uses its new key.
+
+    Raises: NotFound. Conflict: no change is under way. UnsupportedSuite: devices of this suite confirm it themselves.
+    """
     row = require_active(db, realm, name)
+    _require_operators_word(realm)
     operation = commands.begin(db, realm, "confirm_key", name)
     adopt_pending_key(db, realm, row, operation)
     return commands.count(db, operation)
@@ -134,12 +135,7 @@ def cancel_key(db: sa.Connection, realm: Realm, name: str) -> Client:
     """
     row = require_active(db, realm, name)
     _require_pending(row)
-    sealed = sa.select(sa.func.max(outbox.c.second)).where(
-        outbox.c.client == row["id"], outbox.c.kind == Kind.ID_KEY.value
-    )
-    wait = (db.scalar(sealed) or 0) + ARRIVES_WITHIN_S - realm.clock()
-    if wait > 0:
-        raise Conflict(f"the command with the new key may still reach the device; cancel in {wait:.0f} s, or confirm")
+    realm.format.key_change.check_cancel(db, realm, row)
     commands.close(db, row["id"], (Kind.ID_KEY,))
     return view(update(db, realm, client, row, pending_key=None, pending_private=None))
 
@@ -154,10 +150,12 @@ def laggards(db: sa.Connection, realm: Realm, after: str = "", limit: int = 100)
 def confirm_c2_key(db: sa.Connection, realm: Realm, name: str) -> Client:
     """An operator has seen that the device uses the C2's newest key; nothing is sealed for it under an older one any more.
 
-    Raises: NotFound. UnsupportedSuite. Conflict: suspended, known already, or the key was never sent to the device.
+    Raises: NotFound. UnsupportedSuite: symmetric, or devices confirm it themselves. Conflict: suspended, known already, or the key
+    was never sent to the device.
     """
     row = require_active(db, realm, name)
     c2keys.require_public_keys(realm)
+    _require_operators_word(realm)
     newest = c2keys.newest(db, realm)
     if row["c2_key"] >= newest:
         raise Conflict(f"{name} is known to hold the C2's newest key")
@@ -184,9 +182,10 @@ def enrol(db: sa.Connection, realm: Realm, name: str, key: bytes, c2_key: int) -
         raise Conflict("this is the compromised key; make a new one")
     fresh = {"key": key, "pending_key": None, "c2_key": c2_key, "reports": False}
     row = update(db, realm, client, row, status=Status.ACTIVE.value, **fresh)
+    sequences.begin_anew(db, realm, row["id"])
     operation = commands.begin(db, realm, "enrol", name)
     commands.catch_up(db, realm, row, operation)
-    commands.enqueue_holders(db, realm, operation, [row["id"]])
+    commands.enqueue_holders(db, realm, operation, [row["id"]], purge=True)
     return commands.count(db, operation)
 
 
@@ -200,7 +199,8 @@ def reset(db: sa.Connection, realm: Realm, name: str) -> Operation:
 
 def adopt_pending_key(db: sa.Connection, realm: Realm, row: Row, operation: bytes | None) -> Row:
     """The device is known to use its new key: forget the old one, and tell those who hold its public key."""
-    _require_pending(row)
+    if row["pending_key"] is None:
+        raise Conflict(f"no new key of {row['name']} is known")
     public = reveal(realm, client, row, "pending_key")
     after = update(db, realm, client, row, key=public, pending_key=None, pending_private=None)
     commands.close(db, row["id"], (Kind.ID_KEY,), Delivery.CONFIRMED)
@@ -281,7 +281,7 @@ def _suspend(db: sa.Connection, realm: Realm, row: Row, operation: bytes) -> Non
     update(db, realm, client, row, status=Status.SUSPENDED.value, pending_private=None)
     commands.close(db, row["id"], tuple(Kind))
     realm.channels.clear()
-    commands.enqueue_holders(db, realm, operation, [row["id"]])
+    commands.enqueue_holders(db, realm, operation, [row["id"]], purge=True)
     rotation.rekey(db, realm, _topics(db, realm, row), operation, purge=True)
 
 
@@ -291,5 +291,10 @@ def _topics(db: sa.Connection, realm: Realm, row: Row) -> list[Row]:
 
 
 def _require_pending(row: Row) -> None:
-    if row["pending_key"] is None:
+    if row["pending_private"] is None:
         raise Conflict(f"no key change of {row['name']} is under way")
+
+
+def _require_operators_word(realm: Realm) -> None:
+    if not realm.format.key_change.operators_confirm:
+        raise UnsupportedSuite(f"in the suite {realm.suite.name} a device itself confirms its keys, and nobody for it")

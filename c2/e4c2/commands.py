@@ -27,6 +27,8 @@ KEPT_S = 30 * 24 * 3600
 """How long deliveries that are done stay on record."""
 WAITS_AT_MOST_S = 3600
 """What is to wait for longer was ordered while the clock ran ahead."""
+BATCH = 500
+"""Commands sealed in one transaction."""
 _ID = re.compile(r"[0-9a-f]{32}")
 
 
@@ -134,10 +136,11 @@ def enqueue_holders(
     operation_id: bytes | None,
     peers: Collection[bytes],
     *which: sa.ColumnElement[bool],
+    purge: bool = False,
 ) -> None:
     """Bring the public keys of ``peers`` at all their active holders to the present, or at those of ``which`` links alone."""
     parts = [sa.and_(link.c.peer.in_(portion), *which) for portion in portions(peers)]
-    _insert(db, realm, operation_id, _PEERS, parts)
+    _insert(db, realm, operation_id, _PEERS, parts, purge=purge)
 
 
 def catch_up(db: sa.Connection, realm: Realm, row: Row, operation_id: bytes | None, not_before: float = 0) -> None:

@@ -16,13 +16,13 @@ from functools import partial
 import sqlalchemy as sa
 
 from e4c2 import deks, ledger, tokens
-from e4c2.clients import ARRIVES_WITHIN_S
-from e4c2.commands import pause, prune, requeue
+from e4c2.commands import BATCH, pause, prune, requeue
+from e4c2.format import Sealed
+from e4c2.key_changes import ARRIVES_WITHIN_S
 from e4c2.model import Delivery, client, outbox
 from e4c2.outages import Outage
 from e4c2.reports import REPORTS, receive_all, sender
 from e4c2.rows import Realm, portions
-from e4c2.sealing import BATCH, Sealed, claim
 from e4c2.store.engine import Store
 from e4core.errors import InvalidInput, KmsUnavailable, Tampered, TransportError
 from e4core.transport import Incoming, Transport
@@ -98,7 +98,7 @@ class Courier:
             return sealed
         with self._sealing.met():
             while (room := WINDOW - len(self._flying) - len(sealed)) > 0:
-                batch = await self._store.write(claim, self._realm, min(BATCH, room))
+                batch = await self._store.write(self._realm.format.claim, self._realm, min(BATCH, room))
                 sealed += batch
                 if len(batch) < BATCH:
                     break
@@ -143,8 +143,10 @@ class Courier:
             await asyncio.sleep(SETTLE_EVERY_S)
             landed, self._landed = self._landed, []
             if landed:
-                sent = [(flight.id, flight.attempt) for flight in landed if flight.again_at is None]
-                lost = [(flight.id, flight.attempt, at) for flight in landed if (at := flight.again_at) is not None]
+                sent = [each for flight in landed if flight.again_at is None for each in flight.carried]
+                lost = [
+                    (*each, at) for flight in landed if (at := flight.again_at) is not None for each in flight.carried
+                ]
                 await self._store.write(settle, sent, lost)
                 if lost:
                     self._woken.set()
@@ -161,7 +163,7 @@ class Courier:
     async def _listen(self) -> None:
         async for incoming in self._transport:
             try:
-                sender(incoming)
+                sender(self._realm.suite, incoming)
             except InvalidInput as error:  # before it takes up memory
                 self.refused[error.kind] += 1
                 continue
@@ -196,13 +198,14 @@ class Courier:
 
 
 class _Flight:
-    """A delivery on its way."""
+    """A delivery on its way, and those that it carries."""
 
-    __slots__ = ("again_at", "attempt", "id", "publications", "sealed_at")
+    __slots__ = ("again_at", "attempt", "carried", "id", "publications", "sealed_at")
 
     def __init__(self, sealed: Sealed, now: float) -> None:
         self.id = sealed.id
         self.attempt = sealed.attempt
+        self.carried = sealed.carried
         self.sealed_at = now
         self.publications = len(sealed.payloads)
         self.again_at: float | None = None

@@ -43,6 +43,8 @@ class Kind(StrEnum):
     ID_KEY = "id_key"
     C2_KEY = "c2_key"
     SYNC = "sync"
+    SWITCH = "switch"
+    """Nothing but a command under a key that the device is to take into use (Format 2)."""
 
 
 class Delivery(StrEnum):
@@ -142,6 +144,16 @@ topic = sa.Table(
     sa.Column("rotated", _TIME, nullable=False),
 )
 
+topic_epoch = sa.Table(
+    "topic_epoch",
+    metadata,
+    sa.Column("topic", _ID, primary_key=True),
+    sa.Column("hash", sa.LargeBinary(32), nullable=False),
+    sa.Column("last", sa.BigInteger, nullable=False),
+    *_grant(),
+)
+"""The last epoch that each topic name ever had, kept when the topic is removed; ``hash`` stands for the name on the wire."""
+
 membership = sa.Table(
     "membership",
     metadata,
@@ -170,6 +182,16 @@ c2_key = sa.Table(
     *_grant(),
     sa.Column("created", _TIME, nullable=False),
 )
+
+command_sequence = sa.Table(
+    "command_sequence",
+    metadata,
+    sa.Column("client", _ID, sa.ForeignKey("client.id"), primary_key=True),
+    sa.Column("last", sa.BigInteger, nullable=False),
+    sa.Column("confirmed", sa.BigInteger, nullable=False),
+    *_grant(),
+)
+"""Of each client: the last command that was sealed, and the last that it has answered."""
 
 token = sa.Table(
     "token",
@@ -208,6 +230,7 @@ outbox = sa.Table(
     sa.Column("tags", sa.LargeBinary(256)),
     sa.Column("purge_tags", sa.LargeBinary(256)),
     sa.Column("refusal", sa.String(32)),
+    sa.Column("sequence", sa.BigInteger),
     sa.Index("ix_outbox_state_id", "state", "id"),
     sa.Index("ix_outbox_client_state", "client", "state"),
     sa.Index("ix_outbox_client_second", "client", "second"),
@@ -235,6 +258,8 @@ GRANTING: dict[str, tuple[str, ...]] = {
         "reports",
     ),
     "topic": ("name", "key"),
+    "topic_epoch": ("hash", "last"),
+    "command_sequence": ("last", "confirmed"),
     "membership": (),
     "link": (),
     "c2_key": ("state", "private", "public"),

@@ -25,4 +25,5 @@ def rekey(db: sa.Connection, realm: Realm, topics: Collection[Row], operation: b
     """
     now = realm.clock()
     update_all(db, realm, topic, [(row, {"key": fresh_key(), "rotated": now}) for row in topics])
+    realm.format.renewed(db, realm, topics)
     commands.enqueue_members(db, realm, operation, [row["id"] for row in topics], purge=purge)

@@ -16,6 +16,7 @@ from typing import Any, Generic, TypeVar
 import sqlalchemy as sa
 
 from e4c2 import ledger
+from e4c2.format import Format
 from e4c2.model import GRANTING, SEALED, metadata
 from e4c2.token_keys import TokenKeys
 from e4core.errors import Conflict, Tampered
@@ -76,8 +77,9 @@ class Realm:
     suite: Suite
     keyring: Keyring
     clock: Callable[[], float]
-    token_keys: TokenKeys | None = None
+    token_keys: TokenKeys | None
     """Where the C2's own private keys are made, if not in the database."""
+    format: Format[Realm] = field(repr=False)
     channels: Kept[Channel] = field(default_factory=Kept, repr=False, compare=False)
     """To devices, ready for use: making one opens a record, and in public-key suites costs a point multiplication."""
     verified: Kept[bool] = field(default_factory=Kept, repr=False, compare=False)

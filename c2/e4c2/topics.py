@@ -45,6 +45,7 @@ def create(db: sa.Connection, realm: Realm, name: str) -> Topic:
         created=now,
         rotated=now,
     )
+    realm.format.renewed(db, realm, [row])
     return _view(row, 0)
 
 

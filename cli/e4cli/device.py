@@ -17,9 +17,8 @@ from e4cli.passphrases import PassphraseFileOption
 from e4cli.states import EncryptOption, NewStateOption, StateOption
 
 if TYPE_CHECKING:
-    from e4core.client import Client
+    from e4core.formats import AnyClient, AnyState
     from e4core.keys import ClientId
-    from e4core.state import State
     from e4core.suite import Suite
 
 app = typer.Typer(no_args_is_help=True, help="Run a device, and look after its state file.")
@@ -47,8 +46,8 @@ def init(
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Make the state file of a device that has had no command yet."""
+    from e4core.formats import new_state
     from e4core.plugins import load_suite
-    from e4core.state import new_state
     from e4device import keyfiles
 
     loaded = load_suite(suite)
@@ -173,7 +172,7 @@ def _client_id(suite: Suite, name: str | None, id_: str | None) -> ClientId:
         raise InvalidInput("an id is 16 bytes, written as 32 hexadecimal digits", kind="bad_id") from error
 
 
-def _facts(suite: Suite, state: State) -> Row:
+def _facts(suite: Suite, state: AnyState) -> Row:
     from e4core.keys import report_topic
 
     public = None if suite.is_symmetric else suite.device.public(suite.device.load(state.private)).hex()
@@ -186,12 +185,12 @@ def _facts(suite: Suite, state: State) -> Row:
         "report_topic": report_topic(state.client_id),
         "topics": [topic.hex() for topic in state.topics],
         "peers": [peer.hex() for peer in state.peers],
-        "newest_command": state.command_second or None,
+        "newest_command": state.newest_command or None,
         "stopped_in_order": state.clean,
     }
 
 
-def _protected(client: Client, payload: bytes, topic: str) -> bytes:
+def _protected(client: AnyClient, payload: bytes, topic: str) -> bytes:
     from e4core.errors import RateExceeded
 
     for _ in range(_RATE_PATIENCE_S):

@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator
 
 from e4cli.messages import fields, line
 from e4cli.output import Output, Row, remark, show_event
-from e4core.client import Client
 from e4core.errors import StorageError, UnknownKey
+from e4core.formats import AnyClient
 from e4core.transport import Transport
 from e4device.runtime import Device
 
@@ -19,7 +19,7 @@ _CHUNK_LEN = 65_536
 
 
 async def work(
-    client: Client, transport: Transport, hello_delay: float, topics: list[str], publish: str | None, output: Output
+    client: AnyClient, transport: Transport, hello_delay: float, topics: list[str], publish: str | None, output: Output
 ) -> None:
     """Connect, tell so, exchange messages, and tell what happened.
 

@@ -75,8 +75,8 @@ def _generated(
     suite: Suite, client_id: ClientId, c2_key: _C2Key, path: Path, source: KeySource, send: Register
 ) -> Document:
     from e4core.errors import E4Error
+    from e4core.formats import new_state
     from e4core.keys import Secret
-    from e4core.state import new_state
 
     private = Secret(suite.device.generate())
     public = suite.device.public(suite.device.load(private))

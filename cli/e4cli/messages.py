@@ -23,6 +23,7 @@ def fields(topic: str, message: Message) -> Row:
         "epoch": message.epoch,
         "timestamp": message.timestamp,
         "repeated": message.repeated,
+        "sequence": message.sequence,
     }
 
 
@@ -31,7 +32,8 @@ def line(topic: str, message: Message) -> str:
     text = _text(message.payload)
     shown = text if text is not None else f"base64:{b64encode(message.payload).decode()}"
     sender = f" {message.sender.hex()}" if message.sender else ""
-    return f"{topic}{sender}: {shown}"
+    claimed = " (claimed)" if sender and not message.authenticated else ""
+    return f"{topic}{sender}{claimed}: {shown}"
 
 
 def _text(payload: bytes) -> str | None:

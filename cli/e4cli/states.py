@@ -15,8 +15,7 @@ from e4core import files
 from e4core.errors import AuthenticationFailed, InvalidInput
 
 if TYPE_CHECKING:
-    from e4core.client import Client
-    from e4core.state import State
+    from e4core.formats import AnyClient, AnyState
     from e4device.statefile import StateFile
 
 StateOption = Annotated[
@@ -61,7 +60,7 @@ def about(path: Path) -> Iterator[None]:
         raise type(error)(f"{path}: {error}", kind=error.kind) from error
 
 
-def load(file: StateFile) -> State:
+def load(file: StateFile) -> AnyState:
     """The state in ``file`` as of now. Raises: E4Error."""
     import time
 
@@ -76,14 +75,14 @@ def discard(file: StateFile) -> None:
 
 
 @contextmanager
-def client_of(file: StateFile) -> Iterator[Client]:
+def client_of(file: StateFile) -> Iterator[AnyClient]:
     """The client with the state in ``file``, which is locked meanwhile; its replay memory is saved at the end. Raises: E4Error."""
-    from e4core.client import Client
+    from e4core.formats import new_client
     from e4core.plugins import load_suite
 
     with file:
         state = load(file)
-        client = Client(load_suite(state.suite), state, file.save)
+        client = new_client(load_suite(state.suite), state, file.save)
         try:
             yield client
         finally:

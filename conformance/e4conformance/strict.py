@@ -143,6 +143,7 @@ def _content(content: report.Report) -> Mapping[str, Any]:
     common = {"last_sequence": content.last_sequence, "digest": content.digest.hex()}
     if isinstance(content, report.Hello):
         return {"kind": "hello", **common, "nonce": content.nonce.hex()}
+    assert isinstance(content, report.Ack), "Format 1 has no offers"
     outcome = content.outcome.name.lower()
     return {"kind": "ack", **common, "subject": content.subject.hex(), "outcome": outcome, "refusal": content.refusal}
 

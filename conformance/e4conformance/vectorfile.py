@@ -25,6 +25,7 @@ KINDS = {
     "e4go public-key mode": "pk",
     "saved client states (exact file text in *_text)": "state",
     "strict behaviour of Format 1": "strict",
+    "Format 2": "format2",
 }
 """``meta.what`` of a file -> what the runner calls such files."""
 TOPIC = "demoTopic"
@@ -38,23 +39,31 @@ class VectorFile:
     name: str
     kind: str
     sections: Mapping[str, Any]
+    suites: Callable[[str], Suite] = load_suite
+    """Suites by name."""
 
     @property
     def suite(self) -> Suite:
         """The suite of a file that is about one."""
-        return load_suite(self.kind)
+        return self.suites(self.kind)
+
+    def suite_of(self, entry: Entry) -> Suite:
+        """The suite of an entry that names one. Raises: PluginError: it is not installed."""
+        return self.suites(entry["suite"])
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
     """One comparison: what the file says, and how to see what this implementation does.
 
-    ``observe`` is None where there is nothing here to compare with; such an entry must be listed in `deviations.UNCHECKED`.
+    ``observe`` is None where there is nothing here to compare with; such an entry must be listed in `deviations.UNCHECKED`, or
+    say in ``missing`` what must be installed for it.
     """
 
     entry: str
     expected: Facets
     observe: Callable[[], Facets] | None
+    missing: str = ""
 
 
 Section = Callable[[VectorFile, Any], Iterator[Check]]

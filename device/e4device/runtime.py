@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A device at work: between its client (`e4core.client`), a broker, and an application that publishes and reads.
+"""A device at work: between its client (`e4core.formats`), a broker, and an application that publishes and reads.
 
 ``async with Device(client, transport) as device:`` connects, obeys and acknowledges commands, says hello, and saves the state on
 the way out. Whatever the broker delivers, nothing stops it.
@@ -11,21 +11,21 @@ import asyncio
 import logging
 import secrets
 import time
-from collections import Counter
+from collections import deque
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from dataclasses import dataclass, field, fields
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
-from e4core.client import Client
 from e4core.errors import E4Error, RateExceeded, Replayed, StorageError, TransportError
+from e4core.formats import AnyClient
 from e4core.inbox import Inbox
 from e4core.keys import CONTROL_PREFIX, report_topic
 from e4core.message import Message
 from e4core.report import Outcome
 from e4core.sending import PATIENCE_S
 from e4core.transport import Transport
+from e4device.counters import Counters
 
 _LOG = logging.getLogger(__name__)
 _random = secrets.SystemRandom()
@@ -37,6 +37,8 @@ LINK_CHECK_S = 0.1
 """How often the transport is asked for the number of its connections."""
 ERASE_EVERY_S = (1.0, 60.0)
 """How often it is looked whether the grace of a previous topic key is over; and after a failure."""
+EARLY, EARLY_KEPT, EARLY_KEPT_S = "epoch_unknown", 64, 60.0
+"""Messages that come before the key of their epoch are tried again when a command was obeyed, but not later than this."""
 
 
 class Received(NamedTuple):
@@ -44,36 +46,18 @@ class Received(NamedTuple):
     message: Message
 
 
-@dataclass(slots=True)
-class Counters:
-    """What happened since the start."""
-
-    published: int = 0
-    received: int = 0
-    """Messages that were in order."""
-    replayed: int = 0
-    """Messages refused because they were accepted before; QoS 1 makes some."""
-    dropped: int = 0
-    """Messages in order that the application did not read in time."""
-    hellos: int = 0
-    reconnects: int = 0
-    commands: Counter[str] = field(default_factory=Counter)
-    """By outcome: applied, already, refused, outdated."""
-    errors: Counter[str] = field(default_factory=Counter)
-    """By kind (`e4core.errors`): messages and commands that were refused, reports that could not be sent."""
-
-    def snapshot(self) -> dict[str, int | dict[str, int]]:
-        """All of them as they are now, in plain types."""
-        values = ((entry.name, getattr(self, entry.name)) for entry in fields(self))
-        return {name: dict(value) if isinstance(value, Counter) else value for name, value in values}
+class _Early(NamedTuple):
+    until: float
+    topic: str
+    payload: bytes
 
 
 class Device:
-    """Takes a `Client` and a `Transport` that is not yet connected, and closes both."""
+    """Takes a client of either format and a `Transport` that is not yet connected, and closes both."""
 
     def __init__(
         self,
-        client: Client,
+        client: AnyClient,
         transport: Transport,
         clock: Callable[[], float] = time.time,
         hello_delay_s: float = 30.0,
@@ -95,11 +79,15 @@ class Device:
         self._control_topic = client.state.control_topic
         self._report_topic = report_topic(client.state.client_id)
         self._inbox = Inbox[Received](backlog)
+        self._early: deque[_Early] = deque(maxlen=EARLY_KEPT)
         self._reports: asyncio.Queue[bytes] = asyncio.Queue()
         self._answered = asyncio.Event()
         self._hello: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
+
+    def _now(self) -> float:
+        return self._clock() + self._client.clock_offset_s
 
     @property
     def connected(self) -> bool:
@@ -178,9 +166,9 @@ class Device:
             if self._closed:
                 raise TransportError("the device is closed")
             with suppress(RateExceeded):
-                return self._client.protect(payload, topic, self._clock())
+                return self._client.protect(payload, topic, self._now())
             await asyncio.sleep(1)
-        return self._client.protect(payload, topic, self._clock())
+        return self._client.protect(payload, topic, self._now())
 
     async def _send_reports(self) -> None:
         while True:
@@ -198,7 +186,7 @@ class Device:
         least, longest = HELLO_REPEAT_S
         delay = max(self._hello_delay_s, least)
         while not self._answered.is_set():
-            hello = self._client.hello()
+            hello = self._client.hello(self._now())
             self.counters.hellos += 1
             await self._report(hello)
             with suppress(TimeoutError):
@@ -238,12 +226,15 @@ class Device:
                 self._take(topic, payload)
         raise TransportError("the connection to the broker has ended; does another client use the same id?")
 
-    def _take(self, topic: str, payload: bytes) -> None:
+    def _take(self, topic: str, payload: bytes, until: float = 0) -> None:
+        """Args: until: when a message that came too early is given up; 0: it came just now."""
         try:
-            message = self._client.unprotect(payload, topic, self._clock())
+            message = self._client.unprotect(payload, topic, self._now())
         except Replayed:
             self.counters.replayed += 1
         except E4Error as error:
+            if error.kind == EARLY:
+                self._early.append(_Early(until or self._clock() + EARLY_KEPT_S, topic, payload))
             self._count(error, f"a message on {topic!r} was refused")
         else:
             self.counters.received += 1
@@ -252,19 +243,27 @@ class Device:
 
     def _obey(self, payload: bytes) -> None:
         try:
-            handled = self._client.command(payload, self._clock())
+            handled = self._client.command(payload, self._now())
         except E4Error as error:
             self._count(error, "a command was refused")
             return
         self.counters.commands[handled.outcome.name.lower()] += 1
         if handled.error and handled.outcome is not Outcome.ALREADY:
             self._count(handled.error, "a command was refused")
-        elif handled.command:
-            _LOG.info("applied %s", type(handled.command).__name__)
-        if handled.report:
-            self._reports.put_nowait(handled.report)
+        for command in handled.commands:
+            _LOG.info("applied %s", type(command).__name__)
+        for report in handled.reports:
+            self._reports.put_nowait(report)
         if self.synchronised:
             self._answered.set()
+        if handled.commands:
+            self._take_early()
+
+    def _take_early(self) -> None:
+        """What came before its key may be in order now."""
+        for early in [self._early.popleft() for _ in range(len(self._early))]:
+            if self._clock() < early.until:
+                self._take(early.topic, early.payload, early.until)
 
     def _count(self, error: E4Error, what: str) -> None:
         self.counters.errors[error.kind] += 1
@@ -275,7 +274,7 @@ class Device:
         while True:
             pause, after_failure = ERASE_EVERY_S
             try:
-                self._client.erase_expired(self._clock())
+                self._client.erase_expired(self._now())
             except E4Error as error:
                 self._count(error, "expired keys were not erased")
                 pause = after_failure

@@ -15,14 +15,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from e4core import e4go, files
+from e4core import e4go, files, transition
 from e4core.errors import InvalidInput, StorageError
+from e4core.formats import AnyState, check_keys, dump, faded, load
 from e4core.jsonform import parse_json
 from e4core.keys import Secret
 from e4core.plugins import load_suite
-from e4core.state import FORMAT, State, check_keys, dump, load
+from e4core.state import FORMAT, State
 from e4core.suite import Suite
-from e4core.transition import faded
 from e4device.passphrase import RECOMMENDED, Cost
 from e4device.sealed import Sealed, SealingKey, is_sealed
 
@@ -70,18 +70,18 @@ class StateFile:
         if lock:
             lock.release()
 
-    def create(self, state: State) -> None:
+    def create(self, state: AnyState) -> None:
         """Write a state file where there is none. Raises: Conflict (``exists``). StorageError."""
         self._require_lock()
         files.create(self.path, self._pack(state), new=self._new)
 
-    def save(self, state: State) -> None:
+    def save(self, state: AnyState) -> None:
         """Replace the state; when this returns, it survives a power cut. Raises: StorageError."""
         self._require_lock()
         files.replace(self.path, self._pack(state), new=self._new)
 
-    def load(self, now: float) -> State:
-        """The state, with all its keys checked, and without previous topic keys whose grace is over at ``now``.
+    def load(self, now: float) -> AnyState:
+        """The state, with all its keys checked, and in Format 1 without previous topic keys whose grace is over at ``now``.
 
         A state that e4go saved is taken over as of ``now``: e4go remembers no replays, so nothing sent before is accepted. The
         next `save` puts our own format in its place. With a passphrase nothing but a sealed state is accepted, since whoever can
@@ -113,20 +113,22 @@ class StateFile:
         Raises: as `load`; Conflict (``exists``); InvalidInput: e4go has no such suite.
         """
         state = self.load(now)
+        if not isinstance(state, State):
+            raise InvalidInput(f"e4go has no suite {state.suite}", kind="bad_state")
         files.create(Path(path), e4go.dump(self._suites(state.suite), state))
 
     @property
     def _new(self) -> Path:
         return self.path.with_name(f".{self.path.name}.new")
 
-    def _own(self, data: bytes, body: dict[str, Any]) -> State:
+    def _own(self, data: bytes, body: dict[str, Any]) -> AnyState:
         if body.get("format") != FORMAT:
             raise InvalidInput(f"{self.path} is no state of a device", kind="bad_state")
         state = load(data)
         check_keys(self._suites(state.suite), state)
         return state
 
-    def _pack(self, state: State) -> bytes:
+    def _pack(self, state: AnyState) -> bytes:
         if self._passphrase is None:
             return dump(state)
         self._key = self._key or SealingKey.fresh(self._passphrase, self._cost)
@@ -155,4 +157,4 @@ def import_e4go(path: str | os.PathLike[str], now: float, suites: SuiteLoader = 
 def _adopted(state: State, now: float) -> State:
     # The floors: whatever e4go has accepted or obeyed was sent before now, and may be sent again. A C2 dates its commands back, so
     # that the first seconds of these are lost; it sends them again. sent: nor must we repeat what e4go sent in this very second.
-    return faded(replace(state, floor=int(now), command_floor=int(now), sent=int(now)), now)
+    return transition.faded(replace(state, floor=int(now), command_floor=int(now), sent=int(now)), now)

@@ -14,8 +14,12 @@ from e4backends import sk as sk_suite
 from e4core.suite import Suite
 from e4kms import file as kek_file
 from tests.c2.world import World
+from tests.core.suites2 import GCM_SK, SIV_PK
 
-SUITES: dict[str, Suite] = {"sk": sk_suite.SUITE, "pk": pk_suite.SUITE}
+FORMAT1 = ("sk", "pk")
+FORMAT2 = (GCM_SK.name, SIV_PK.name)
+FORMATS = {1: FORMAT1, 2: FORMAT2}
+SUITES: dict[str, Suite] = {suite.name: suite for suite in (sk_suite.SUITE, pk_suite.SUITE, GCM_SK, SIV_PK)}
 
 
 class Worlds:
@@ -54,9 +58,31 @@ def worlds(all_worlds: Worlds) -> Iterator[Worlds]:
     all_worlds.close()
 
 
-@pytest.fixture(params=["sk", "pk"])
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "format(number): its `world` is of this format alone, else of both")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "world" in metafunc.fixturenames:
+        marker = metafunc.definition.get_closest_marker("format")
+        numbers = marker.args if marker else FORMATS
+        metafunc.parametrize("world", [name for number in numbers for name in FORMATS[number]], indirect=True)
+
+
+@pytest.fixture
 def world(request: pytest.FixtureRequest, worlds: Worlds) -> World:
+    """Of every kind of suite: what is tested with it holds in all."""
     return worlds(request.param)
+
+
+@pytest.fixture
+def sk2(worlds: Worlds) -> World:
+    return worlds(GCM_SK.name)
+
+
+@pytest.fixture
+def pk2(worlds: Worlds) -> World:
+    return worlds(SIV_PK.name)
 
 
 @pytest.fixture

@@ -4,12 +4,15 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
+from typing import Any
 
-from e4core.client import Client, Handled
+from e4core import ready2, state, state2
+from e4core.client import Client
+from e4core.client2 import Client2
 from e4core.errors import E4Error
 from e4core.keys import ClientId, Secret
-from e4core.state import State, new_state
-from e4core.suite import Suite
+from e4core.suite import Channel, Suite
 from tests.interop import e4go_like as e4go
 from tests.interop.e4go_crypto import E4goError
 
@@ -22,8 +25,12 @@ class Device:
         self.inbox: deque[bytes] = deque()
         self.away = False
 
-    def take(self, payload: bytes, now: float) -> bytes | None:
-        """Obey one command; the report to send, if any."""
+    def take(self, payload: bytes, now: float) -> Sequence[bytes]:
+        """Obey one command; the reports to send."""
+        raise NotImplementedError
+
+    def key(self, topic: str) -> bytes | None:
+        """The newest key that it holds of a topic."""
         raise NotImplementedError
 
     def write(self, topic: str, now: float, payload: bytes = b"fresh") -> bytes:
@@ -40,29 +47,49 @@ class Ours(Device):
     def __init__(self, suite: Suite, name: str, client_id: ClientId, private: Secret, c2_public: bytes) -> None:
         super().__init__(name, client_id, private)
         self.suite = suite
-        self.handled: list[Handled] = []
-        self.state: State
-        self.start(new_state(suite, client_id, private, c2_public))
+        self.handled: list[Any] = []
+        self.state: Any
+        self.client: Any
+        self.start(_NEW_STATE[suite.format](suite, client_id, private, c2_public))
 
-    def start(self, state: State) -> None:
-        self.client = Client(self.suite, state, self._save)
+    def start(self, state: Any) -> None:
+        self.client = _CLIENT[self.suite.format](self.suite, state, self._save)
 
-    def take(self, payload: bytes, now: float) -> bytes | None:
+    def take(self, payload: bytes, now: float) -> Sequence[bytes]:
         try:
             handled = self.client.command(payload, now)
         except E4Error:
-            return None
+            return ()
         self.handled.append(handled)
-        return handled.report
+        return tuple(handled.reports)
+
+    def hello(self, now: float) -> bytes:
+        hello: bytes = self.client.hello(now)
+        return hello
+
+    def digest(self) -> bytes:
+        """Of what it holds."""
+        client = self.client
+        return bytes(client._digest() if isinstance(client, Client) else ready2.digest(self.suite, client.state))
+
+    def channel(self) -> Channel:
+        """Under which it reports."""
+        channel: Channel = self.client._channel if self.suite.format == 1 else self.client._ready.control.reports
+        return channel
+
+    def key(self, topic: str) -> bytes | None:
+        held = self.client.state.topics.get(self.suite.derive_topic(topic))
+        return None if held is None else (held if self.suite.format == 1 else held[-1]).key
 
     def write(self, topic: str, now: float, payload: bytes = b"fresh") -> bytes:
-        return self.client.protect(payload, topic, now)
+        return bytes(self.client.protect(payload, topic, now))
 
     def read(self, topic: str, data: bytes, now: float) -> bytes | None:
         try:
-            return self.client.unprotect(data, topic, now).payload
+            payload: bytes = self.client.unprotect(data, topic, now).payload
         except E4Error:
             return None
+        return payload
 
     def thief(self) -> Ours:
         """A copy that goes on with the keys held now, and hears of nothing any more."""
@@ -70,21 +97,30 @@ class Ours(Device):
         copy.start(self.client.state)
         return copy
 
-    def _save(self, state: State) -> None:
+    def _save(self, state: Any) -> None:
         self.state = state
+
+
+_NEW_STATE: dict[int, Any] = {1: state.new_state, 2: state2.new_state}
+_CLIENT: dict[int, Any] = {1: Client, 2: Client2}
 
 
 class Witness(Device):
     def __init__(self, suite: Suite, name: str, client_id: ClientId, private: Secret, c2_public: bytes) -> None:
         super().__init__(name, client_id, private)
+        self.suite = suite
         if suite.is_symmetric:
             self.client = e4go.Client.new_sk(bytes(client_id), bytes(private))
         else:
             self.client = e4go.Client.new_pk(bytes(client_id), bytes(private), c2_public)
 
-    def take(self, payload: bytes, now: float) -> bytes | None:
+    def take(self, payload: bytes, now: float) -> Sequence[bytes]:
         self.read(self.client.receiving_topic, payload, now)
-        return None
+        return ()
+
+    def key(self, topic: str) -> bytes | None:
+        held = self.client.topic_keys.get(self.suite.derive_id(topic).hex())
+        return None if held is None else bytes(held)
 
     def write(self, topic: str, now: float, payload: bytes = b"fresh") -> bytes:
         return self.client.protect(payload, topic, now)

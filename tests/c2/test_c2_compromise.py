@@ -297,5 +297,5 @@ def test_our_devices_of_before_obey_nothing_that_is_new(fleet: World) -> None:
     before = len(fleet.wire)
     fleet.settle_down()
     for sent in fleet.wire[before:]:
-        assert a.take(sent.payload, fleet.clock.now) is None
+        assert a.take(sent.payload, fleet.clock.now) == ()
     assert len(a.handled) == handled

@@ -165,7 +165,7 @@ def test_removed_client_is_sent_nothing_and_heard_no_more(world: World) -> None:
     world.settle_down()
     assert world.sent_to("a", before) == []
     with world.refuses(UnknownKey):
-        world.hear(a, a.client.hello())
+        world.hear(a, a.hello(world.clock.now))
 
 
 def test_removed_client_may_come_again_as_somebody_new(world: World) -> None:

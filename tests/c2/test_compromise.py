@@ -68,7 +68,7 @@ def test_compromised_device_is_suspended_and_cut_off(world: World) -> None:
     assert [d.read("t", forged, world.clock.now) for d in (b, world.devices["w"])] == [None, None]
     assert world.do(clients.show, "a").status == "suspended"
     with world.refuses(Denied):
-        world.hear(a, a.client.hello())
+        world.hear(a, a.hello(world.clock.now))
     with world.refuses(Conflict):
         world.do(clients.new_key, "a", Reason.ROUTINE)
     with world.refuses(Conflict):
@@ -92,7 +92,7 @@ def test_compromise_during_a_change_forgets_the_new_key_too(world: World) -> Non
     assert world.wire[before:] == []
     assert not world.do(clients.show, "a").key_change
     with world.refuses(Denied, AuthenticationFailed):
-        world.hear(a, a.client.hello())
+        world.hear(a, a.hello(world.clock.now))
     with world.refuses(Conflict):
         # it was sent under the compromised key, so whoever has that has this
         world.do(clients.enrol, "a", world.public(new), version(world))

@@ -12,7 +12,6 @@ import sqlalchemy as sa
 
 from e4c2 import c2keys, clients, links, topics
 from e4c2.model import Reason
-from e4core.command import SetTopicKey
 from e4core.keys import control_topic
 from tests.c2.devices import Ours, Witness
 from tests.c2.world import World
@@ -27,7 +26,7 @@ def test_thirty_rotations_while_nothing_was_sent_are_one_command(world: World) -
         world.do(topics.rotate, "t")
     world.settle_down()
     for name in "ab":
-        assert [type(each) for _, each in world.sent_to(name, before)] == [SetTopicKey]
+        assert world.kinds_sent_to(name, before) == ["SetTopicKey"]
     states = [each.state for each in world.deliveries("a")]
     assert (states.count("superseded"), states.count("confirmed")) == (29, 2)
 
@@ -44,7 +43,7 @@ def test_device_that_slept_through_thirty_rotations_gets_one_key_C_6(world: Worl
     before = len(world.wire)
     world.greet("a")
     world.settle_down()
-    assert [type(each) for _, each in world.sent_to("a", before)].count(SetTopicKey) == 1
+    assert world.kinds_sent_to("a", before).count("SetTopicKey") == 1
     assert world.digest_fits("a")
     assert world.states("a") == []
 
@@ -70,8 +69,7 @@ def test_crash_at_any_moment_of_a_delivery_loses_nothing(world: World, when: str
     world.crash()
     world.settle_down()
     for topic in "tu":
-        assert a.client.state.topics[world.suite.derive_id(topic)].key == world.topic_key(topic)
-        assert w.client.topic_keys[world.suite.derive_id(topic).hex()] == world.topic_key(topic)
+        assert a.key(topic) == w.key(topic) == world.topic_key(topic)
 
 
 def test_what_is_sent_again_and_waits_anew_is_sent_once(world: World) -> None:
@@ -83,7 +81,7 @@ def test_what_is_sent_again_and_waits_anew_is_sent_once(world: World) -> None:
     world.do(topics.rotate, "t")
     world.crash()
     world.settle_down()
-    assert [type(each) for _, each in world.sent_to("a", before)] == [SetTopicKey]
+    assert world.kinds_sent_to("a", before) == ["SetTopicKey"]
 
 
 def test_eviction_that_is_sent_again_is_one_still(sk: World) -> None:

@@ -25,16 +25,19 @@ ASKED = Request("token", "key", bytes(32))
 
 
 @pytest.fixture
-def fleet(pk: World) -> World:
+def fleet(pk2: World) -> World:
     """Something in every table."""
     for name in "abc":
-        pk.add(name)
-    pk.befriend("a", "b")
-    pk.topic("t", "a", "b")
-    pk.do(clients.new_key, "c", Reason.ROUTINE)
-    pk.do(tokens.create, "operator")
-    pk.do(lambda db, realm: idempotency.once(db, realm, ASKED, lambda: Answer(200, b"done")))
-    return pk
+        pk2.add(name)
+    pk2.befriend("a", "b")
+    pk2.topic("t", "a", "b")
+    pk2.do(clients.new_key, "c", Reason.ROUTINE)
+    pk2.carry()
+    pk2.obey()
+    pk2.receive()  # its offer
+    pk2.do(tokens.create, "operator")
+    pk2.do(lambda db, realm: idempotency.once(db, realm, ASKED, lambda: Answer(200, b"done")))
+    return pk2
 
 
 def rotate(world: World, purpose: Purpose) -> None:

@@ -25,14 +25,14 @@ VALUES: list[Any] = [1.5, 7, -7, 2**63 - 1, "text", b"\xff"]
 
 
 @pytest.fixture
-def fleet(pk: World) -> World:
+def fleet(pk2: World) -> World:
     for name in "ab":
-        pk.add(name)
-    pk.do(links.send, "a", "b")
-    pk.topic("t", "a", "b")
-    pk.do(tokens.create, "admin", 60.0)
-    pk.do(c2keys.new, Reason.ROUTINE)
-    return pk
+        pk2.add(name)
+    pk2.do(links.send, "a", "b")
+    pk2.topic("t", "a", "b")
+    pk2.do(tokens.create, "admin", 60.0)
+    pk2.do(c2keys.new, Reason.ROUTINE)
+    return pk2
 
 
 def columns(table: sa.Table) -> list[sa.Column[Any]]:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from e4c2 import c2keys, clients, deks, links, tokens, topics
+from e4c2 import c2keys, clients, deks, links, sequences, tokens, topics
 from e4c2.model import GRANTING, Reason, metadata
 from e4c2.rows import Realm, find_all
 from e4core.errors import Conflict, Denied, E4Error, NotFound, Tampered
@@ -34,7 +34,10 @@ FORGED: dict[str, Any] = {
     "check_value": bytes(16),
     "lookup": b"\x01" * 36,
     "expires": 4e9,
-    "generation": 7,
+    "hash": bytes(32),
+    "last": 2**32 - 1,
+    "confirmed": 1,
+    "generation": 77,
     "mac": b"\x01\0\0\0" + bytes(32),
 }
 UNIQUE = {("client", "name"): "name || :it", ("topic", "name"): "name || :it"}
@@ -43,15 +46,25 @@ CELLS = [
 ] + [(table, column) for table in ("membership", "link") for column in ("generation", "mac")]
 
 
-@pytest.fixture
-def fleet(pk: World) -> World:
+def peopled(world: World) -> World:
     for name in "ab":
-        pk.add(name)
+        world.add(name)
     for holder, peer in (("a", "b"), ("b", "a")):
-        pk.do(links.send, holder, peer)
-    pk.topic("t", "a", "b")
-    pk.topic("u", "a")
-    return pk
+        world.do(links.send, holder, peer)
+    world.topic("t", "a", "b")
+    world.topic("u", "a")
+    return world
+
+
+@pytest.fixture
+def fleet(pk2: World) -> World:
+    """Of Format 2, which has something in every table."""
+    return peopled(pk2)
+
+
+@pytest.fixture
+def fleet1(pk: World) -> World:
+    return peopled(pk)
 
 
 def use(db: sa.Connection, realm: Realm, table: str, token: str) -> None:
@@ -59,6 +72,8 @@ def use(db: sa.Connection, realm: Realm, table: str, token: str) -> None:
     uses: dict[str, list[Callable[[], object]]] = {
         "client": [partial(clients.show, db, realm, name) for name in ("other", "a", "b")],
         "topic": [partial(topics.rotate, db, realm, name) for name in ("other", "t", "u")],
+        "topic_epoch": [partial(topics.rotate, db, realm, name) for name in "tu"],
+        "command_sequence": [partial(sequences.held, db, realm, [realm.suite.derive_id(name) for name in "ab"])],
         "membership": [partial(topics.join, db, realm, name, ["a", "b"]) for name in "tu"],
         "link": [partial(links.remove, db, realm, *pair) for pair in ("ab", "ba")],
         "c2_key": [partial(c2keys.all_versions, db, realm), partial(c2keys.finish, db, realm)],
@@ -123,9 +138,26 @@ def test_device_whose_row_is_forged_does_not_stop_the_others(fleet: World, caplo
     fleet.sql("UPDATE client SET reports = 1 - reports WHERE name = 'a'")
     fleet.settle_down()
     assert [(each.client, each.state) for each in fleet.deliveries()[-2:]] == [("a", "refused"), ("b", "confirmed")]
-    held = [fleet.devices[name].client.state.topics[fleet.suite.derive_id("t")].key for name in "ab"]  # type: ignore[attr-defined]
-    assert [key == fleet.topic_key("t") for key in held] == [False, True]
+    assert [fleet.devices[name].key("t") == fleet.topic_key("t") for name in "ab"] == [False, True]
     assert "is refused: the MAC of row" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("table", "column"), [("command_sequence", "last"), ("topic_epoch", "last"), ("topic_epoch", "hash")]
+)
+def test_number_that_is_forged_stops_nobody_else(fleet: World, table: str, column: str) -> None:
+    fleet.settle_down()
+    fleet.do(topics.rotate, "t")
+    fleet.do(topics.rotate, "u")
+    of, it = {"command_sequence": ("client", "a"), "topic_epoch": ("topic", "u")}[table]
+    fleet.sql(f"UPDATE {table} SET {column} = :it WHERE {of} = :of", it=FORGED[column], of=fleet.suite.derive_id(it))
+    fleet.settle_down()
+    assert (lambda each: (each.client, each.kind, each.state))(
+        max((each for each in fleet.deliveries("b")), key=lambda each: each.id)
+    ) == ("b", "topic", "confirmed")
+    assert {each.refusal for each in fleet.deliveries("a") if each.state == "refused"} == {"tampered"}
+    assert fleet.devices["b"].key("t") == fleet.topic_key("t")
+    assert fleet.devices["a"].key("u") != fleet.topic_key("u")
 
 
 def test_cells_swapped_between_rows_are_found_C_10(fleet: World) -> None:
@@ -187,25 +219,25 @@ def test_forged_membership_is_never_served(fleet: World) -> None:
         fleet.do(topics.join, "u", ["b"])
 
 
-def test_forged_link_is_never_served(fleet: World) -> None:
-    c = fleet.add("c")
-    fleet.sql(
+def test_forged_link_is_never_served(fleet1: World) -> None:
+    c = fleet1.add("c")
+    fleet1.sql(
         "INSERT INTO link (holder, peer, generation, mac, created) SELECT holder, :c, 1, mac, 0 FROM link LIMIT 1",
         c=bytes(c.id),
     )
-    fleet.do(clients.new_key, "c", Reason.ROUTINE)
-    fleet.do(clients.confirm_key, "c")
-    assert fleet.claim() == []
+    fleet1.do(clients.new_key, "c", Reason.ROUTINE)
+    fleet1.do(clients.confirm_key, "c")
+    assert fleet1.claim() == []
 
 
-def test_enrolment_of_a_foreign_key_by_sql_is_found(fleet: World) -> None:
+def test_enrolment_of_a_foreign_key_by_sql_is_found(fleet1: World) -> None:
     """The key sealed for one client is no key for another, nor for another column."""
-    rows = {row["name"]: row for row in _copy(fleet, "client")}
-    fleet.do(clients.new_key, "a", Reason.ROUTINE)
-    pending = {row["name"]: row for row in _copy(fleet, "client")}["a"]["pending_key"]
-    _put(fleet, "client", rows["b"], {"key": pending})
-    with fleet.refuses(Tampered):
-        fleet.do(clients.show, "b")
+    rows = {row["name"]: row for row in _copy(fleet1, "client")}
+    fleet1.do(clients.new_key, "a", Reason.ROUTINE)
+    pending = {row["name"]: row for row in _copy(fleet1, "client")}["a"]["pending_key"]
+    _put(fleet1, "client", rows["b"], {"key": pending})
+    with fleet1.refuses(Tampered):
+        fleet1.do(clients.show, "b")
 
 
 @pytest.mark.parametrize("version", [1, 2])

@@ -33,6 +33,8 @@ from tests.c2.conftest import Worlds
 from tests.c2.devices import Witness
 from tests.c2.world import Sent, World
 
+pytestmark = pytest.mark.format(1)
+
 # no shrinking: it would take minutes, and a history prints itself
 LAW = settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
 BARRIERS = (ResetTopics, ResetPubKeys, SetIDKey, SetC2Key)

@@ -14,7 +14,7 @@ from hypothesis.stateful import precondition, rule, run_state_machine_as_test
 from e4c2 import c2keys, commands, topics
 from e4c2.model import Delivery, outbox
 from e4core.errors import NotFound
-from tests.c2.conftest import Worlds
+from tests.c2.conftest import FORMAT1, FORMAT2, Worlds
 from tests.c2.fleet import Fleet, device, reporting, some, topic
 from tests.c2.world import World
 
@@ -78,7 +78,7 @@ class Pressed(Fleet):
         self.check_thieves()
 
 
-@pytest.mark.parametrize("suite", ["sk", "pk"])
+@pytest.mark.parametrize("suite", [*FORMAT1, *FORMAT2])
 def test_whatever_happened_all_hold_what_they_should_once_it_is_quiet(worlds: Worlds, suite: str) -> None:
     make: Any = lambda: Pressed(worlds(suite))  # noqa: E731  any callable will do
     run_state_machine_as_test(make, settings=BOUND)

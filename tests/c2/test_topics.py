@@ -7,7 +7,6 @@ import pytest
 
 from e4c2 import clients, topics
 from e4c2.model import Delivery, Reason
-from e4core.command import SetTopicKey
 from e4core.errors import Conflict, InvalidInput, NotFound
 from tests.c2.devices import Witness
 from tests.c2.world import World
@@ -69,7 +68,7 @@ def test_joining_gives_the_present_key_once_and_disturbs_nobody(world: World) ->
     assert world.counts(operation) == {Delivery.CONFIRMED: 2}
     assert world.topic_key("t") == key
     assert world.sent_to("a", before) == []
-    assert [type(each) for _, each in world.sent_to("b", before)] == [SetTopicKey]
+    assert world.kinds_sent_to("b", before) == ["SetTopicKey"]
     assert world.names(topics.members, "t") == ["a", "b", "c"]
     assert world.names(topics.of_client, "b") == ["t"]
     world.clock.now += 3
@@ -87,7 +86,8 @@ def test_rotation_changes_the_key_and_keeps_the_previous_one_readable(world: Wor
     operation = world.do(topics.rotate, "t")
     world.settle_down()
     assert world.topic_key("t") != key
-    assert world.counts(operation) == {Delivery.CONFIRMED: 2, Delivery.SENT: 1}
+    silent = {Delivery.SENT: 1} if world.suite.format == 1 else {}
+    assert world.counts(operation) == {Delivery.CONFIRMED: 3 - len(silent), **silent}
     assert [each.read("t", late, world.clock.now) for each in (b, world.devices["w"])] == [b"late"] * 2
     assert world.readers("t", "a") == {"b", "w"}
 
@@ -97,8 +97,7 @@ def test_removed_topic_is_forgotten_by_all(world: World) -> None:
     world.topic("t", "a", "w")
     world.do(topics.remove, "t")
     world.settle_down()
-    assert a.client.state.topics == {}
-    assert w.client.topic_keys == {}
+    assert a.key("t") is w.key("t") is None
     assert world.names(topics.of_client, "a") == []
     world.topic("t")
     assert world.names(topics.members, "t") == []

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import permutations
 from pathlib import Path
 from typing import Any, Concatenate, NamedTuple, ParamSpec, Protocol, TypeVar
@@ -19,16 +19,16 @@ import sqlalchemy as sa
 from e4c2 import c2keys, clients, commands, links, topics
 from e4c2.commands import requeue
 from e4c2.delivery import settle
+from e4c2.format import Sealed
 from e4c2.model import Delivery, metadata, outbox, topic
 from e4c2.reports import expected_digest, receive, receive_all
 from e4c2.rows import Realm, reveal
-from e4c2.sealing import Sealed, claim
 from e4c2.store.engine import Store
 from e4c2.store.first_start import open_realm
-from e4core.command import Command, decode
+from e4core import command, command2, control2
 from e4core.errors import AuthenticationFailed, E4Error
 from e4core.keys import ClientId, Secret, control_topic, report_topic
-from e4core.suite import Suite
+from e4core.suite import Channel, Suite
 from e4core.transport import Incoming
 from e4kms import file as kek_file
 from tests.c2.devices import Device, Ours, Witness
@@ -69,6 +69,19 @@ class Sent(NamedTuple):
         return int.from_bytes(self.payload[:8], "little")
 
 
+def _open1(suite: Suite, way: Channel, _of: ClientId, sent: Sent) -> list[tuple[int, Any]]:
+    plain = way.command_key.open(b"", sent.payload[8:], sent.payload[:8])
+    return [(sent.second, command.decode(plain, suite))]
+
+
+def _open2(suite: Suite, way: Channel, of: ClientId, sent: Sent) -> list[tuple[int, Any]]:
+    plain = control2.open_command(suite, way, of, sent.payload)
+    return [(int(sent.now), each) for each in command2.decode(plain, suite)]
+
+
+_OPEN = {1: _open1, 2: _open2}
+
+
 class World:
     """Attributes: wire: all that was ever published. devices: by name. reports: sent and not yet received."""
 
@@ -107,7 +120,8 @@ class World:
     # ------------------------------------------------------------------------------------------------- the fleet
 
     def add(self, name: str, kind: type[Ours] | type[Witness] = Ours, *, key: Secret | None = None) -> Any:
-        """Register a new device with the key of the C2 that is active."""
+        """Register a new device with the key of the C2 that is active; a witness where there is one, as e4go knows one format."""
+        kind = kind if self.suite.format == 1 else Ours
         private = key or Secret(self.suite.device.generate())
         version = self.do(c2keys.active_version)
         self.do(clients.create, name, self.public(private), version)
@@ -143,12 +157,12 @@ class World:
         for name in names or list(self.devices):
             device = self.devices[name]
             if isinstance(device, Ours):
-                self.reports.append(Incoming(report_topic(device.id), device.client.hello()))
+                self.reports.append(Incoming(report_topic(device.id), device.hello(self.clock.now)))
 
     # ------------------------------------------------------------------------------------------------- stepping
 
     def claim(self, limit: int = 500) -> list[Sealed]:
-        return self.do(claim, limit)
+        return self.do(self.realm.format.claim, limit)
 
     def publish(self, sealed: Sealed) -> None:
         for payload in sealed.payloads:
@@ -158,8 +172,8 @@ class World:
                     device.inbox.append(payload)
 
     def settle(self, sent: list[Sealed], lost: list[Sealed] | None = None) -> None:
-        again = [(each.id, each.attempt, self.clock.now) for each in lost or []]
-        self.store.run(settle, [(each.id, each.attempt) for each in sent], again)
+        again = [(*row, self.clock.now) for each in lost or [] for row in each.carried]
+        self.store.run(settle, [row for each in sent for row in each.carried], again)
 
     def carry(self) -> bool:
         """Claim, publish and settle what is ready; whether there was anything."""
@@ -173,8 +187,7 @@ class World:
         """All devices work off what has arrived, and send their reports."""
         for device in self.devices.values():
             while device.inbox:
-                report = device.take(device.inbox.popleft(), self.clock.now)
-                if report is not None:
+                for report in device.take(device.inbox.popleft(), self.clock.now):
                     self.reports.append(Incoming(report_topic(device.id), report))
 
     def receive(self) -> list[E4Error]:
@@ -234,23 +247,24 @@ class World:
     def digest_fits(self, name: str) -> bool:
         device = self.devices[name]
         expected = self.do(lambda db, realm: expected_digest(db, realm, clients.require(db, realm, name)))
-        return isinstance(device, Ours) and device.client._digest() == expected
+        return isinstance(device, Ours) and device.digest() == expected
 
-    def sent_to(self, name: str, since: int = 0, privates: Sequence[Secret] | None = None) -> list[tuple[int, Command]]:
+    def sent_to(self, name: str, since: int = 0, privates: Sequence[Secret] | None = None) -> list[tuple[int, Any]]:
         """What was published for a device, opened with these of its keys (else all it ever had) and any C2 key: second, command."""
-        to = control_topic(self.devices[name].id)
+        device = self.devices[name]
         publics = [bytes.fromhex(key.public) for key in self.do(c2keys.all_versions)] or [b""]
         load, at_device = self.suite.device.load, self.suite.control.at_device
-        keys = [at_device(load(each), c2).command_key for each in privates or self.privates[name] for c2 in publics]
-        found = []
+        ways = [at_device(load(each), c2) for each in privates or self.privates[name] for c2 in publics]
+        found: list[tuple[int, Any]] = []
         for sent in self.wire[since:]:
-            for key in keys if sent.topic == to else ():
-                try:
-                    plain = key.open(b"", sent.payload[8:], sent.payload[:8])
-                except AuthenticationFailed:
-                    continue
-                found.append((sent.second, decode(plain, self.suite)))
+            for way in ways if sent.topic == control_topic(device.id) else ():
+                with suppress(AuthenticationFailed):
+                    found += _OPEN[self.suite.format](self.suite, way, device.id, sent)
         return found
+
+    def kinds_sent_to(self, name: str, since: int = 0) -> list[str]:
+        """What was published for a device, by the names of the commands, which both formats share."""
+        return [type(each).__name__ for _, each in self.sent_to(name, since)]
 
     def readers(self, topic: str, sender: str) -> set[str]:
         """Who reads a fresh message of ``sender``; senders themselves are not asked."""

@@ -14,6 +14,8 @@ import pytest
 from e4cli.demo.events import Claim, Sight
 from e4cli.demo.screen import Pictures
 from tests.cli.command import PROGRAM, environment
+from tests.cli.suites2 import installed
+from tests.core.suites2 import GCM_SK, SIV_PK
 from tests.servers import Mosquitto, free_port
 
 PATIENCE_S = 120.0
@@ -64,6 +66,19 @@ def test_scripts_get_each_claim_and_what_both_sides_saw(tmp_path: Path, mosquitt
     assert first["said"] == SAID
     assert first["read"] == {"heater": SAID, "gateway": SAID, "panel": SAID, "visitor": "nothing"}
     assert SAID.encode() not in bytes.fromhex(first["seen"])
+
+
+@pytest.mark.parametrize("suite", [GCM_SK.name, SIV_PK.name])
+def test_every_claim_holds_in_format_2(tmp_path: Path, suite: str) -> None:
+    plugin = installed(tmp_path / "plugin")
+    folder = tmp_path / "demo"
+    folder.mkdir()
+    done = run("--suite", suite, folder=folder, **plugin)
+    text = done.stdout.decode()
+    assert (done.returncode, done.stderr) == (0, b""), text
+    assert f"Suite {suite}" in text
+    assert f"All {text.count('✓')} claims hold." in text
+    assert list(folder.iterdir()) == []
 
 
 def test_a_broker_that_is_not_there_is_17(tmp_path: Path) -> None:

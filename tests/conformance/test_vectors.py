@@ -19,8 +19,13 @@ from e4conformance.__main__ import main
 from e4conformance.deviations import DEVIATIONS, UNCHECKED, Deviation, Key
 from e4conformance.runner import DEVIATES, SECTIONS, Result, Verdict, run
 from e4conformance.vectorfile import Big, VectorFile, own_files, read
+from e4core.errors import PluginError
+from e4core.suite import Suite
+from tests.conformance.suites2 import suite_of
 
-FILES = {file.name: read(file) for file in own_files()}
+FILES = {file.name: replace(read(file), suites=suite_of) for file in own_files()}
+FORMAT2 = "e4-format2.json"
+"""Its entries are judged in `test_format2_vectors`."""
 COUNTS = {
     "e4-pk.json": (156, 0, 7),
     "e4-sk.json": (178, 0, 6),
@@ -43,7 +48,7 @@ def failures(results: list[Result]) -> list[str]:
 
 
 def test_the_package_brings_its_files() -> None:
-    assert list(FILES) == list(COUNTS)
+    assert sorted(FILES) == sorted([*COUNTS, FORMAT2])
     assert {file.kind for file in FILES.values()} == set(SECTIONS)
 
 
@@ -55,7 +60,7 @@ def test_each_file_passes_whole(name: str) -> None:
     assert (count[Verdict.PASSED], count[Verdict.FAILED], count[Verdict.SKIPPED]) == COUNTS[name]
 
 
-@pytest.mark.parametrize("name", COUNTS)
+@pytest.mark.parametrize("name", FILES)
 def test_each_section_is_known_and_each_entry_has_a_name_of_its_own(name: str) -> None:
     assert set(FILES[name].sections) <= set(SECTIONS[FILES[name].kind])
     entries = Counter((result.section, result.entry) for result in run(FILES[name]))
@@ -64,7 +69,7 @@ def test_each_section_is_known_and_each_entry_has_a_name_of_its_own(name: str) -
 
 def test_each_listed_deviation_is_met_and_nothing_else_is_skipped() -> None:
     kinds = {file.name: file.kind for file in FILES.values()}
-    results = [result for file in FILES.values() for result in run(file)]
+    results = [result for name in COUNTS for result in run(FILES[name])]
     deviating: list[Key] = [(kinds[r.file], r.section, r.entry) for r in results if r.detail.startswith(DEVIATES)]
     skipped: list[Key] = [(kinds[r.file], r.section, r.entry) for r in results if r.verdict is Verdict.SKIPPED]
     assert sorted(deviating) == sorted(DEVIATIONS)
@@ -124,6 +129,20 @@ FLIPS: list[tuple[str, tuple[str | int, ...], Change]] = [
     ("e4-state.json", ("old_key_ages", 2, "now_before"), DAY),
     ("e4-state.json", ("load", 0, "text"), lambda text: text[:-1]),
     ("e4-state.json", ("file_store_shrink", "file_text_before_len"), lambda length: length - 1),
+    (FORMAT2, ("topic_hashes", 1, "hash"), flip),
+    (FORMAT2, ("sessions", 1, "start"), lambda start: start + 1),
+    (FORMAT2, ("sealed_messages", 1, "protected"), flip),
+    (FORMAT2, ("sealed_messages", 6, "protected_sha256"), flip),
+    (FORMAT2, ("sealed_messages", 1, "key_info"), flip),
+    (FORMAT2, ("sealed_commands", 1, "salt"), flip),
+    (FORMAT2, ("sealed_commands", 3, "protected"), flip),
+    (FORMAT2, ("receiving", 0, "steps", 0, "protected"), flip),
+    (FORMAT2, ("receiving", 0, "steps", 7, "kind"), lambda _kind: "epoch_unknown"),
+    (FORMAT2, ("epochs", 0, "steps", 1, "reports", 0, "digest"), flip),
+    (FORMAT2, ("epochs", 0, "steps", 2, "epoch"), lambda epoch: epoch + 1),
+    (FORMAT2, ("own_keys", 0, "steps", 1, "reports", 0, "reader"), lambda _name: "old"),
+    (FORMAT2, ("reports", 0, "steps", 0, "reports"), lambda reports: [*reports, reports[0]]),
+    (FORMAT2, ("reports", 1, "steps", 10, "time_ms"), DAY),
     ("e4-strict.json", ("message_replay", 0, "steps", 1, "kind"), lambda _kind: "timestamp_old"),
     ("e4-strict.json", ("message_replay", 0, "steps", 1, "now"), DAY),
     ("e4-strict.json", ("reports", 0, "steps", 0, "report"), flip),
@@ -184,6 +203,8 @@ def test_what_can_be_checked_must_not_be_listed_as_unchecked() -> None:
         ("e4-pk.json", "command_sequence"),
         ("e4-state.json", "sk"),
         ("e4-strict.json", "sending"),
+        (FORMAT2, "sending"),
+        (FORMAT2, "sealed_messages"),
     ],
 )
 def test_a_section_of_the_wrong_form_fails_and_ends_nothing(name: str, section: str, value: Any) -> None:
@@ -197,6 +218,16 @@ def test_a_big_value_is_compared_in_all_its_parts() -> None:
     whole = Big.of(bytes(3000))
     assert whole == Big(3000, whole.sha256, "00" * 24, "00" * 80)
     assert whole != Big.of(bytes(2999) + b"\x01")
+
+
+def test_what_needs_a_suite_that_is_not_installed_is_skipped_by_name() -> None:
+    def none_of_format_2(name: str) -> Suite:
+        raise PluginError(f"no suite {name} here")
+
+    results = list(run(replace(FILES[FORMAT2], suites=none_of_format_2)))
+    ran = [result for result in results if result.verdict is not Verdict.SKIPPED]
+    assert {result.section for result in ran} == {"meta"}
+    assert {result.detail for result in results if result not in ran} >= {"no suite fips-sk here", "no suite pq here"}
 
 
 def cli(*arguments: str) -> subprocess.CompletedProcess[str]:

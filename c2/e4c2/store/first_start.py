@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 
 import sqlalchemy as sa
 
-from e4c2 import c2keys, deks, ledger
+from e4c2 import c2keys, deks, formats, ledger
 from e4c2.model import realm as realm_table
 from e4c2.rows import Realm, Row, strange, typed
 from e4c2.token_keys import TokenKeys
@@ -38,7 +38,9 @@ def open_realm(
         return _create(db, suite, kmses, clock, lease, token_keys)
     if row["suite"] != suite.name:
         raise Conflict(f"this database is of the suite {row['suite']}, not {suite.name}; one C2 runs one suite")
-    realm = Realm(suite, Keyring.unwrap(deks.load(db), row["database_id"], kmses, lease), clock, token_keys)
+    realm = Realm(
+        suite, Keyring.unwrap(deks.load(db), row["database_id"], kmses, lease), clock, token_keys, formats.of(suite)
+    )
     ledger.verify(db, realm.keyring)
     deks.verify(db, realm)
     c2keys.verify(db, realm)
@@ -68,7 +70,7 @@ def _create(
     database_id = os.urandom(16)
     db.execute(sa.insert(realm_table).values(id=1, database_id=database_id, suite=suite.name, created=clock()))
     made = [create(purpose, 1, database_id, kmses) for purpose in Purpose]
-    realm = Realm(suite, Keyring.unwrap(made, database_id, kmses, lease), clock, token_keys)
+    realm = Realm(suite, Keyring.unwrap(made, database_id, kmses, lease), clock, token_keys, formats.of(suite))
     ledger.begin(db, realm.keyring)
     for each in made:
         deks.add(db, realm, each)

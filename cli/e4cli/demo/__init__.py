@@ -3,22 +3,20 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Annotated
 
 import typer
 
 from e4cli.output import Output, OutputOption
 
-
-class Suites(StrEnum):
-    SK = "sk"
-    PK = "pk"
-    BOTH = "both"
+SUITES = ("sk", "pk")
 
 
 def demo(
-    suite: Annotated[Suites, typer.Option(help="Cryptography of the fleet.")] = Suites.BOTH,
+    suite: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Cryptography of the fleet, several if repeated; else sk and pk."),
+    ] = None,
     broker: Annotated[
         str | None,
         typer.Option(metavar="URI", help="A broker where everybody may subscribe to #; else one inside this process."),
@@ -34,7 +32,6 @@ def demo(
         from e4cli.demo.screen import screen
     except ModuleNotFoundError as error:
         raise PluginError(f"the demo needs {error.name}; install it: pip install 'e4core[server]'") from error
-    names = [each.value for each in (Suites.SK, Suites.PK) if suite in (each, Suites.BOTH)]
-    play = Play(names, broker, screen(output))
+    play = Play(suite or SUITES, broker, screen(output))
     run_until_stopped(play.run())
     play.check()

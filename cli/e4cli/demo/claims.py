@@ -7,15 +7,16 @@ import time
 from collections.abc import Collection, Iterable, Sequence
 
 from e4cli.demo.fleet import REPLAYED, Fleet
-from e4core.client import Client
-from e4core.errors import AuthenticationFailed
-from e4core.keys import TopicKey
+from e4core.errors import AuthenticationFailed, UnknownKey
+from e4core.formats import AnyClient
 
 REPLAY = (REPLAYED,)
 NOT_AUTHENTIC = ("not_authentic", "bad_signature")
 """Kinds of `AuthenticationFailed`, as a device counts them."""
 STRANGER = ("topic_key_missing",)
-OUTCAST = (*NOT_AUTHENTIC, "unknown_sender")
+OUTCAST = (*NOT_AUTHENTIC, "epoch_retired", "unknown_sender")
+_PIECE = 32
+"""Bytes of the shortest key there is."""
 
 
 class Watch:
@@ -55,7 +56,7 @@ def signed_by(fleet: Fleet, names: Collection[str], payload: bytes, sender: str)
     return len(found) == len(names) > 0 and all(each.authenticated and each.sender == identity for each in found)
 
 
-def renewed(fleet: Fleet, names: Collection[str], old: TopicKey | None) -> bool:
+def renewed(fleet: Fleet, names: Collection[str], old: bytes | None) -> bool:
     """All hold one and the same topic key, another one than ``old``."""
     held = {fleet.topic_key(name) for name in names}
     return len(held) == 1 and not held & {old, None}
@@ -67,16 +68,22 @@ def conceals(seen: Sequence[bytes], secrets: Iterable[bytes]) -> bool:
     return bool(seen) and all(known) and bool(known) and not any(each in data for data in seen for each in known)
 
 
-def opens(thief: Client, data: bytes, topic: str) -> bool:
-    """Whether these keys open the message; they are wrong if not, and nothing else."""
+def opens(thief: AnyClient, data: bytes, topic: str) -> bool:
+    """Whether these keys open the message; they are wrong or too old if not, and nothing else."""
     try:
         thief.unprotect(data, topic, time.time())
     except AuthenticationFailed:
+        return False
+    except UnknownKey as error:
+        if error.kind != "epoch_unknown":
+            raise
         return False
     return True
 
 
 def keys_of(fleet: Fleet, names: Iterable[str]) -> set[bytes]:
-    """Topic keys and device keys that these devices hold now."""
-    topic_keys = {bytes(key) for name in names if (key := fleet.topic_key(name))}
-    return topic_keys | {bytes(fleet.members[name].client.state.private[:32]) for name in names}
+    """Topic keys that these devices hold now, and their own keys in pieces, as one may hold several."""
+    names = list(names)
+    topic_keys = {key for name in names if (key := fleet.topic_key(name))}
+    own = [bytes(fleet.members[name].client.state.private) for name in names]
+    return topic_keys | {key[start : start + _PIECE] for key in own for start in range(0, len(key), _PIECE)}

@@ -8,23 +8,22 @@ import secrets
 import time
 from base64 import b64encode
 from collections import Counter
-from collections.abc import Callable, Collection, Coroutine, Iterable
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, ParamSpec, Self, TypeVar
+from typing import Any, ParamSpec, Self, TypeVar, cast
 
 from e4c2.app import Started, serve
 from e4c2.settings import Settings
 from e4cli.api_client import Api, Document, Token
 from e4cli.demo.wire import Eavesdropper, eventually
-from e4core.client import Client
 from e4core.errors import TransportError
-from e4core.keys import ClientId, Secret, TopicHash, TopicKey
+from e4core.formats import AnyClient, AnyState, new_client, new_state
+from e4core.keys import ClientId, Secret
 from e4core.message import Message
 from e4core.plugins import load_transport
-from e4core.state import State, new_state
 from e4core.suite import Suite
 from e4device.runtime import Device
 from e4device.statefile import StateFile
@@ -40,7 +39,7 @@ class Member:
     """A device, and all that it read."""
 
     name: str
-    client: Client
+    client: AnyClient
     device: Device
     read: list[Message] = field(default_factory=list)
 
@@ -54,18 +53,18 @@ class Member:
         counters = self.device.counters
         return counters.errors + Counter({REPLAYED: counters.replayed})
 
-    def double(self) -> Client:
+    def double(self) -> AnyClient:
         """Somebody who has taken all that the device holds at this moment, and obeys nobody."""
         return self._copy()
 
-    def posing_as(self, other: ClientId) -> Client:
+    def posing_as(self, other: ClientId) -> AnyClient:
         """The device with a lie in its mouth: it says that it is ``other``."""
         return self._copy(client_id=other)
 
-    def _copy(self, **changed: Any) -> Client:
+    def _copy(self, **changed: Any) -> AnyClient:
         # clean: it refuses nothing only because the device has seen it
         state = replace(self.client.state, clean=True, **changed)
-        return Client(self.client.suite, state, _forget)
+        return new_client(self.client.suite, state, _forget)
 
 
 class Fleet:
@@ -117,7 +116,7 @@ class Fleet:
         await self.ask(self._api.post, "/v1/clients", new)
         file = self._stack.enter_context(StateFile(self._folder / f"{name}.state"))
         file.create(state)
-        client = Client(self.suite, state, file.save)
+        client = new_client(self.suite, state, file.save)
         # without a client id, for the broker is to keep nothing
         device = Device(client, load_transport(_require(self._broker), ""), hello_delay_s=0)
         member = self.members[name] = Member(name, client, device)
@@ -177,10 +176,12 @@ class Fleet:
     def named(self, names: Collection[str]) -> list[Member]:
         return [self.members[name] for name in names]
 
-    def topic_key(self, name: str) -> TopicKey | None:
-        """The key that a device holds for the topic."""
-        held = self.members[name].client.state.topics.get(TopicHash(self.suite.derive_id(self.topic)))
-        return held.key if held else None
+    def topic_key(self, name: str) -> bytes | None:
+        """The newest key that a device holds for the topic."""
+        topics = cast(Mapping[bytes, Any], self.members[name].client.state.topics)
+        held = topics.get(self.suite.derive_topic(self.topic))
+        newest = held[-1] if isinstance(held, tuple) else held  # Format 2 may hold several
+        return bytes(newest.key) if newest is not None and newest.key else None
 
     async def _start_c2(self) -> Started:
         # not Settings(...): that would let the environment of the user choose a database
@@ -223,5 +224,5 @@ def _require(value: T | None) -> T:
     return value
 
 
-def _forget(_state: State) -> None:
+def _forget(_state: AnyState) -> None:
     """What a double does is kept nowhere."""

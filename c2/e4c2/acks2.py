@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Format 2: what follows from a report (`format2.md` section 4).
+
+Only the first ack of a command that was really sent is fresh; a hello or an offer may be of long ago. So from a hello follows a
+Sync, and that no sequence is used that the device knows already; from an offer, that the device has these keys.
+"""
+
+from __future__ import annotations
+
+import logging
+
+import sqlalchemy as sa
+
+from e4c2 import commands, reports, sequences
+from e4c2.commands import requeue
+from e4c2.format import Opened
+from e4c2.model import Delivery, Kind, Status, client, link, outbox
+from e4c2.rows import Realm, Row, find_ids, reveal, update
+from e4core import report
+from e4core.errors import Conflict, InFuture, InvalidInput, Replayed, UnsupportedSuite
+from e4core.keys import ClientId
+from e4core.report import Ack, Hello, Offer, Outcome
+
+log = logging.getLogger(__name__)
+
+AHEAD_S = 24 * 3600
+"""How far ahead of the clock a sequence may be that a device claims to know."""
+_KEYS = (Kind.ID_KEY.value, Kind.C2_KEY.value)
+"""What is confirmed by nothing but a report under the new key."""
+
+
+def answer(db: sa.Connection, realm: Realm, row: Row, opened: Opened) -> None:
+    """What the device says beyond the key that it uses.
+
+    Raises: InFuture: it claims to know a command that cannot have been sent yet. Replayed, Conflict, InvalidInput,
+    AuthenticationFailed, UnsupportedSuite: an offer. InvalidInput: an ack of Format 1.
+    """
+    content = opened.content
+    held = sequences.of(db, realm, row["id"])
+    _check_sequence(db, realm, row, content.last_sequence, held["last"] if held else 0)
+    match content:
+        case Hello():
+            _greeted(db, realm, row, content, held["confirmed"] if held else 0)
+        case Ack():
+            _acknowledged(db, realm, row, content)
+        case Offer():
+            _offered(db, realm, row, content)
+    if opened.news:
+        # the device forgets the former key when a command opens under the new one
+        commands.enqueue(db, realm, None, [row["id"]], Kind.SWITCH)
+
+
+def _check_sequence(db: sa.Connection, realm: Realm, row: Row, known: int, taken: int) -> None:
+    """An old report names a sequence that the device did know, so to go on after it is right at any time."""
+    if known > (realm.clock() + AHEAD_S) * sequences.PER_SECOND:
+        raise InFuture(f"{row['name']} claims to know a command of a later day; check the clocks")
+    if known > taken:
+        log.error(
+            "%s knows a command that this C2 does not: the database was restored, or is not the only one; commands go on after it",
+            row["name"],
+        )
+        sequences.go_on_after(db, realm, row["id"], known)
+
+
+def _greeted(db: sa.Connection, realm: Realm, row: Row, hello: Hello, confirmed: int) -> None:
+    """The ack of the Sync will say what the device holds."""
+    if reports.sync(db, realm, row, hello) and hello.last_sequence < confirmed:
+        log.warning("%s has forgotten what it confirmed: it was restored, or its hello is an old one", row["name"])
+
+
+def _acknowledged(db: sa.Connection, realm: Realm, row: Row, ack: Ack) -> None:
+    """The command that is unconfirmed carries all that was to be done, so the digest after it says what the device holds."""
+    if ack.outcome is Outcome.OUTDATED:
+        raise InvalidInput("an ack with an outcome of Format 1", kind="bad_report")
+    sequence = int.from_bytes(ack.subject[:8], "little")
+    mine = [outbox.c.client == row["id"], outbox.c.state.in_(commands.UNCONFIRMED)]
+    these = [*mine, outbox.c.sequence == sequence]
+    held = sequences.of(db, realm, row["id"])
+    if held is None or ack.subject != report.subject(sequence) or not _exists(db, *these):
+        return
+    db.execute(sa.update(client).where(client.c.id == row["id"]).values(last_report=realm.clock()))
+    sequences.confirm(db, realm, held, sequence)
+    if ack.refusal == "pubkey_missing":
+        _send_the_rest(db, realm, row, these)
+    elif ack.outcome is Outcome.REFUSED:
+        refused = {"state": Delivery.REFUSED.value, "refusal": ack.refusal}
+        db.execute(sa.update(outbox).where(*these).values(**refused))
+    else:
+        shown = [*these, outbox.c.kind.not_in(_KEYS)]
+        db.execute(sa.update(outbox).where(*shown).values(state=Delivery.CONFIRMED.value))
+    undone = [outbox.c.client == row["id"], outbox.c.state.in_(commands.OPEN), outbox.c.kind.not_in(_KEYS)]
+    if not _exists(db, *undone) and reports.holds(db, realm, row, ack.digest) is False and not ack.refusal:
+        log.error("%s does not hold what it has confirmed: it was restored; it is caught up", row["name"])
+
+
+def _send_the_rest(db: sa.Connection, realm: Realm, row: Row, these: list[sa.ColumnElement[bool]]) -> None:
+    """What was to be removed is not there, and nothing else was done for it."""
+    peers = [*these, outbox.c.kind == Kind.PEER.value]
+    named = set(db.scalars(sa.select(outbox.c.object).where(*peers)))
+    linked = find_ids(db, realm, link, link.c.peer, named, link.c.holder == row["id"])
+    held = find_ids(db, realm, client, client.c.id, [each["peer"] for each in linked])
+    gone = named - {each["id"] for each in held if each["status"] == Status.ACTIVE}
+    removed = [*peers, outbox.c.object.in_(gone)]
+    done = (
+        {"state": Delivery.CONFIRMED.value} if gone else {"state": Delivery.REFUSED.value, "refusal": "pubkey_missing"}
+    )
+    db.execute(sa.update(outbox).where(*(removed if gone else these)).values(**done))
+    requeue(db, *these)
+
+
+def _offered(db: sa.Connection, realm: Realm, row: Row, offer: Offer) -> None:
+    """The keys that the device has made are pending; all that is sent from now on opens under them, and under the old ones."""
+    if realm.suite.is_symmetric:
+        raise UnsupportedSuite(f"no device offers keys in the suite {realm.suite.name}")
+    if row["pending_private"] is None or reveal(realm, client, row, "pending_private") != offer.nonce:
+        raise Replayed(f"{row['name']} offers keys that it was not asked for")
+    report.check_offer(realm.suite, ClientId(row["id"]), offer)
+    if row["pending_key"] is None:
+        update(db, realm, client, row, pending_key=offer.public)
+        requeue(db, outbox.c.client == row["id"], outbox.c.kind == Kind.ID_KEY.value)
+    elif reveal(realm, client, row, "pending_key") != offer.public:
+        # the first may be in use already
+        raise Conflict(f"{row['name']} offers other keys than before")
+
+
+def _exists(db: sa.Connection, *which: sa.ColumnElement[bool]) -> bool:
+    return db.scalar(sa.select(outbox.c.id).where(*which).limit(1)) is not None

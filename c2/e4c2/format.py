@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the format of a suite means for the C2, as a value that the realm holds; `e4c2.formats` is the table of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import sqlalchemy as sa
+
+from e4core.report import Report
+from e4core.suite import Suite
+
+R = TypeVar("R")
+"""The realm."""
+_Row = Mapping[Any, Any]
+
+
+class Sealed(NamedTuple):
+    """One delivery, ready to publish, in this order; without payloads where nothing is to be sent any more."""
+
+    id: int
+    client: bytes
+    topic: str = ""
+    payloads: tuple[bytes, ...] = ()
+    second: int | None = None
+    tags: bytes = b""
+    """SIV tags of its last command, 16 bytes each, one for each key it is sealed under (Format 1)."""
+    purge_tags: bytes = b""
+    """Those of the command before it, if there are two (Format 1)."""
+    attempt: int = 0
+    others: tuple[tuple[int, int], ...] = ()
+    """(delivery, attempt) of all that the same command carries (Format 2)."""
+
+    @property
+    def carried(self) -> list[tuple[int, int]]:
+        """(delivery, attempt) of all that arrives with it."""
+        return [(self.id, self.attempt), *self.others]
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An authentic report, and under which key it opened."""
+
+    content: Report
+    column: str
+    """Of the client's row: ``key`` or ``pending_key``."""
+    c2_version: int
+    c2_newest: int
+    news: bool = False
+    """True: it is the first under a key."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyChange(Generic[R]):
+    """How a device comes to a new key."""
+
+    begin: Callable[[Suite], dict[str, bytes | None]]
+    """``pending_key`` and ``pending_private`` of a client from now on."""
+    check_cancel: Callable[[sa.Connection, R, _Row], None]
+    """Raises: Conflict: the device may come to use the new key."""
+    operators_confirm: bool
+    """False: nothing but a report under a new key proves that it is used."""
+
+
+@dataclass(frozen=True, slots=True)
+class Format(Generic[R]):
+    """Everything that depends on the format."""
+
+    claim: Callable[[sa.Connection, R, int], list[Sealed]]
+    """Seal what is pending, so many commands at most, and mark it as being sent. Raises: Tampered. KmsUnavailable."""
+    answer: Callable[[sa.Connection, R, _Row, Opened], None]
+    """What follows from a report beyond the key that it shows. Raises: E4Error: it is refused."""
+    renewed: Callable[[sa.Connection, R, Collection[_Row]], None]
+    """These topics have got a new key."""
+    key_change: KeyChange[R]

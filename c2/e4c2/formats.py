@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The formats that this C2 speaks, as one table: nothing else in it asks for the number of a format."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+import sqlalchemy as sa
+
+from e4c2 import acks, acks2, epochs, key_changes, sealing, sealing2
+from e4c2.format import Format
+from e4c2.rows import Realm, Row
+from e4core.errors import UnsupportedSuite
+from e4core.suite import Suite
+
+
+def of(suite: Suite) -> Format[Realm]:
+    """Raises: UnsupportedSuite."""
+    if suite.format not in _FORMATS:
+        raise UnsupportedSuite(f"the suite {suite.name} is of format {suite.format}, which this C2 does not speak")
+    return _FORMATS[suite.format]
+
+
+def _unnumbered(_db: sa.Connection, _realm: Realm, _topics: Collection[Row]) -> None:
+    """Format 1 has no epochs."""
+
+
+_FORMATS: Mapping[int, Format[Realm]] = {
+    1: Format(sealing.claim, acks.answer, _unnumbered, key_changes.FORMAT1),
+    2: Format(sealing2.claim, acks2.answer, epochs.advance, key_changes.FORMAT2),
+}

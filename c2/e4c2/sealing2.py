@@ -1,0 +1,268 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Format 2: from all that a device is still to be brought to, to one command (`format2.md` section 3).
+
+A command takes the place of every earlier one that is not confirmed, and contains what they were to do: so a device that was away
+gets one, with the present in it. Whatever is sealed gets a sequence of its own, so what a sequence means never changes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import sqlalchemy as sa
+
+from e4c2 import c2keys, epochs, present, sequences
+from e4c2.commands import BATCH, NO_OBJECT, UNCONFIRMED, WAITS_AT_MOST_S
+from e4c2.epochs import Epoch
+from e4c2.format import Sealed
+from e4c2.model import Delivery, Kind, Status, client, outbox
+from e4c2.present import Present
+from e4c2.rows import Realm, Row, portions, reveal
+from e4core.command2 import (
+    Command2,
+    NewIDKey,
+    RemovePubKey,
+    RemoveTopic,
+    ResetPubKeys,
+    ResetTopics,
+    SetC2Key,
+    SetIDKey,
+    SetPubKey,
+    SetTopicKey,
+    Sync,
+    encode,
+)
+from e4core.control2 import seal_command
+from e4core.keys import ClientId, FullTopicHash, control_topic
+from e4core.report import SALT_LEN
+
+GRACE_S = 3600
+"""For how long what was protected under the former key of a topic or a peer is still read after a routine change."""
+_ORDER = (Kind.RESET_TOPICS, Kind.TOPIC, Kind.RESET_PEERS, Kind.PEER, Kind.C2_KEY, Kind.ID_KEY, Kind.SYNC, Kind.SWITCH)
+"""Of the entries in a command: what empties comes before what fills."""
+_PLACE = {kind.value: place for place, kind in enumerate(_ORDER)}
+
+
+@dataclass(frozen=True, slots=True)
+class _Here:
+    """What the commands of one transaction need, and when that is."""
+
+    realm: Realm
+    present: Present
+    epochs: Mapping[bytes, Epoch]
+    sequences: Mapping[bytes, Row]
+    now: float
+
+
+@dataclass(slots=True)
+class _Draft:
+    """A command to one device, and the deliveries it carries."""
+
+    of: Row
+    entries: list[Command2] = field(default_factory=list)
+    carried: list[_Entry] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Entry:
+    """All deliveries to one device that name the same: the newest stands for them, and inherits their purge."""
+
+    newest: Row
+    purge: bool
+    older: list[int] = field(default_factory=list)
+
+
+def claim(db: sa.Connection, realm: Realm, limit: int = BATCH) -> list[Sealed]:
+    """Seal one command for each device that has something pending, for at most ``limit`` devices up to `BATCH`.
+
+    Raises: Tampered: a key of the C2 itself. KmsUnavailable: the database's keys are held no longer.
+    """
+    realm.keyring.require()
+    now = realm.clock()
+    rows = _open(db, _due(db, now, min(limit, BATCH)), now)
+    if not rows:
+        return []
+    c2_keys = c2keys.versions(db, realm)
+
+    def read(some: Collection[Row]) -> _Here:
+        topics = {row["object"] for row in some if row["kind"] == Kind.TOPIC}
+        held = sequences.held(db, realm, {row["client"] for row in some})
+        return _Here(realm, present.read(db, realm, some, c2_keys), epochs.of(db, realm, topics), held, now)
+
+    sound, here = present.read_sound(db, rows, read)
+    drafts = _drafts(here, sound)
+    taken = sequences.take(db, realm, here.sequences, [of for of, draft in drafts.items() if draft.entries])
+    sealed = [_seal(here, draft, taken[of]) if draft.entries else _nothing(draft) for of, draft in drafts.items()]
+    _mark(db, drafts, taken, int(now))
+    return sealed
+
+
+def _is_due(now: float) -> sa.ColumnElement[bool]:
+    due = sa.or_(outbox.c.not_before <= now, outbox.c.not_before > now + WAITS_AT_MOST_S)
+    return sa.and_(outbox.c.state == Delivery.PENDING.value, due)
+
+
+def _due(db: sa.Connection, now: float, limit: int) -> list[bytes]:
+    """Devices that something is pending for, in the order of what is."""
+    found: dict[bytes, None] = {}
+    last = 0
+    while True:
+        due = sa.select(outbox.c.id, outbox.c.client).where(_is_due(now), outbox.c.id > last)
+        rows = db.execute(due.order_by(outbox.c.id).limit(BATCH)).all()
+        for identity, of in rows:
+            if len(found) == limit and of not in found:
+                return list(found)
+            found[of] = None
+            last = identity
+        if len(rows) < BATCH:
+            return list(found)
+
+
+def _open(db: sa.Connection, clients: Sequence[bytes], now: float) -> list[Row]:
+    """All that is not yet done at these devices, save what is to wait."""
+    wanted = (outbox.c.id, outbox.c.client, outbox.c.kind, outbox.c.object, outbox.c.purge, outbox.c.attempts)
+    rows: list[Row] = []
+    undone = sa.or_(_is_due(now), outbox.c.state.in_(UNCONFIRMED))
+    for portion in portions(clients):
+        mine = sa.select(*wanted, outbox.c.created).where(outbox.c.client.in_(portion), undone)
+        rows += db.execute(mine.order_by(outbox.c.id)).mappings()
+    return rows
+
+
+def _drafts(here: _Here, rows: Collection[Row]) -> dict[bytes, _Draft]:
+    grouped: dict[bytes, dict[tuple[str, bytes], _Entry]] = {}
+    for row in rows:
+        # of several hellos the last is answered, for the device has forgotten the nonces of the others
+        target = NO_OBJECT if row["kind"] == Kind.SYNC else row["object"]
+        mine = grouped.setdefault(row["client"], {})
+        held = mine.get((row["kind"], target))
+        if held is None:
+            mine[row["kind"], target] = _Entry(row, bool(row["purge"]))
+        else:
+            held.older.append(held.newest["id"])
+            held.newest, held.purge = row, held.purge or bool(row["purge"])
+    return {of: _draft(here, here.present.clients[of], list(entries.values())) for of, entries in grouped.items()}
+
+
+def _draft(here: _Here, of: Row, entries: list[_Entry]) -> _Draft:
+    draft = _Draft(of, carried=entries)
+    if of["status"] == Status.ACTIVE:
+        for entry in sorted(entries, key=lambda each: (_PLACE[each.newest["kind"]], each.newest["id"])):
+            draft.entries += _commands(here, of, entry)
+    return draft
+
+
+def _commands(here: _Here, of: Row, entry: _Entry) -> Iterator[Command2]:
+    """What brings the object of a delivery to the present at this device."""
+    target = entry.newest["object"]
+    match Kind(entry.newest["kind"]):
+        case Kind.TOPIC:
+            yield from _topic(here, of, target, entry.purge)
+        case Kind.PEER:
+            until = 0 if entry.purge else int(entry.newest["created"]) + GRACE_S
+            public = here.present.peer_key(target, of)
+            peer = ClientId(target)
+            yield RemovePubKey(peer) if public is None else SetPubKey(peer, public, until)
+        case Kind.RESET_TOPICS:
+            yield ResetTopics()
+        case Kind.RESET_PEERS:
+            yield ResetPubKeys()
+        case Kind.C2_KEY:
+            yield SetC2Key.of(here.realm.suite, here.present.c2_keys.newest_public)
+        case Kind.ID_KEY:
+            yield from _id_key(here, of)
+        case Kind.SYNC:
+            yield _sync(here, target)
+        case Kind.SWITCH:
+            yield _sync(here, NO_OBJECT)
+
+
+def _topic(here: _Here, of: Row, target: bytes, purge: bool) -> Iterator[Command2]:
+    epoch = here.epochs.get(target)
+    if epoch is None:  # nobody ever had a key of it
+        return
+    key = here.present.topic_key(target, of)
+    if key is None:
+        yield RemoveTopic(FullTopicHash(epoch.hash))
+        return
+    until = 0 if purge else int(here.present.topics[target]["rotated"]) + GRACE_S
+    yield SetTopicKey(FullTopicHash(epoch.hash), epoch.number, key, older_until=until)
+
+
+def _id_key(here: _Here, of: Row) -> Iterator[Command2]:
+    """A new key in symmetric suites; else the wish for one, and once it is offered anything that opens under it."""
+    if of["pending_private"] is None:
+        return
+    change = reveal(here.realm, client, of, "pending_private")
+    if here.realm.suite.is_symmetric:
+        yield SetIDKey(change)
+    elif of["pending_key"] is None:
+        yield NewIDKey(bytes(change))
+    else:
+        yield _sync(here, NO_OBJECT)
+
+
+def _sync(here: _Here, nonce: bytes) -> Sync:
+    """Without the nonce of a hello it does nothing."""
+    return Sync(nonce, int(here.now * 1000))
+
+
+def _seal(here: _Here, draft: _Draft, sequence: int) -> Sealed:
+    realm, of = here.realm, draft.of
+    identity = ClientId(of["id"])
+    plain = encode(draft.entries, int(here.now))
+    ways = [present.channel(realm, here.present.c2_keys, of, column, of["c2_key"]) for column in _columns(realm, of)]
+    payloads = [seal_command(realm.suite, way, identity, sequence, plain, os.urandom(SALT_LEN)) for way in ways]
+    first, *others = [(each.newest["id"], each.newest["attempts"] + 1) for each in draft.carried]
+    return Sealed(
+        id=first[0],
+        client=of["id"],
+        topic=control_topic(identity),
+        payloads=tuple(payloads),
+        second=int(here.now),
+        attempt=first[1],
+        others=tuple(others),
+    )
+
+
+def _columns(realm: Realm, of: Row) -> tuple[str, ...]:
+    """Under which keys a device can open a command.
+
+    A key that the C2 has sent is taken into use by a device as soon as it can be, and the old one stays until then. One that the
+    device has made is first, for the device is to switch to it; should it have lost that, it still opens the other.
+    """
+    if realm.suite.is_symmetric or of["pending_key"] is None:
+        return ("key",)
+    return ("pending_key", "key")
+
+
+def _nothing(draft: _Draft) -> Sealed:
+    return Sealed(draft.carried[0].newest["id"], draft.of["id"])
+
+
+def _mark(db: sa.Connection, drafts: Mapping[bytes, _Draft], taken: Mapping[bytes, int], second: int) -> None:
+    over = [identity for draft in drafts.values() for each in draft.carried for identity in each.older]
+    over += [each.newest["id"] for draft in drafts.values() if not draft.entries for each in draft.carried]
+    for portion in portions(over):
+        db.execute(sa.update(outbox).where(outbox.c.id.in_(portion)).values(state=Delivery.SUPERSEDED.value))
+    sending = [
+        {"row": each.newest["id"], "forget": each.purge, "number": taken[of]}
+        for of, draft in drafts.items()
+        if draft.entries
+        for each in draft.carried
+    ]
+    if sending:
+        db.execute(
+            sa.update(outbox)
+            .where(outbox.c.id == sa.bindparam("row"))
+            .values(
+                state=Delivery.SENDING.value,
+                attempts=outbox.c.attempts + 1,
+                second=second,
+                purge=sa.bindparam("forget"),
+                sequence=sa.bindparam("number"),
+            ),
+            sending,
+        )

@@ -1,0 +1,284 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The bounded memory of what was already accepted in Format 2: sequences, by topic, epoch, sender and session.
+
+What is forgotten leaves its newest timestamp as a *floor* that only rises, and nothing sent at or before it is accepted in a
+session that is not remembered (`format2.md` section 2). An epoch that is over does not come back, so what goes with it raises
+no floor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+
+from e4core.errors import AuthenticationFailed, Replayed
+from e4core.keys import ClientId, FullTopicHash
+from e4core.state2 import WINDOW, Epoch, Seen2, SeenSender, SeenSession, State2
+
+MOST = {False: 1024, True: 8}
+"""Sessions of a topic; where messages are signed: of a sender on a topic."""
+TOPICS_MOST = 1024
+"""Topics of which something is remembered although no key is held any more."""
+
+_MASK = (1 << WINDOW) - 1
+
+Open = Callable[[bytes, bytes, bytes], bytes]
+Verify = Callable[[bytes, bytes, float], None]
+
+
+def _not_ready(_nonce: bytes, _ciphertext: bytes, _associated_data: bytes) -> bytes:
+    raise AuthenticationFailed
+
+
+def validity(epoch: Epoch) -> float:
+    """Seconds for which messages are acceptable."""
+    return float(epoch.validity_s or "inf")
+
+
+class Session:
+    """One sender's messages of one run under one epoch; in order and without gaps, `missing` is 0 and `due` rises by one."""
+
+    __slots__ = (
+        "begins",
+        "due",
+        "ends",
+        "epoch",
+        "floor",
+        "header",
+        "missing",
+        "newest",
+        "open",
+        "ready",
+        "sender",
+        "validity",
+        "verify",
+        "who",
+    )
+
+    def __init__(self, epoch: int, who: bytes, due: int, validity: float, floor: float) -> None:
+        self.epoch = epoch
+        self.who = who
+        """Sender id (16) | session (8)."""
+        self.sender = ClientId(who[:16])
+        self.due = due
+        """Highest sequence accepted, and 1."""
+        self.missing = 0
+        """Bit k: the sequence due - 2 - k was not accepted yet."""
+        self.newest = 0
+        self.validity = validity
+        """Seconds for which its messages are acceptable, may be infinite."""
+        self.floor = floor
+        """Nothing sent at or before this is accepted: while it is not remembered, later it is -1."""
+        self.open: Open | None = None
+        """Opens its messages; None: made when one comes."""
+        # of the newest second, for the hot path; see `TopicMemory.recent`
+        self.header = b""
+        self.begins = self.ends = 0.0
+        """From when to when on the own clock messages are acceptable that begin with ``header``."""
+        self.ready: Open = _not_ready
+        self.verify: Verify | None = None
+
+    def check(self, sequence: int) -> None:
+        """Raises: Replayed: accepted before, or below the window."""
+        back = self.due - 2 - sequence
+        if back >= -1 and not (0 <= back < WINDOW and self.missing >> back & 1):
+            raise Replayed
+
+    def accept(self, sequence: int) -> None:
+        """Remember a sequence that passed `check`."""
+        ahead = sequence + 1 - self.due
+        if ahead <= 0:
+            self.missing &= ~(1 << (-ahead - 1))
+            return
+        skipped = (1 << min(ahead - 1, WINDOW)) - 1
+        self.missing = (self.missing << min(ahead, WINDOW) | skipped) & _MASK
+        self.due = sequence + 1
+
+    def begin(self, sequence: int) -> None:
+        """The first one that is accepted; those below it may still come."""
+        self.due, self.missing = 0, 0
+        self.accept(sequence)
+        self.floor = -1
+
+
+class _Sender:
+    __slots__ = ("floor", "gone", "sessions")
+
+    def __init__(self, floor: int = 0, gone: int = 0) -> None:
+        self.floor = floor
+        self.gone = gone
+        self.sessions: dict[tuple[int, bytes], Session] = {}
+
+
+class TopicMemory:
+    """What was accepted on one topic."""
+
+    def __init__(self, signed: bool, retired: int = 0) -> None:
+        self.table: dict[int, dict[bytes, Session]] = {}
+        """Epoch -> sender id and session -> what is remembered."""
+        self.recent: dict[bytes, Session] = {}
+        """By all but the sequence of the headers of its newest second: sessions without gaps, whose keys are ready."""
+        self._signed = signed
+        self._most = MOST[signed]
+        self._retired = retired
+        self._senders: dict[bytes, _Sender] = {}
+
+    def floor(self, who: bytes) -> int:
+        sender = self._senders.get(self._key(who))
+        return sender.floor if sender else 0
+
+    def remember(self, session: Session, sequence: int, opener: Open) -> None:
+        """Take note of a message that was authentic; at the bound the oldest session of its sender, or of the topic, goes."""
+        if session.floor < 0:
+            session.accept(sequence)
+        else:
+            session.begin(sequence)
+            self._add(session)
+        session.open = opener
+
+    def expect(
+        self, session: Session, header: bytes, sent: int, begins: float, ends: float, verify: Verify | None
+    ) -> None:
+        """One message was accepted, and more like it may follow: of the same second, in order and without a gap.
+
+        Args: header: all of it but the sequence.  begins, ends: from when to when on the own clock such are acceptable.
+        """
+        if session.missing:
+            self.recent.pop(session.header, None)
+        elif sent >= session.newest and session.open:
+            self.recent.pop(session.header, None)
+            self.recent[header] = session
+            session.header, session.begins, session.ends = header, begins, ends
+            session.ready, session.verify = session.open, verify
+        session.newest = max(session.newest, sent)
+
+    def _add(self, session: Session) -> None:
+        sender = self._senders.setdefault(self._key(session.who), _Sender())
+        if len(sender.sessions) >= self._most:
+            oldest = min(sender.sessions.values(), key=lambda each: each.newest)
+            self._forget(sender, oldest)
+            sender.floor = max(sender.floor, oldest.newest)
+        sender.sessions[session.epoch, session.who] = session
+        self.table.setdefault(session.epoch, {})[session.who] = session
+
+    def keep(self, epochs: Collection[Epoch]) -> None:
+        """Forget all epochs but these, and the derived keys of those that are retired.
+
+        Should one come back all the same (the topic was removed in between), what it has accepted counts by its floor.
+        """
+        self.recent.clear()
+        numbers = {epoch.number for epoch in epochs}
+        returned = any(number <= self._retired and number not in self.table for number in numbers)
+        for number in self.table.keys() - numbers:
+            for session in list(self.table[number].values()):
+                sender = self._senders[self._key(session.who)]
+                self._forget(sender, session)
+                sender.gone = max(sender.gone, session.newest)
+            del self.table[number]
+            self._retired = max(self._retired, number)
+        for epoch in epochs:
+            for session in self.table.setdefault(epoch.number, {}).values():
+                session.validity = validity(epoch)
+                session.open = session.open if epoch.key else None
+        for sender in self._senders.values() if returned else ():
+            sender.floor = max(sender.floor, sender.gone)
+
+    def erase_keys(self) -> None:
+        """Drop all derived keys."""
+        self.recent.clear()
+        for sender in self._senders.values():
+            for session in sender.sessions.values():
+                session.open = None
+
+    def age(self, horizon: float) -> None:
+        """Forget sessions whose messages were too old at ``horizon``."""
+        for sender in self._senders.values():
+            for session in list(sender.sessions.values()):
+                if session.newest < horizon - session.validity:
+                    self._forget(sender, session)
+                    sender.floor = max(sender.floor, session.newest)
+
+    @property
+    def newest(self) -> int:
+        """Everything that is refused because of this memory was sent at or before this second."""
+        senders = self._senders.values()
+        return max((max(s.floor, s.gone, *(each.newest for each in s.sessions.values())) for s in senders), default=0)
+
+    def seen(self, topic: FullTopicHash) -> Seen2:
+        sessions = [each for sender in self._senders.values() for each in sender.sessions.values()]
+        return Seen2(
+            topic,
+            self._retired,
+            {key: SeenSender(sender.floor, sender.gone) for key, sender in self._senders.items()},
+            tuple(
+                SeenSession(
+                    each.epoch,
+                    each.sender,
+                    each.who[16:],
+                    each.due - 1,
+                    each.missing,
+                    each.newest,
+                    0 if each.validity == float("inf") else int(each.validity),
+                )
+                for each in sessions
+            ),
+        )
+
+    @classmethod
+    def restored(cls, signed: bool, seen: Seen2) -> TopicMemory:
+        memory = cls(signed, seen.retired)
+        for key, sender in seen.senders.items():
+            memory._senders[key] = _Sender(sender.floor, sender.gone)
+        for each in seen.sessions:
+            session = Session(
+                each.epoch, each.sender + each.session, each.highest + 1, float(each.validity_s or "inf"), -1
+            )
+            session.missing, session.newest = each.missing, each.newest
+            memory._add(session)
+        return memory
+
+    def _key(self, who: bytes) -> bytes:
+        return who[:16] if self._signed else b""
+
+    def _forget(self, sender: _Sender, session: Session) -> None:
+        self.recent.pop(session.header, None)
+        del sender.sessions[session.epoch, session.who]
+        del self.table[session.epoch][session.who]
+
+
+class Memories2:
+    """Of all topics; that of a topic without keys stays until its room is needed."""
+
+    def __init__(self, signed: bool, seen: tuple[Seen2, ...] = ()) -> None:
+        self._signed = signed
+        self._topics = {each.topic: TopicMemory.restored(signed, each) for each in seen}
+
+    def of(self, topic: FullTopicHash) -> TopicMemory:
+        return self._topics.setdefault(topic, TopicMemory(self._signed))
+
+    def seen(self) -> tuple[Seen2, ...]:
+        return tuple(memory.seen(topic) for topic, memory in self._topics.items())
+
+    def floor(self, state: State2) -> int:
+        """Floor of a state after which `follow` is called: it keeps the trace of what is forgotten."""
+        return max([state.floor, *(self._topics[topic].newest for topic in self._surplus(state))])
+
+    def follow(self, state: State2, horizon: float) -> None:
+        """Take over which topics and epochs there are. Args: horizon: what was acceptable until then is not any more."""
+        for topic in self._surplus(state):
+            del self._topics[topic]
+        for topic, held in state.topics.items():
+            self.of(topic).keep(held)
+        for topic, memory in self._topics.items():
+            if topic not in state.topics:
+                memory.erase_keys()
+        self.age(horizon)
+
+    def age(self, horizon: float) -> None:
+        """Args: horizon: what was acceptable until then is not any more."""
+        for memory in self._topics.values():
+            memory.age(horizon)
+
+    def _surplus(self, state: State2) -> list[FullTopicHash]:
+        gone = [topic for topic in self._topics if topic not in state.topics]
+        by_age = sorted(gone, key=lambda topic: self._topics[topic].newest)
+        return by_age[: max(0, len(gone) - TOPICS_MOST)]

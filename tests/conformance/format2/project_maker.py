@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The project's own code computes the bytes of the vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from e4core.container import lp
+from e4core.keys import Secret
+from e4core.plugins import load_suite
+from e4core.sending2 import message_key_info, nonces, signature_label
+from e4core.suite import Suite
+from tests.conformance.format2.fleet import Sizes
+
+
+class ProjectMaker:
+    """`tests.conformance.format2.fleet.Maker`."""
+
+    def __init__(self, suite_of: Callable[[str], Suite] = load_suite) -> None:
+        self._suite_of = suite_of
+
+    def public(self, sizes: Sizes, private: bytes) -> bytes:
+        device = self._suite_of(sizes.wire_name).device
+        return device.public(device.load(Secret(private)))
+
+    def message(
+        self, sizes: Sizes, key: bytes, topic: bytes, header: bytes, payload: bytes, private: bytes, wire_name: str
+    ) -> bytes:
+        suite = replace(self._suite_of(sizes.wire_name), wire_name=wire_name)
+        info = message_key_info(suite, topic, int.from_bytes(header[1:5], "little"), header[13:37])
+        nonce = nonces(suite.aead)
+        sequence = int.from_bytes(header[37:41], "little")
+        sealing = suite.aead.key(suite.kdf(key, info, suite.aead.key_len))
+        data = header + sealing.seal(b"" if nonce is None else nonce(sequence), payload, header)
+        if suite.signature is None:
+            return data
+        signer = suite.signature.signer(suite.device.load(Secret(private)))
+        return data + signer.sign(signature_label(suite, topic) + data)
+
+    def command(
+        self, sizes: Sizes, client: bytes, c2: bytes, device: bytes, header: bytes, plain: bytes, wire_name: str
+    ) -> bytes:
+        suite = self._suite_of(sizes.wire_name)
+        channel = suite.control.at_c2(suite.c2.load(c2), device)
+        return header + channel.seal(lp(b"E4.2 command") + lp(wire_name.encode()) + client, header, plain)
