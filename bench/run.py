@@ -18,6 +18,7 @@ BENCHMARKS = {
     "rotate": "rotate",
     "rewrap": "rewrap",
     "import": "imports",
+    "suites": "suites",
 }
 """Name on the command line -> module with a function ``figures()``."""
 

@@ -100,7 +100,9 @@ def stored(content: bytes, passphrase: Secret | None) -> State:
         path = Path(folder) / "state"
         path.touch(0o600)
         path.write_bytes(content)
-        return StateFile(path, passphrase).load(NOW)
+        state = StateFile(path, passphrase).load(NOW)
+        assert isinstance(state, State)
+        return state
 
 
 def content_of(passphrase: Secret | None) -> bytes:
