@@ -56,7 +56,7 @@ format: setup
 	$(BIN)/ruff format .
 
 bench: setup servers liboqs
-	PATH="$$PATH:/usr/sbin" $(BIN)/python bench/run.py import protect rotate rewrap
+	PATH="$$PATH:/usr/sbin" $(BIN)/python bench/run.py import protect suites rotate rewrap
 
 docs: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from e4core import state, state2, stateform2, transition
+from e4core import container, sending2, state, state2, stateform2, transition
 from e4core.client import Client, Tolerance
 from e4core.client2 import Client2
 from e4core.errors import InvalidInput
@@ -21,7 +21,18 @@ from e4core.suite import Suite
 AnyClient = Client | Client2
 AnyState = State | State2
 
-__all__ = ["AnyClient", "AnyState", "Handled2", "check_keys", "dump", "faded", "load", "new_client", "new_state"]
+__all__ = [
+    "AnyClient",
+    "AnyState",
+    "Handled2",
+    "check_keys",
+    "dump",
+    "faded",
+    "load",
+    "new_client",
+    "new_state",
+    "overheads",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +44,7 @@ class _Format:
     dump: Callable[[Any], bytes]
     load: Callable[[bytes], Any]
     faded: Callable[[Any, float], Any]
+    overheads: Callable[[Suite], tuple[int, int]]
 
 
 def _client1(suite: Suite, state: State, save: Callable[[AnyState], None], tolerance: Tolerance, _: bool) -> Client:
@@ -50,9 +62,23 @@ def _unchanged(state: State2, _now: float) -> State2:
     return state
 
 
+def _overheads1(suite: Suite) -> tuple[int, int]:
+    signed = 16 + suite.signature.signature_len if suite.signature else 0
+    return 8 + suite.aead.tag_len + signed, 8 + suite.aead.tag_len
+
+
+def _overheads2(suite: Suite) -> tuple[int, int]:
+    signed = suite.signature.signature_len if suite.signature else 0
+    return sending2.HEADER_LEN + suite.aead.tag_len + signed, container.HEADER_LEN + suite.control.overhead
+
+
 _FORMATS = {
-    1: _Format(State, _client1, state.new_state, state.check_keys, state.dump, state.load, transition.faded),
-    2: _Format(State2, _client2, state2.new_state, state2.check_keys, stateform2.dump, stateform2.load, _unchanged),
+    1: _Format(
+        State, _client1, state.new_state, state.check_keys, state.dump, state.load, transition.faded, _overheads1
+    ),
+    2: _Format(
+        State2, _client2, state2.new_state, state2.check_keys, stateform2.dump, stateform2.load, _unchanged, _overheads2
+    ),
 }
 """By number of the format, which also is the version of the form in which its states are saved."""
 
@@ -71,6 +97,11 @@ def new_client(
     """
     client: AnyClient = _FORMATS[suite.format].client(suite, state, save, tolerance, clock_is_trusted)
     return client
+
+
+def overheads(suite: Suite) -> tuple[int, int]:
+    """Bytes by which a message is longer than its payload, and by which a command or a batch of them is."""
+    return _FORMATS[suite.format].overheads(suite)
 
 
 def new_state(suite: Suite, client_id: ClientId, private: Secret, c2_public: bytes = b"") -> AnyState:

@@ -31,10 +31,10 @@ def load_suite(name: str) -> Suite:
     """The suite called ``name``. Raises: PluginError."""
     suite = _load(SUITES, name)
     if not isinstance(suite, Suite):
-        raise PluginError(f"{SUITES}: {name} of {_owners(SUITES, name)} is a {type(suite).__name__}, not a Suite")
+        raise PluginError(f"{SUITES}: {name} of {owners(SUITES, name)} is a {type(suite).__name__}, not a Suite")
     if suite.name != name:
         raise PluginError(
-            f"{SUITES}: {name} of {_owners(SUITES, name)} calls itself {suite.name!r}; the names must agree"
+            f"{SUITES}: {name} of {owners(SUITES, name)} calls itself {suite.name!r}; the names must agree"
         )
     return suite
 
@@ -67,16 +67,16 @@ def _made(group: str, uri: str, kind: type[T], *arguments: str) -> T:
         raise InvalidInput(f"{group}: {uri!r} is no URI; it begins with one of: {known}", kind="bad_uri")
     factory = _load(group, scheme)
     if not callable(factory):
-        raise PluginError(f"{group}: {scheme} of {_owners(group, scheme)} cannot be called with a URI")
+        raise PluginError(f"{group}: {scheme} of {owners(group, scheme)} cannot be called with a URI")
     try:
         made = factory(*arguments)
     except E4Error:
         raise
     except Exception as error:  # foreign code: whatever it raises is one clear error here
-        raise PluginError(f"{group}: {scheme} of {_owners(group, scheme)} failed: {error}") from error
+        raise PluginError(f"{group}: {scheme} of {owners(group, scheme)} failed: {error}") from error
     if not isinstance(made, kind):
         raise PluginError(
-            f"{group}: {scheme} of {_owners(group, scheme)} gave a {type(made).__name__}, no {kind.__name__}"
+            f"{group}: {scheme} of {owners(group, scheme)} gave a {type(made).__name__}, no {kind.__name__}"
         )
     return made
 
@@ -102,7 +102,7 @@ def _load(group: str, name: str) -> object:
     except PluginError:
         raise
     except (Exception, SystemExit) as error:  # stevedore lets some through, and an import may even call exit
-        raise PluginError(f"{group}: {name} of {_owners(group, name)} does not load: {error!r}") from error
+        raise PluginError(f"{group}: {name} of {owners(group, name)} does not load: {error!r}") from error
 
 
 def _does_not_load(group: str, entry_point: EntryPoint, error: BaseException) -> PluginError:
@@ -113,15 +113,14 @@ def _does_not_load(group: str, entry_point: EntryPoint, error: BaseException) ->
         and error.name.partition(".")[0] != entry_point.module.partition(".")[0]
     ):
         hint = f"; it needs the module {error.name}: install the extra that brings it"
-    return PluginError(
-        f"{group}: {entry_point.name} of {_owners(group, entry_point.name)} does not load: {error}{hint}"
-    )
+    return PluginError(f"{group}: {entry_point.name} of {owners(group, entry_point.name)} does not load: {error}{hint}")
 
 
 def _conflict(group: str, name: str, _extensions: Sequence[Extension[object]]) -> NoReturn:
-    raise PluginError(f"{group}: {name} is registered more than once, by {_owners(group, name)}; uninstall one")
+    raise PluginError(f"{group}: {name} is registered more than once, by {owners(group, name)}; uninstall one")
 
 
-def _owners(group: str, name: str) -> str:
+def owners(group: str, name: str) -> str:
+    """The distributions that register ``name`` in ``group``, separated by commas."""
     # stevedore's cached entry points carry no distribution, so importlib.metadata is asked
     return ", ".join(sorted({e.dist.name for e in entry_points(group=group, name=name) if e.dist})) or "unknown"

@@ -14,10 +14,13 @@ if TYPE_CHECKING:
 
 
 def suites(output: OutputOption = Output.TABLE) -> None:
-    """Show the installed suites and their parts; lengths are in bytes."""
+    """Show the installed suites, whose they are, and what they add to a message and a command; lengths are in bytes."""
     from e4core.plugins import SUITES, names
 
-    show_rows(output, [_row(name) for name in names(SUITES)])
+    rows = [_row(name) for name in names(SUITES)]
+    if output is Output.TABLE:
+        rows = [{**row, **{part: _in_a_word(row[part]) for part in _PARTS}} for row in rows]
+    show_rows(output, rows)
 
 
 def exit_codes(output: OutputOption = Output.TABLE) -> None:
@@ -37,29 +40,39 @@ def version(wanted: bool) -> None:
 
 def _row(name: str) -> Row:
     from e4core.errors import PluginError
-    from e4core.plugins import load_suite
+    from e4core.plugins import SUITES, load_suite, owners
 
+    row: Row = {"suite": name, "from": owners(SUITES, name)}
     try:
-        return {"suite": name, **_parts(load_suite(name)), "problem": None}
+        return {**row, **_sizes(load_suite(name)), "problem": None}
     except PluginError as error:
-        return {"suite": name, **dict.fromkeys(_PARTS), "problem": str(error)}
+        return {**row, **dict.fromkeys((*_SIZES, *_PARTS)), "problem": str(error)}
 
 
-_PARTS = ("wire_name", "format", "aead", "hash", "signature", "device_key", "c2_key")
+_SIZES = ("wire_name", "format", "message_overhead", "command_overhead")
+_PARTS = ("aead", "hash", "signature", "device_key", "c2_key")
 
 
-def _parts(suite: Suite) -> Row:
+def _sizes(suite: Suite) -> Row:
+    from e4core.formats import overheads
+
     aead, signature = suite.aead, suite.signature
-    values: tuple[Value, ...] = (
-        suite.wire_name,
-        suite.format,
+    parts: tuple[Value, ...] = (
         {"part": _kind(aead), "key": aead.key_len, "nonce": aead.nonce_len, "tag": aead.tag_len},
-        _kind(suite.hash),
+        {"part": _kind(suite.hash)},
         {"part": _kind(signature), "signature": signature.signature_len} if signature else None,
         _key(suite.device),
         _key(suite.c2),
     )
-    return dict(zip(_PARTS, values, strict=True))
+    sizes = (suite.wire_name, suite.format, *overheads(suite))
+    return {**dict(zip(_SIZES, sizes, strict=True)), **dict(zip(_PARTS, parts, strict=True))}
+
+
+def _in_a_word(part: Value) -> Value:
+    """The largest of its lengths that others see, or its name."""
+    if not isinstance(part, dict):
+        return part
+    return part.get("signature") or part.get("public") or str(part["part"])
 
 
 def _key(identity: Identity) -> Row | None:

@@ -9,13 +9,13 @@ import typer
 
 from e4cli.output import Output, OutputOption
 
-SUITES = ("sk", "pk")
-
 
 def demo(
     suite: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Cryptography of the fleet, several if repeated; else sk and pk."),
+        typer.Option(
+            metavar="NAME", help="Cryptography of the fleet, several if repeated; else as in e4.toml, else sk and pk."
+        ),
     ] = None,
     broker: Annotated[
         str | None,
@@ -28,10 +28,13 @@ def demo(
     from e4core.errors import PluginError
 
     try:
+        from e4c2.settings import load
         from e4cli.demo.play import Play
         from e4cli.demo.screen import screen
     except ModuleNotFoundError as error:
         raise PluginError(f"the demo needs {error.name}; install it: pip install 'e4core[server]'") from error
-    play = Play(suite or SUITES, broker, screen(output))
+    settings = load()
+    chosen = [settings.suite] if "suite" in settings.model_fields_set else ["sk", "pk"]
+    play = Play(suite or chosen, broker, screen(output))
     run_until_stopped(play.run())
     play.check()
