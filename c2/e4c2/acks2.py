@@ -85,12 +85,22 @@ def _acknowledged(db: sa.Connection, realm: Realm, row: Row, ack: Ack) -> None:
     elif ack.outcome is Outcome.REFUSED:
         refused = {"state": Delivery.REFUSED.value, "refusal": ack.refusal}
         db.execute(sa.update(outbox).where(*these).values(**refused))
-    else:
-        shown = [*these, outbox.c.kind.not_in(_KEYS)]
-        db.execute(sa.update(outbox).where(*shown).values(state=Delivery.CONFIRMED.value))
+    elif ack.outcome is Outcome.APPLIED:
+        _confirm(db, these)
+    waits, elsewhere = outbox.c.state == Delivery.PENDING.value, outbox.c.sequence != sequence
     undone = [outbox.c.client == row["id"], outbox.c.state.in_(commands.OPEN), outbox.c.kind.not_in(_KEYS)]
-    if not _exists(db, *undone) and reports.holds(db, realm, row, ack.digest) is False and not ack.refusal:
-        log.error("%s does not hold what it has confirmed: it was restored; it is caught up", row["name"])
+    if _exists(db, *undone, sa.or_(waits, elsewhere)):
+        return
+    match reports.holds(db, realm, row, ack.digest), ack.outcome:
+        case True, Outcome.ALREADY:  # applied or refused, its digest alone can tell
+            _confirm(db, these)
+        case False, Outcome.APPLIED:
+            log.error("%s does not hold what it has confirmed: it was restored; it is caught up", row["name"])
+
+
+def _confirm(db: sa.Connection, these: list[sa.ColumnElement[bool]]) -> None:
+    shown = [*these, outbox.c.kind.not_in(_KEYS)]
+    db.execute(sa.update(outbox).where(*shown).values(state=Delivery.CONFIRMED.value))
 
 
 def _send_the_rest(db: sa.Connection, realm: Realm, row: Row, these: list[sa.ColumnElement[bool]]) -> None:

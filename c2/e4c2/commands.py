@@ -214,7 +214,8 @@ def _awaited() -> sa.ColumnElement[bool]:
     is_last = ~sa.exists().where(*same, newer.c.id > outbox.c.id)
     keys = outbox.c.kind.in_((Kind.ID_KEY.value, Kind.C2_KEY.value))
     reports = outbox.c.client.in_(sa.select(client.c.id).where(client.c.reports))
-    return sa.and_(outbox.c.state == Delivery.SENT.value, sa.or_(keys, reports), is_last)
+    numbered = outbox.c.sequence.is_not(None)  # Format 2, in which all devices report, be it after a year
+    return sa.and_(outbox.c.state == Delivery.SENT.value, sa.or_(keys, reports, numbered), is_last)
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,7 +129,7 @@ class Courier:
             flight.again_at = now + pause(1, LONGEST_PAUSE_S, flight.attempt)
             log.warning("a command could not be published, and is sent again in a while: %s", error)
         if not flight.publications:
-            if flight.again_at is None and now - flight.sealed_at > STALE_S:
+            if self._realm.format.commands_age and flight.again_at is None and now - flight.sealed_at > STALE_S:
                 flight.again_at = now
             if self._flying.get(flight.id) is flight:
                 del self._flying[flight.id]

@@ -75,3 +75,5 @@ class Format(Generic[R]):
     renewed: Callable[[sa.Connection, R, Collection[_Row]], None]
     """These topics have got a new key."""
     key_change: KeyChange[R]
+    commands_age: bool
+    """Whether a device refuses a command that comes late."""

@@ -26,6 +26,6 @@ def _unnumbered(_db: sa.Connection, _realm: Realm, _topics: Collection[Row]) -> 
 
 
 _FORMATS: Mapping[int, Format[Realm]] = {
-    1: Format(sealing.claim, acks.answer, _unnumbered, key_changes.FORMAT1),
-    2: Format(sealing2.claim, acks2.answer, epochs.advance, key_changes.FORMAT2),
+    1: Format(sealing.claim, acks.answer, _unnumbered, key_changes.FORMAT1, commands_age=True),
+    2: Format(sealing2.claim, acks2.answer, epochs.advance, key_changes.FORMAT2, commands_age=False),
 }

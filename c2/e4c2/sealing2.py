@@ -63,6 +63,8 @@ class _Draft:
     of: Row
     entries: list[Command2] = field(default_factory=list)
     carried: list[_Entry] = field(default_factory=list)
+    idle: list[_Entry] = field(default_factory=list)
+    """For which there is nothing to do any more."""
 
 
 @dataclass(slots=True)
@@ -147,10 +149,11 @@ def _drafts(here: _Here, rows: Collection[Row]) -> dict[bytes, _Draft]:
 
 
 def _draft(here: _Here, of: Row, entries: list[_Entry]) -> _Draft:
-    draft = _Draft(of, carried=entries)
-    if of["status"] == Status.ACTIVE:
-        for entry in sorted(entries, key=lambda each: (_PLACE[each.newest["kind"]], each.newest["id"])):
-            draft.entries += _commands(here, of, entry)
+    draft = _Draft(of)
+    for entry in sorted(entries, key=lambda each: (_PLACE[each.newest["kind"]], each.newest["id"])):
+        made = list(_commands(here, of, entry)) if of["status"] == Status.ACTIVE else []
+        draft.entries += made
+        (draft.carried if made else draft.idle).append(entry)
     return draft
 
 
@@ -170,7 +173,8 @@ def _commands(here: _Here, of: Row, entry: _Entry) -> Iterator[Command2]:
         case Kind.RESET_PEERS:
             yield ResetPubKeys()
         case Kind.C2_KEY:
-            yield SetC2Key.of(here.realm.suite, here.present.c2_keys.newest_public)
+            if of["c2_key"] < here.present.c2_keys.newest:
+                yield SetC2Key.of(here.realm.suite, here.present.c2_keys.newest_public)
         case Kind.ID_KEY:
             yield from _id_key(here, of)
         case Kind.SYNC:
@@ -239,18 +243,17 @@ def _columns(realm: Realm, of: Row) -> tuple[str, ...]:
 
 
 def _nothing(draft: _Draft) -> Sealed:
-    return Sealed(draft.carried[0].newest["id"], draft.of["id"])
+    return Sealed(draft.idle[0].newest["id"], draft.of["id"])
 
 
 def _mark(db: sa.Connection, drafts: Mapping[bytes, _Draft], taken: Mapping[bytes, int], second: int) -> None:
-    over = [identity for draft in drafts.values() for each in draft.carried for identity in each.older]
-    over += [each.newest["id"] for draft in drafts.values() if not draft.entries for each in draft.carried]
+    over = [row for draft in drafts.values() for each in (*draft.carried, *draft.idle) for row in each.older]
+    over += [each.newest["id"] for draft in drafts.values() for each in draft.idle]
     for portion in portions(over):
         db.execute(sa.update(outbox).where(outbox.c.id.in_(portion)).values(state=Delivery.SUPERSEDED.value))
     sending = [
         {"row": each.newest["id"], "forget": each.purge, "number": taken[of]}
         for of, draft in drafts.items()
-        if draft.entries
         for each in draft.carried
     ]
     if sending:

@@ -79,6 +79,8 @@ SECTIONS: dict[str, dict[str, Section]] = {
         "sessions": sealed2.sessions,
         "sealed_messages": sealed2.sealed_messages,
         "sealed_commands": sealed2.sealed_commands,
+        "read_reports": sealed2.reports,
+        "refused_reports": sealed2.reports,
         "receiving": format2.stories,
         "validity": format2.stories,
         "replays": format2.stories,

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from e4conformance.vectorfile import Big, Check, Entry, Facets, VectorFile, named, payload, unhex, value
+from e4core import report
 from e4core.control2 import open_command, seal_command
-from e4core.errors import PluginError
+from e4core.errors import E4Error, PluginError
 from e4core.keys import ClientId, Secret
 from e4core.sending2 import OwnSession, message_key_info, nonces, signature_label
 from e4core.suite import Suite
@@ -99,3 +100,28 @@ def _command(suite: Suite, entry: Entry) -> Facets:
     at_c2 = suite.control.at_c2(c2, suite.device.public(device))
     made = seal_command(suite, at_c2, client, entry["sequence"], plain, unhex(entry, "salt"))
     return {"plain": opened.hex(), "protected": made.hex()}
+
+
+def reports(file: VectorFile, section: list[Entry]) -> Iterator[Check]:
+    """What the C2 reads in them, or why it refuses them."""
+    return _checks(file, section, _report_due, _report)
+
+
+def _report_due(entry: Entry) -> Facets:
+    given = ("name", "suite", "client_id", "c2_private", "device_public", "protected")
+    return {name: entry[name] for name in entry if name not in given}
+
+
+def _report(suite: Suite, entry: Entry) -> Facets:
+    client, c2 = ClientId(unhex(entry, "client_id")), suite.c2.load(unhex(entry, "c2_private"))
+    channel = suite.control.at_c2(c2, unhex(entry, "device_public"))
+    try:
+        content = report.open_report(suite, channel, client, unhex(entry, "protected"))
+    except E4Error as error:
+        return {"result": "error", "kind": error.kind}
+    common: dict[str, object] = {"result": "ok", "last": content.last_sequence, "digest": content.digest.hex()}
+    if isinstance(content, report.Ack):
+        subject = int.from_bytes(content.subject, "little")
+        outcome = content.outcome.name.lower()
+        return {**common, "report": "ack", "subject": subject, "outcome": outcome, "error": content.refusal}
+    return {**common, "report": type(content).__name__.lower(), "nonce": content.nonce.hex()}

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from e4c2 import clients, links, sequences, topics
+from e4c2 import clients, delivery, links, sequences, topics
 from e4c2.model import Reason
 from e4core import report
 from e4core.errors import AuthenticationFailed, InFuture, InvalidInput
@@ -116,6 +116,47 @@ def test_ack_that_only_format_1_knows_is_refused(fleet: World) -> None:
     subject = report.subject(numbers(fleet, "a")[0])
     with fleet.refuses(InvalidInput, kind="bad_report"):
         say(fleet, a, Ack(a.digest(), subject, Outcome.OUTDATED))
+
+
+def test_repeated_answer_does_not_say_whether_the_command_was_applied(fleet: World) -> None:
+    """Its first answer, by which it refused, is lost: what it holds now tells."""
+    a = ours(fleet, "a")
+    operation = fleet.do(topics.rotate, "t")
+    fleet.claim()
+    subject = report.subject(numbers(fleet, "a")[0])
+    say(fleet, a, Ack(a.digest(), subject, Outcome.ALREADY, "", a.client.state.last))
+    (seen,) = (each for each in fleet.deliveries("a") if each.operation == operation.id)
+    assert seen.state != "confirmed"
+    fleet.crash()
+    fleet.settle_down()
+    assert fleet.digest_fits("a")
+
+
+def test_repeated_answer_of_a_device_that_holds_all_confirms(fleet: World) -> None:
+    a = ours(fleet, "a")
+    operation = fleet.do(topics.rotate, "t")
+    fleet.carry()
+    fleet.obey()
+    fleet.reports.clear()
+    say(fleet, a, Ack(a.digest(), report.subject(a.client.state.last), Outcome.ALREADY, "", a.client.state.last))
+    (seen,) = (each for each in fleet.deliveries("a") if each.operation == operation.id)
+    assert seen.state == "confirmed"
+
+
+def test_device_that_is_first_switched_on_after_a_year_is_no_restored_one(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    a = world.add("a")
+    a.away = True
+    world.topic("t", "a")
+    world.clock.now += 365 * DAY
+    world.do(delivery.tidy)
+    a.away = False
+    world.greet("a")
+    world.settle_down()
+    assert world.kinds_sent_to("a").count("ResetTopics") == 0
+    assert world.digest_fits("a")
+    assert caplog.text == ""
 
 
 @pytest.mark.parametrize("refusal", sorted({*report.REFUSALS} - {"pubkey_missing"}))

@@ -253,6 +253,7 @@ def test_rows_of_the_outbox_that_nobody_could_have_written_grant_nothing(world: 
     world.settle_down()
     assert not {"SetTopicKey", "SetPubKey", "SetIDKey", "NewIDKey"} & set(world.kinds_sent_to("a"))
     assert (a.client.state.topics, a.client.state.peers) == ({}, {})
+    assert world.states("a") == [], "what asks for nothing is not kept"
 
 
 def test_what_waits_longer_than_any_pause_was_ordered_under_a_wrong_clock(world: World) -> None:

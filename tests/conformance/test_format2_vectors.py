@@ -18,9 +18,9 @@ from tests.conformance.format2.file import SEALED, STORIES, TARGET, vectors
 from tests.conformance.format2.fleet import SIZES, Json
 from tests.conformance.format2.project_maker import ProjectMaker
 from tests.conformance.format2.sealed import abridged, payload
-from tests.conformance.format2.witness_player import Player, WitnessMaker, private_pair, public_of
+from tests.conformance.format2.witness_player import Player, WitnessMaker, private_pair, public_of, public_pair
 from tests.conformance.suites2 import suite_of
-from tests.conformance.witness2_algorithms import ROWS, kdf
+from tests.conformance.witness2_algorithms import ROWS, Refused, kdf
 from tests.conformance.witness2_c2 import C2
 from tests.conformance.witness2_wire import COMMAND, End, Header, lp, number, open_control, session, signed_by_message
 
@@ -136,6 +136,21 @@ def test_the_witness_opens_the_same_commands(entry: Json) -> None:
     assert entry["context"].endswith(data[: 26 + row.ciphertext_len].hex())
     if row.signature is None:
         assert C2(row, client, c2, own).seal(entry["sequence"], plain, data[10:26]) == data
+
+
+@pytest.mark.parametrize("entry", entries("read_reports") + entries("refused_reports"))
+def test_the_witness_reads_and_refuses_the_same_reports(entry: Json) -> None:
+    row, client = ROWS[entry["suite"]], bytes.fromhex(entry["client_id"])
+    c2, device = private_pair(row, bytes.fromhex(entry["c2_private"])), bytes.fromhex(entry["device_public"])
+    given = ("name", "suite", "client_id", "c2_private", "device_public", "protected", "report")
+    expected = {name: value for name, value in entry.items() if name not in given}
+    try:
+        seen = C2(row, client, c2, public_pair(row, device)).read(bytes.fromhex(entry["protected"]))
+        seen |= {"result": "ok", "report": seen["kind"]}
+    except Refused as error:
+        seen = {"result": "error", "kind": error.kind}
+    assert not differs(expected, seen), seen
+    assert seen.get("report") == entry.get("report")
 
 
 def test_the_table_of_sizes_is_that_of_the_witness_and_of_the_suites() -> None:

@@ -102,6 +102,12 @@ class Maker(Protocol):
         """Args: c2: private identity. device: public identity, or device key. header: bytes 0 to 26."""
         ...
 
+    def report(
+        self, sizes: Sizes, client: bytes, device: bytes, c2: bytes, header: bytes, plain: bytes, wire_name: str
+    ) -> bytes:
+        """Args: device: private identity, or device key. c2: public identity."""
+        ...
+
 
 @dataclass(frozen=True)
 class Member:

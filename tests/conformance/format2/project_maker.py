@@ -44,3 +44,10 @@ class ProjectMaker:
         suite = self._suite_of(sizes.wire_name)
         channel = suite.control.at_c2(suite.c2.load(c2), device)
         return header + channel.seal(lp(b"E4.2 command") + lp(wire_name.encode()) + client, header, plain)
+
+    def report(
+        self, sizes: Sizes, client: bytes, device: bytes, c2: bytes, header: bytes, plain: bytes, wire_name: str
+    ) -> bytes:
+        suite = self._suite_of(sizes.wire_name)
+        channel = suite.control.at_device(suite.device.load(Secret(device)), c2)
+        return header + channel.seal(lp(b"E4.2 report") + lp(wire_name.encode()) + client, header, plain)

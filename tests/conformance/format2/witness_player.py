@@ -12,7 +12,17 @@ from tests.conformance.witness2 import Device
 from tests.conformance.witness2_algorithms import ROWS, Algorithms, Refused
 from tests.conformance.witness2_c2 import C2
 from tests.conformance.witness2_state import Handled, Pair
-from tests.conformance.witness2_wire import COMMAND, Header, encode_command, le, number, seal_control, seal_message
+from tests.conformance.witness2_wire import (
+    COMMAND,
+    REPORT,
+    End,
+    Header,
+    encode_command,
+    le,
+    number,
+    seal_control,
+    seal_message,
+)
 
 
 def private_pair(row: Algorithms, stored: bytes) -> Pair:
@@ -50,6 +60,14 @@ class WitnessMaker:
         row = replace(ROWS[sizes.wire_name], wire_name=wire_name)
         end = C2(row, client, private_pair(row, c2), public_pair(row, device)).end
         return seal_control(row, COMMAND, client, end, number(header[2:10]), header[10:], plain, header[:2])
+
+    def report(
+        self, sizes: Sizes, client: bytes, device: bytes, c2: bytes, header: bytes, plain: bytes, wire_name: str
+    ) -> bytes:
+        row = replace(ROWS[sizes.wire_name], wire_name=wire_name)
+        own = private_pair(row, device)
+        end = End(b"", *own, *public_pair(row, c2)) if row.signature else End(device_key=own[1])
+        return seal_control(row, REPORT, client, end, number(header[2:10]), header[10:], plain, header[:2])
 
 
 class Player:
