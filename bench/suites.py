@@ -2,8 +2,8 @@
 """Every installed suite: what a caller pays for protect, unprotect and the sealing of a command, against the bare primitives.
 
 The floor calls, over the same distinct messages, each primitive that one message needs, with keys kept ready: the AEAD, and the
-signature if there is one; for a command one HKDF, one KEM and one signature. It builds no header, and checks, remembers and looks up
-nothing.
+signature if there is one; for a command one HKDF, one KEM and one signature. It builds no header, and
+checks, remembers and looks up nothing.
 ``fast.*.speedup.*``: how many times faster the whole path of a client is with ``fast-sk`` than with ``sk``.
 """
 

@@ -43,11 +43,11 @@ def ends(epoch: Epoch) -> float:
 
 
 def faded(epochs: Epochs, second: int) -> Epochs:
-    """Without the keys that are over at ``second``; the same object where there are none."""
+    """Without the keys that are over at ``second``, and without what names them no more; the same object where there are none."""
     over = {epoch.number for epoch in epochs if is_over(epoch, second)}
-    if not any(epoch.number in over and epoch.key is not None for epoch in epochs):
-        return epochs
     kept = {epochs[-1].number, held(epochs).sending}
+    if not any(each.number in over and (each.key is not None or each.number not in kept) for each in epochs):
+        return epochs
     without = {number: replace(epoch, key=None) for epoch in epochs if (number := epoch.number) in over & kept}
     return tuple(
         without.get(epoch.number, epoch) for epoch in epochs if epoch.number not in over or epoch.number in kept

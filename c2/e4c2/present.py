@@ -96,6 +96,15 @@ def _is_written(row: Row) -> bool:
     return are_ids and row["kind"] in _KINDS and row["attempts"] in _ATTEMPTS
 
 
+def refuse(db: sa.Connection, delivery: int, to: object, error: Tampered) -> None:
+    """This delivery rests on a row that was tampered with."""
+    log.error(
+        "delivery %d to the device %s is refused: %s", delivery, to.hex() if isinstance(to, bytes) else "?", error
+    )
+    refused = {"state": Delivery.REFUSED.value, "refusal": error.kind}
+    db.execute(sa.update(outbox).where(outbox.c.id == delivery).values(**refused))
+
+
 def believed(realm: Realm, peers: Collection[Row]) -> dict[bytes, bytes]:
     """Client -> what its messages are verified with, of those of ``peers`` that are active. Raises: Tampered."""
     signature = realm.suite.signature
@@ -133,10 +142,7 @@ def _sound(db: sa.Connection, rows: Collection[Row], check: Callable[[Row], obje
         try:
             check(row)
         except Tampered as error:
-            device = row["client"].hex() if isinstance(row["client"], bytes) else "?"
-            log.error("delivery %d to the device %s is refused: %s", row["id"], device, error)
-            refused = {"state": Delivery.REFUSED.value, "refusal": error.kind}
-            db.execute(sa.update(outbox).where(outbox.c.id == row["id"]).values(**refused))
+            refuse(db, row["id"], row["client"], error)
         else:
             yield row
 

@@ -19,7 +19,7 @@ from e4c2.epochs import Epoch
 from e4c2.format import Sealed
 from e4c2.model import Delivery, Kind, Status, client, outbox
 from e4c2.present import Present
-from e4c2.rows import Realm, Row, portions, reveal
+from e4c2.rows import Realm, Row, portions, reveal, strange
 from e4core.command2 import (
     Command2,
     NewIDKey,
@@ -114,10 +114,13 @@ def _due(db: sa.Connection, now: float, limit: int) -> list[bytes]:
         due = sa.select(outbox.c.id, outbox.c.client).where(_is_due(now), outbox.c.id > last)
         rows = db.execute(due.order_by(outbox.c.id).limit(BATCH)).all()
         for identity, of in rows:
+            last = identity
+            if not isinstance(of, bytes):
+                present.refuse(db, identity, of, strange(outbox))
+                continue
             if len(found) == limit and of not in found:
                 return list(found)
             found[of] = None
-            last = identity
         if len(rows) < BATCH:
             return list(found)
 

@@ -44,7 +44,7 @@ _OF_ERRORS: dict[type[E4Error], Exit] = {
     E4Error: Exit(1, "error", "any other error of E4"),
     InvalidInput: Exit(3, "invalid_input", "an input has the wrong form: a key, a name, a message, a file"),
     AuthenticationFailed: Exit(4, "not_authentic", "not made by the holder of the key, changed, or a wrong passphrase"),
-    NotFresh: Exit(5, "not_fresh", "accepted before, too old, or from the future"),
+    NotFresh: Exit(5, "not_fresh", "accepted before, too old, from the future, or without a clock to tell"),
     UnknownKey: Exit(6, "unknown_key", "no key is held for this topic or sender"),
     RateExceeded: Exit(7, "rate_exceeded", "too many in too short a time; try again later"),
     NotFound: Exit(8, "not_found", "there is no such thing"),

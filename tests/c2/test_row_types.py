@@ -214,7 +214,9 @@ def test_a_forged_delivery_of_the_past_holds_nobody_back(fleet: World, change: s
     before = fleet.count(Delivery.REFUSED)
     carried(fleet)
     assert fleet.count(Delivery.PENDING, Delivery.SENDING) == 0
-    assert fleet.count(Delivery.REFUSED) == before
+    # in Format 2 what is not yet confirmed is still to be done, and what nobody knows cannot be
+    open_then = 2 if fleet.realm.suite.format == 2 and change.startswith("kind") else 0
+    assert fleet.count(Delivery.REFUSED) == before + open_then
 
 
 def carried(fleet: World) -> None:
