@@ -28,7 +28,9 @@ def stored(path: Path, state: State, passphrase: Secret | None = None) -> Path:
 
 
 def loaded(path: Path) -> State:
-    return StateFile(path).load(time.time())
+    state = StateFile(path).load(time.time())
+    assert isinstance(state, State)
+    return state
 
 
 def with_key(device: Enrolled, key: TopicKey, *peers: Enrolled) -> State:
