@@ -267,13 +267,13 @@ def test_a_sync_with_the_nonce_of_a_hello_ends_the_waiting(suite: Suite) -> None
     device = Device2(suite)
     first, second = device.hello(), device.hello()
     assert first.nonce != second.nonce
-    device.command(Sync(bytes(16), 0))
-    assert not device.client.synchronised
-    device.command(Sync(first.nonce, 0), now=NOW + 3600)
-    assert device.client.synchronised
-    assert device.client.clock_offset_s == 0
+    synchronised = []
+    for nonce in (bytes(16), first.nonce):
+        device.command(Sync(nonce, 0), now=NOW + 3600)
+        synchronised.append(device.client.synchronised)
     device.hello()
-    assert not device.client.synchronised
+    assert [*synchronised, device.client.synchronised] == [False, True, False]
+    assert device.client.clock_offset_s == 0
 
 
 @suites
