@@ -20,7 +20,7 @@ from e4core import e4go
 from e4core.errors import Conflict, StorageError
 from e4core.message import GRACE_S
 from e4core.plugins import load_suite
-from e4core.state import TopicState
+from e4core.state import State, TopicState
 from e4device.statefile import StateFile, import_e4go
 from tests.device.states import CHEAP, E4GO, NOW, PASSPHRASE, STATE, created
 
@@ -210,6 +210,7 @@ class TestE4go:
         path.write_text(E4GO[mode]["start_text"])
         path.chmod(0o600)
         state = StateFile(path).load(NOW)
+        assert isinstance(state, State)
         assert state.suite == mode
         assert state.client_id.hex() == E4GO[mode]["id"]
         assert (state.floor, state.command_floor, state.sent) == (int(NOW), int(NOW), int(NOW))
