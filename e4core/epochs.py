@@ -43,14 +43,15 @@ def ends(epoch: Epoch) -> float:
 
 
 def faded(epochs: Epochs, second: int) -> Epochs:
-    """Without the keys that are over at ``second``, and without what names them no more; the same object where there are none."""
-    over = {epoch.number for epoch in epochs if is_over(epoch, second)}
-    kept = {epochs[-1].number, held(epochs).sending}
-    if not any(each.number in over and (each.key is not None or each.number not in kept) for each in epochs):
+    """Without the keys that are over at ``second``; the same object where nothing changes."""
+    gone = {epoch.number for epoch in epochs if epoch.key is None or is_over(epoch, second)}
+    stay = {epochs[-1].number, held(epochs).sending}
+    if all(epoch.key is None and epoch.number in stay for epoch in epochs if epoch.number in gone):
         return epochs
-    without = {number: replace(epoch, key=None) for epoch in epochs if (number := epoch.number) in over & kept}
     return tuple(
-        without.get(epoch.number, epoch) for epoch in epochs if epoch.number not in over or epoch.number in kept
+        replace(epoch, key=None) if epoch.number in gone else epoch
+        for epoch in epochs
+        if epoch.number in stay or epoch.number not in gone
     )
 
 

@@ -100,7 +100,7 @@ class Courier:
             while (room := WINDOW - len(self._flying) - len(sealed)) > 0:
                 batch = await self._store.write(self._realm.format.claim, self._realm, min(BATCH, room))
                 sealed += batch
-                if len(batch) < BATCH:
+                if not batch:
                     break
         return sealed
 

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from e4c2 import c2keys
 from e4c2.commands import NO_OBJECT
 from e4c2.model import Delivery, Kind, Status, client, link, membership, outbox, topic
-from e4c2.rows import Realm, Row, find_ids, reveal, strange
+from e4c2.rows import Realm, Row, find_ids, portions, reveal, strange
 from e4core.errors import Tampered
 from e4core.keys import TopicKey
 from e4core.suite import Channel
@@ -156,8 +156,8 @@ def _pairs(
     clients: Collection[bytes],
 ) -> frozenset[tuple[bytes, bytes]]:
     """Which of these objects are granted to which of these clients; every row that says so is checked."""
-    if not objects:
-        return frozenset()
-    wanted = object_column.in_(set(objects))
-    rows = find_ids(db, realm, client_column.table, client_column, clients, wanted)
-    return frozenset((row[object_column.name], row[client_column.name]) for row in rows)
+    return frozenset(
+        (row[object_column.name], row[client_column.name])
+        for portion in portions(set(objects))
+        for row in find_ids(db, realm, client_column.table, client_column, clients, object_column.in_(portion))
+    )

@@ -8,8 +8,10 @@ gets one, with the present in it. Whatever is sealed gets a sequence of its own,
 from __future__ import annotations
 
 import os
+from bisect import bisect_right
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 import sqlalchemy as sa
 
@@ -40,6 +42,8 @@ from e4core.report import SALT_LEN
 
 GRACE_S = 3600
 """For how long what was protected under the former key of a topic or a peer is still read after a routine change."""
+DELIVERIES_MOST = 5000
+"""In the commands of one transaction, unless those of one device alone are more."""
 _ORDER = (Kind.RESET_TOPICS, Kind.TOPIC, Kind.RESET_PEERS, Kind.PEER, Kind.C2_KEY, Kind.ID_KEY, Kind.SYNC, Kind.SWITCH)
 """Of the entries in a command: what empties comes before what fills."""
 _PLACE = {kind.value: place for place, kind in enumerate(_ORDER)}
@@ -83,9 +87,10 @@ def claim(db: sa.Connection, realm: Realm, limit: int = BATCH) -> list[Sealed]:
     """
     realm.keyring.require()
     now = realm.clock()
-    rows = _open(db, _due(db, now, min(limit, BATCH)), now)
-    if not rows:
+    due = _due(db, now, min(limit, BATCH))
+    if not due:
         return []
+    rows = _open(db, due, now)
     c2_keys = c2keys.versions(db, realm)
 
     def read(some: Collection[Row]) -> _Here:
@@ -126,25 +131,24 @@ def _due(db: sa.Connection, now: float, limit: int) -> list[bytes]:
 
 
 def _open(db: sa.Connection, clients: Sequence[bytes], now: float) -> list[Row]:
-    """All that is not yet done at these devices, save what is to wait."""
+    """All that is not yet done, save what is to wait, at the first of these devices: at all, where there is not too much."""
+    undone = [outbox.c.client.in_(clients), sa.or_(_is_due(now), outbox.c.state.in_(UNCONFIRMED))]
+    counts = sa.select(outbox.c.client, sa.func.count()).where(*undone).group_by(outbox.c.client)
+    number = {of: int(count) for of, count in db.execute(counts)}
+    upto = list(accumulate(number[of] for of in clients))
+    first = clients[: max(1, bisect_right(upto, DELIVERIES_MOST))]
     wanted = (outbox.c.id, outbox.c.client, outbox.c.kind, outbox.c.object, outbox.c.purge, outbox.c.attempts)
-    rows: list[Row] = []
-    undone = sa.or_(_is_due(now), outbox.c.state.in_(UNCONFIRMED))
-    for portion in portions(clients):
-        mine = sa.select(*wanted, outbox.c.created).where(outbox.c.client.in_(portion), undone)
-        rows += db.execute(mine.order_by(outbox.c.id)).mappings()
-    return rows
+    mine = sa.select(*wanted, outbox.c.created).where(*undone, outbox.c.client.in_(first))
+    return list(db.execute(mine.order_by(outbox.c.id)).mappings())
 
 
 def _drafts(here: _Here, rows: Collection[Row]) -> dict[bytes, _Draft]:
     grouped: dict[bytes, dict[tuple[str, bytes], _Entry]] = {}
     for row in rows:
-        # of several hellos the last is answered, for the device has forgotten the nonces of the others
-        target = NO_OBJECT if row["kind"] == Kind.SYNC else row["object"]
         mine = grouped.setdefault(row["client"], {})
-        held = mine.get((row["kind"], target))
+        held = mine.get((row["kind"], row["object"]))
         if held is None:
-            mine[row["kind"], target] = _Entry(row, bool(row["purge"]))
+            mine[row["kind"], row["object"]] = _Entry(row, bool(row["purge"]))
         else:
             held.older.append(held.newest["id"])
             held.newest, held.purge = row, held.purge or bool(row["purge"])

@@ -78,6 +78,21 @@ def test_rotation_costs_the_same_for_one_member_and_a_thousand(crowd: World) -> 
     assert crowd.count(Delivery.SENDING) == 500
 
 
+def test_commands_of_format_2_cost_the_same_for_one_device_and_five_hundred(sk2: World) -> None:
+    sk2.do(topics.create, "t")
+    sk2.do(_crowd, 500)
+    sk2.do(topics.create, "one")
+    sk2.add("x")
+    sk2.do(topics.join, "one", ["x"])
+    one = counted(sk2, sk2.realm.format.claim, 500)
+    sk2.do(topics.rotate, "t")
+    many = counted(sk2, sk2.realm.format.claim, 500)
+    assert sk2.count(Delivery.SENDING) == 501
+    assert many <= one + 1 <= 20
+    sk2.do(topics.rotate, "t")
+    assert counted(sk2, sk2.realm.format.claim, 500) <= 20
+
+
 def test_batch_in_which_all_must_wait_costs_no_more(crowd: World) -> None:
     for _ in range(7):  # then the seconds of these devices are used up
         crowd.do(topics.rotate, "t")

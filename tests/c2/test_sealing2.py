@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from typing import Any
 
@@ -11,7 +12,7 @@ import sqlalchemy as sa
 
 from e4c2 import clients, commands, topics
 from e4c2.model import Delivery, Kind, Reason, command_sequence, outbox
-from e4c2.sealing2 import GRACE_S
+from e4c2.sealing2 import DELIVERIES_MOST, GRACE_S
 from e4core.command2 import RemoveTopic, SetPubKey, SetTopicKey
 from e4core.control2 import sequence_of
 from e4core.errors import AuthenticationFailed, E4Error
@@ -184,6 +185,25 @@ def test_eviction_ends_older_keys_at_once_also_for_who_hears_of_it_with_a_later_
     assert b.read("t", thief.write("t", world.clock.now), world.clock.now) is None
 
 
+def test_eviction_is_not_forgotten_for_a_device_that_was_never_heard(world: World) -> None:
+    """All its reports are lost; the broker has taken the command that evicts, which never arrives."""
+    a, b = world.add("a"), world.add("b")
+    world.do(topics.create, "t")
+    world.do(topics.join, "t", ["a", "b"])
+    world.carry()
+    world.obey()
+    world.reports.clear()
+    thief, before = a.thief(), len(world.wire)
+    b.away = True
+    world.do(topics.leave, "t", ["a"])
+    world.carry()
+    b.away = False
+    world.do(topics.rotate, "t")
+    world.settle_down()
+    assert {each.older_until for each in topic_keys(world, "b", before)} == {0}
+    assert b.read("t", thief.write("t", world.clock.now), world.clock.now) is None
+
+
 def test_topic_that_is_gone_is_named_in_full(world: World) -> None:
     world.add("a")
     world.topic("t", "a")
@@ -287,6 +307,33 @@ def test_portions_of_any_size_reach_all_devices(world: World, limit: int) -> Non
         assert len(sealed) <= limit
         claimed += [each.client for each in sealed]
     assert sorted(claimed) == sorted(bytes(world.devices[name].id) for name in names)
+
+
+def test_transaction_has_no_more_deliveries_than_is_good_for_the_database(world: World) -> None:
+    names = "abcd"
+    for name in names:
+        world.add(name)
+    row = {"kind": "topic", "purge": False, "state": "pending", "created": 0.0, "not_before": 0.0, "attempts": 0}
+    each = DELIVERIES_MOST * 2 // 3
+    rows = [{**row, "client": world.devices[n].id, "object": os.urandom(16)} for n in names for _ in range(each)]
+    world.store.run(lambda db: db.execute(sa.insert(outbox), rows) and None)
+    claims = 0
+    while claimed := world.claim():
+        assert len(claimed) == 1
+        claims += 1
+    assert claims == len(names)
+    assert not world.count(Delivery.PENDING)
+
+
+def test_device_for_which_there_is_too_much_gets_it_all_the_same(world: World) -> None:
+    world.add("a")
+    world.topic("t", "a")
+    row = {"kind": "topic", "purge": False, "state": "pending", "created": 0.0, "not_before": 0.0, "attempts": 0}
+    rows = [{**row, "client": world.devices["a"].id, "object": os.urandom(16)} for _ in range(DELIVERIES_MOST + 1)]
+    world.store.run(lambda db: db.execute(sa.insert(outbox), rows) and None)
+    world.do(topics.rotate, "t")
+    world.settle_down()
+    assert world.devices["a"].key("t") == world.topic_key("t")
 
 
 def test_command_opens_at_its_own_device_alone(world: World) -> None:

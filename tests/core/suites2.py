@@ -16,6 +16,7 @@ from e4backends.pyca import Siv
 from e4backends.sk import symmetric_suite
 from e4core.errors import AuthenticationFailed, InvalidInput
 from e4core.keys import Secret
+from e4core.suite import Suite
 
 
 class _GcmKey:
@@ -127,6 +128,6 @@ GCM_PK = paired_suite("t-gcm-pk", "t-gcm-pk", Gcm(), Ed25519(), X25519())
 SUITES = {suite.name: suite for suite in (SIV_SK, GCM_SK, SIV_PK, GCM_PK)}
 
 
-def suite_named(name: str) -> object:
+def suite_named(name: str) -> Suite:
     """Stands for `e4core.plugins.load_suite`."""
     return SUITES[name]

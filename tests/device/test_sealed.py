@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from e4core.errors import AuthenticationFailed, E4Error, InvalidInput
+from e4core.formats import AnyState
 from e4core.keys import Secret
 from e4core.state import State, dump
 from e4device.passphrase import Cost
@@ -95,7 +96,7 @@ with StateFile(sys.argv[1], passphrase) as file:
         assert caught.value.kind == "bad_cost"
 
 
-def stored(content: bytes, passphrase: Secret | None) -> State:
+def stored(content: bytes, passphrase: Secret | None) -> AnyState:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "state"
         path.touch(0o600)

@@ -17,8 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from e4c2 import c2keys, clients, commands, links, topics
-from e4c2.key_changes import ARRIVES_WITHIN_S
+from e4c2 import c2keys, clients, commands, key_changes, links, topics
 from e4c2.model import Reason
 from e4core.errors import Conflict
 from e4core.plugins import load_suite
@@ -173,7 +172,7 @@ def test_a_device_that_lost_its_new_key_is_still_reached_and_the_change_can_be_c
             await stage.rotate("SetTopicKey", "not_authentic")
             with pytest.raises(Conflict):
                 await stage.c2.do(clients.cancel_key, "sensor")
-            await stage.c2.do_in(ARRIVES_WITHIN_S, clients.cancel_key, "sensor")
+            await stage.c2.do_in(key_changes.ARRIVES_WITHIN_S, clients.cancel_key, "sensor")
             await stage.rotate("SetTopicKey")
             await stage.talk("old device key")
             await stage.end()
