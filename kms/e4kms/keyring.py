@@ -19,7 +19,7 @@ from e4core.keys import Secret
 from e4core.kms import Kms
 from e4kms.deks import Binding, Dek, Purpose, State, unwrap
 from e4kms.records import (
-    AES_256_GCM_SIV,
+    AES_256_GCM,
     HEADER_LEN,
     SUITES,
     UNKNOWN_VERSION,
@@ -64,7 +64,7 @@ class Keyring:
         self.passed_over = frozenset(passed_over)
         self._openers = _record_keys(roots)
         self._verifiers = _mac_keys(roots)
-        self._sealer: RecordKey | None = self._openers[record_header(AES_256_GCM_SIV, newest[Purpose.RECORDS])]
+        self._sealer: RecordKey | None = self._openers[record_header(AES_256_GCM, newest[Purpose.RECORDS])]
         self._macs: dict[Purpose, MacKey] = {
             purpose: self._verifiers[purpose, version_bytes(version)]
             for purpose, version in newest.items()
@@ -124,7 +124,7 @@ class Keyring:
     def activate(self, purpose: Purpose, version: int) -> None:
         """Make a version that is held the one for all that is new. Raises: KmsError: it is not held."""
         if purpose is Purpose.RECORDS:
-            sealer = self._openers.get(record_header(AES_256_GCM_SIV, version))
+            sealer = self._openers.get(record_header(AES_256_GCM, version))
             self._sealer = sealer or self._not_held(purpose, version)
         else:
             mac = self._verifiers.get((purpose, version_bytes(version)))
@@ -156,7 +156,7 @@ class Keyring:
         return version_bytes(self._mac(purpose).version)
 
     def seal(self, cell: Cell, plaintext: bytes) -> bytes:
-        """The record (`e4kms.records`) of ``plaintext`` for this cell alone, under the newest active version: 35 B longer."""
+        """The record (`e4kms.records`) of ``plaintext`` for this cell alone, under the newest active version: 47 B longer."""
         return self._in_use().seal(cell, plaintext)
 
     def open(self, cell: Cell, record: bytes) -> Secret:

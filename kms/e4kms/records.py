@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What protects a row: the record format of its sealed columns, and the MAC over what it grants.
 
-A record is bound to its place: 0x01 | suite (1 B) | flags (1 B, zero) | DEK version (4 B, little-endian) | nonce | ciphertext |
-tag. Associated data: `canonical` of domain, the 7 header bytes, database id, logical table, column, row id. Names are logical, so
-that renaming a column in SQL does not brick its data. Not hidden: the length of the plaintext, and whether there is one. Not
-prevented: putting back an older record of the very same cell; the MAC over the row, with its generation, is for that.
+A record is bound to its place: 0x01 | suite (1 B) | flags (1 B, zero) | DEK version (4 B, little-endian) | what the suite makes
+of the plaintext. Associated data: `canonical` of domain, the 7 header bytes, database id, logical table, column, row id. Names
+are logical, so that renaming a column in SQL does not brick its data. Not hidden: the length of the plaintext, and whether there
+is one. Not prevented: putting back an older record of the very same cell; the MAC over the row, with its generation, is for that.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from types import MappingProxyType
 from typing import Protocol
 
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCMSIV
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.hmac import HMAC
 
@@ -85,10 +85,10 @@ class AuthorityRow:
 
 
 class RecordCipher(Protocol):
-    """The shape of the AEADs of ``cryptography``."""
+    """A working key made ready, used from any thread; makes and opens what follows the header."""
 
-    def encrypt(self, nonce: bytes, data: bytes, associated_data: bytes, /) -> bytes: ...
-    def decrypt(self, nonce: bytes, data: bytes, associated_data: bytes, /) -> bytes:
+    def seal(self, plaintext: bytes, bound: bytes, /) -> bytes: ...
+    def open(self, sealed: bytes, bound: bytes, /) -> bytes:
         """Raises: InvalidTag."""
         ...
 
@@ -100,16 +100,51 @@ class RecordSuite:
     number: int
     name: str
     key_len: int
-    nonce_len: int
-    tag_len: int
+    overhead_len: int
+    """By how much what follows the header is longer than the plaintext."""
     cipher: Callable[[bytearray], RecordCipher]
 
 
-# Nonces are random, as several processes seal under one DEK and a restored database must not repeat a counter. A repeated nonce
-# does no harm here: AES-GCM-SIV then shows only that the same cell got the same content twice, so a 96-bit nonce needs no
-# birthday bound (RFC 8452, section 9). Number 1 is kept for AES-256-GCM under a key per record, for FIPS.
-AES_256_GCM_SIV = RecordSuite(number=2, name="aes-256-gcm-siv", key_len=32, nonce_len=12, tag_len=16, cipher=AESGCMSIV)
-SUITES: Mapping[int, RecordSuite] = MappingProxyType({suite.number: suite for suite in (AES_256_GCM_SIV,)})
+class KeyPerRecord:
+    """AES-256-GCM (SP 800-38D), each record under a key of its own: salt (24 B) | ciphertext | tag (16 B).
+
+    The record's key is HMAC-SHA256 by the first half of the working key, as in SP 800-108r1, section 4.1, of: counter (4 B, is 1) |
+    "e4 record key" | 0 | salt | length in bits (4 B, is 256), both big-endian. The salt is HMAC-SHA256 by the other half, of 24
+    random bytes | associated data | plaintext, cut to 24 B. Reasons and bounds: docs/adr/0010-records-of-approved-primitives.md.
+    """
+
+    __slots__ = ("_keys", "_random", "_salts")
+
+    def __init__(self, raw: bytearray, random: Callable[[int], bytes] = os.urandom) -> None:
+        self._random = random
+        with memoryview(raw) as halves:
+            self._keys, self._salts = HMAC(halves[:_HALF_LEN], SHA256()), HMAC(halves[_HALF_LEN:], SHA256())
+
+    def seal(self, plaintext: bytes, bound: bytes, /) -> bytes:
+        # the plaintext goes in, so that a kernel that repeats its random numbers gives away equal contents of one cell at most
+        salt = _hmac(self._salts, self._random(_SALT_LEN) + bound + plaintext)[:_SALT_LEN]
+        return salt + self._aead(salt).encrypt(_ONLY_NONCE, plaintext, bound)
+
+    def open(self, sealed: bytes, bound: bytes, /) -> bytes:
+        return self._aead(sealed[:_SALT_LEN]).decrypt(_ONLY_NONCE, sealed[_SALT_LEN:], bound)
+
+    def _aead(self, salt: bytes) -> AESGCM:
+        return AESGCM(_hmac(self._keys, _BEFORE_SALT + salt + _AFTER_SALT))
+
+
+_HALF_LEN, _SALT_LEN, _TAG_LEN = 32, 24, 16
+_BEFORE_SALT, _AFTER_SALT = b"\0\0\0\1e4 record key\0", (8 * 32).to_bytes(4, "big")
+# each key seals one record; from the salt comes the key, and not the nonce, as 96 bits are too few for many random ones
+_ONLY_NONCE = bytes(12)
+
+AES_256_GCM = RecordSuite(
+    number=1,
+    name="aes-256-gcm-key-per-record",
+    key_len=2 * _HALF_LEN,
+    overhead_len=_SALT_LEN + _TAG_LEN,
+    cipher=KeyPerRecord,
+)
+SUITES: Mapping[int, RecordSuite] = MappingProxyType({suite.number: suite for suite in (AES_256_GCM,)})
 
 
 def record_header(suite: RecordSuite, dek_version: int) -> bytes:
@@ -120,29 +155,25 @@ def record_header(suite: RecordSuite, dek_version: int) -> bytes:
 class RecordKey:
     """The working key of one DEK version in one suite, made ready once and used many times, from any thread."""
 
-    __slots__ = ("_body", "_bound", "_cipher", "_min_len", "_raw", "_suite", "header")
+    __slots__ = ("_bound", "_cipher", "_min_len", "_raw", "header")
 
     def __init__(self, suite: RecordSuite, dek_version: int, database_id: bytes, raw: bytearray) -> None:
         """Takes over ``raw`` (``suite.key_len`` B) and wipes it with `wipe`."""
         self.header = record_header(suite, dek_version)
-        self._suite = suite
         self._raw = raw
         self._cipher = suite.cipher(raw)
         self._bound = canonical(_DOMAIN, self.header, database_id)
-        self._body = HEADER_LEN + suite.nonce_len
-        self._min_len = self._body + suite.tag_len
+        self._min_len = HEADER_LEN + suite.overhead_len
 
     def seal(self, cell: Cell, plaintext: bytes) -> bytes:
-        nonce = os.urandom(self._suite.nonce_len)
-        return self.header + nonce + self._cipher.encrypt(nonce, plaintext, self._associated_data(cell))
+        return self.header + self._cipher.seal(plaintext, self._associated_data(cell))
 
     def open(self, cell: Cell, record: bytes) -> Secret:
         """Open a record that begins with ``header``. Raises: Tampered."""
         if len(record) < self._min_len:
             raise Tampered(f"the record in {cell} was cut short; restore it from a backup")
-        nonce, ciphertext = record[HEADER_LEN : self._body], record[self._body :]
         try:
-            return Secret(self._cipher.decrypt(nonce, ciphertext, self._associated_data(cell)))
+            return Secret(self._cipher.open(record[HEADER_LEN:], self._associated_data(cell)))
         except InvalidTag as error:
             raise Tampered(
                 f"the record in {cell} was changed or belongs elsewhere; restore it from a backup"
@@ -185,10 +216,7 @@ class MacKey:
 
     def mac(self, message: bytes) -> bytes:
         """HMAC-SHA256, 32 B."""
-        # a copy of the keyed state costs a third of keying anew
-        state = self._hmac.copy()
-        state.update(message)
-        return state.finalize()
+        return _hmac(self._hmac, message)
 
     def tag(self, message: bytes) -> bytes:
         """What is stored: the version (4 B) and the MAC (32 B)."""
@@ -196,6 +224,13 @@ class MacKey:
 
     def wipe(self) -> None:
         self._raw[:] = bytes(len(self._raw))
+
+
+def _hmac(keyed: HMAC, message: bytes) -> bytes:
+    # a copy of the keyed state costs a third of keying anew
+    state = keyed.copy()
+    state.update(message)
+    return state.finalize()
 
 
 @lru_cache(maxsize=256)

@@ -28,13 +28,15 @@ ON_PROVIDER = """
 from cryptography.hazmat.bindings._rust import openssl  # before hashlib takes the provider
 from e4backends.modules import Modules
 from e4backends.fips import SUITE_PK, SUITE_SK
-from tests.backends.test_fips_calls import ALLOWED, recorded
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.ciphers.aead import AESGCMSIV
 import pytest
 assert Modules.of_this_process().cryptography_in_fips_mode
 with pytest.raises(UnsupportedAlgorithm):
     AESGCMSIV(bytes(32))
+"""
+SUITES_USED = """
+from tests.backends.test_fips_calls import ALLOWED, recorded
 for suite in (SUITE_PK, SUITE_SK):
     assert recorded(suite).names == ALLOWED[suite.name]
 """
@@ -93,15 +95,20 @@ assert Modules.of_this_process().loaded == {"nacl"}
 
 
 def test_the_suites_run_on_a_fips_provider(tmp_path: Path) -> None:
+    run_on_provider(SUITES_USED, tmp_path)
+
+
+def run_on_provider(code: str, folder: Path) -> None:
+    """Run ``code`` in a process whose `cryptography` is on the FIPS provider alone, or skip; ``folder`` takes what that needs."""
     provider = os.environ.get("E4_FIPS_PROVIDER")
     if not provider:
         pytest.skip("no FIPS provider of OpenSSL: E4_FIPS_PROVIDER=/path/of/fips.so runs this test")
-    (tmp_path / "fips.so").symlink_to(Path(provider).resolve())
-    module, config = tmp_path / "fipsmodule.cnf", tmp_path / "openssl.cnf"
-    install = [tool("openssl", "openssl"), "fipsinstall", "-module", str(tmp_path / "fips.so"), "-out", str(module)]
+    (folder / "fips.so").symlink_to(Path(provider).resolve())
+    module, config = folder / "fipsmodule.cnf", folder / "openssl.cnf"
+    install = [tool("openssl", "openssl"), "fipsinstall", "-module", str(folder / "fips.so"), "-out", str(module)]
     subprocess.run(install, check=True, capture_output=True, timeout=60)
     config.write_text(CONFIG.format(module=module))
-    _run(ON_PROVIDER, {"OPENSSL_CONF": str(config), "OPENSSL_MODULES": str(tmp_path)})
+    _run(ON_PROVIDER + code, {"OPENSSL_CONF": str(config), "OPENSSL_MODULES": str(folder)})
 
 
 def _works(call: object) -> bool:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hmac
 import sqlite3
 import time
 from collections.abc import Callable
@@ -14,12 +15,14 @@ import sqlalchemy as sa
 
 from e4c2 import clients, tokens, topics
 from e4c2.c2keys import NO_VERSION
+from e4c2.model import GRANTING
 from e4c2.rows import Realm
 from e4c2.store.engine import Store
 from e4c2.store.first_start import open_realm
 from e4core.errors import Tampered
 from e4core.plugins import load_kms, load_suite
 from e4kms import file as file_kms
+from e4kms.records import Cell
 
 
 class Database:
@@ -73,6 +76,22 @@ def test_a_database_that_only_the_c2_wrote_opens_again(database: Database) -> No
     database.change()
 
 
+def test_the_sum_is_that_of_an_hmac_of_every_mac(database: Database) -> None:
+    def summed(_db: object, realm: Realm) -> None:
+        assert isinstance(sealed, bytes)
+        content = realm.keyring.open(Cell("ledger", "sum", bytes([1, *bytes(7)])), sealed)
+        terms = (hmac.digest(content[:32], mac, "sha256") for mac in macs)
+        total = sum(int.from_bytes(term, "little") for term in terms) % 2**256
+        assert content[32:] == total.to_bytes(32, "little")
+        seen.append(total)
+
+    seen: list[int] = []
+    macs = [mac for name in GRANTING for (mac,) in database.sql(f"SELECT mac FROM {name}") if isinstance(mac, bytes)]
+    ((sealed,),) = database.sql("SELECT sum FROM ledger")
+    database.change(summed)
+    assert seen
+
+
 def put_back(db: Any, _realm: Realm) -> None:
     db.execute(sa.text("INSERT INTO membership SELECT * FROM former"))
 
@@ -118,7 +137,7 @@ def test_a_row_put_back_with_the_ledger_of_then_is_found_when_anything_else_was_
         database.change()
 
 
-@pytest.mark.parametrize("edit", ["DELETE FROM ledger", "UPDATE ledger SET sum = zeroblob(67)"])
+@pytest.mark.parametrize("edit", ["DELETE FROM ledger", "UPDATE ledger SET sum = zeroblob(111)"])
 def test_the_ledger_itself_cannot_be_edited(database: Database, edit: str) -> None:
     database.sql(edit)
     with pytest.raises(Tampered):

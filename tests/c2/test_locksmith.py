@@ -24,7 +24,7 @@ from e4kms import shamir
 from e4kms.breaker import Breaker
 from e4kms.deks import Dek, Purpose, State, create
 from e4kms.keyring import UNLIMITED, Keyring, Lease
-from e4kms.records import AES_256_GCM_SIV, record_header
+from e4kms.records import AES_256_GCM, record_header
 from tests.c2.world import World
 from tests.kms.memory import MemoryKms
 
@@ -317,7 +317,7 @@ def test_a_rotation_cancelled_while_it_is_committed_is_in_use_afterwards(shop: S
             rotation = asyncio.create_task(smith.rotate(Purpose.RECORDS, 1))
             keyring = shop.world.realm.keyring
             async with asyncio.timeout(PATIENCE_S):
-                while record_header(AES_256_GCM_SIV, 2) not in keyring._openers:  # noqa: ASYNC110
+                while record_header(AES_256_GCM, 2) not in keyring._openers:  # noqa: ASYNC110
                     await asyncio.sleep(0.01)
             await asyncio.sleep(0.2)  # it waits for the database now
             smith._behind.clear()

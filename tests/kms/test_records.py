@@ -3,37 +3,42 @@
 
 from __future__ import annotations
 
+import hmac
 import os
 import struct
 from enum import StrEnum
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.ciphers.aead import AESGCMSIV
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.kbkdf import KBKDFHMAC, CounterLocation, Mode
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from e4core.errors import InvalidInput, Tampered
 from e4core.keys import ClientId, Secret
 from e4kms.records import (
-    AES_256_GCM_SIV,
+    AES_256_GCM,
     HEADER_LEN,
     SUITES,
     AuthorityRow,
     Cell,
     Field,
+    KeyPerRecord,
     MacKey,
     RecordKey,
     canonical,
 )
 
 DATABASE = bytes(range(16))
-RAW = bytes(range(100, 132))
+RAW = bytes(range(100, 164))
+MAC_RAW = RAW[:32]
 CELL = Cell("client", "private", b"row id")
 
 
 def key(version: int = 0x01020304, database_id: bytes = DATABASE) -> RecordKey:
-    return RecordKey(AES_256_GCM_SIV, version, database_id, bytearray(RAW))
+    return RecordKey(AES_256_GCM, version, database_id, bytearray(RAW))
 
 
 def associated_data(header: bytes, *rest: bytes) -> bytes:
@@ -41,18 +46,46 @@ def associated_data(header: bytes, *rest: bytes) -> bytes:
     return b"".join(struct.pack("<I", len(field)) + field for field in fields)
 
 
+def under(salt: bytes) -> AESGCM:
+    """The record's key by another implementation of SP 800-108."""
+    kdf = KBKDFHMAC(
+        algorithm=SHA256(),
+        mode=Mode.CounterMode,
+        length=32,
+        rlen=4,
+        llen=4,
+        location=CounterLocation.BeforeFixed,
+        label=b"e4 record key",
+        context=salt,
+        fixed=None,
+    )
+    return AESGCM(kdf.derive(RAW[:32]))
+
+
 def test_a_record_has_the_layout_that_is_described() -> None:
     record = key().seal(CELL, b"plaintext")
-    header, nonce, ciphertext = record[:7], record[7:19], record[19:]
-    assert header == bytes.fromhex("01 02 00 04030201")
+    header, salt, ciphertext = record[:7], record[7:31], record[31:]
+    assert header == bytes.fromhex("01 01 00 04030201")
     expected = associated_data(header, b"client", b"private", b"row id")
-    assert AESGCMSIV(RAW).decrypt(nonce, ciphertext, expected) == b"plaintext"
+    assert under(salt).decrypt(bytes(12), ciphertext, expected) == b"plaintext"
 
 
 def test_a_record_made_after_the_description_opens() -> None:
-    header, nonce = bytes.fromhex("01 02 00 04030201"), bytes(12)
-    sealed = AESGCMSIV(RAW).encrypt(nonce, b"", associated_data(header, b"client", b"private", b"row id"))
-    assert key().open(CELL, header + nonce + sealed) == Secret(b"")
+    header, salt = bytes.fromhex("01 01 00 04030201"), bytes(range(24))
+    sealed = under(salt).encrypt(bytes(12), b"", associated_data(header, b"client", b"private", b"row id"))
+    assert key().open(CELL, header + salt + sealed) == Secret(b"")
+
+
+def test_a_salt_is_made_as_described() -> None:
+    random = os.urandom(24)
+    record = KeyPerRecord(bytearray(RAW), lambda length: random[:length]).seal(b"plaintext", b"bound")
+    assert record[:24] == hmac.digest(RAW[32:], random + b"bound" + b"plaintext", "sha256")[:24]
+
+
+def test_where_random_numbers_repeat_no_key_seals_two_different_records() -> None:
+    cipher = KeyPerRecord(bytearray(RAW), bytes)
+    records = {cipher.seal(plaintext, bound) for plaintext in (b"a", b"b") for bound in (b"a", b"b") for _ in range(3)}
+    assert len(records) == len({record[:24] for record in records}) == 4
 
 
 def test_suites_are_found_by_the_number_in_the_header() -> None:
@@ -76,21 +109,23 @@ def test_a_record_is_bound_to_version_and_database_even_under_one_key(other: Rec
         other.open(CELL, record)
 
 
-def test_nonces_are_fresh() -> None:
-    assert len({key().seal(CELL, b"")[7:19] for _ in range(1000)}) == 1000
+def test_salts_are_fresh() -> None:
+    assert len({key().seal(CELL, b"")[7:31] for _ in range(1000)}) == 1000
 
 
 def test_wiped_keys_are_zero() -> None:
-    for_records, for_macs = bytearray(RAW), bytearray(RAW)
-    RecordKey(AES_256_GCM_SIV, 1, DATABASE, for_records).wipe()
+    for_records, for_macs = bytearray(RAW), bytearray(MAC_RAW)
+    RecordKey(AES_256_GCM, 1, DATABASE, for_records).wipe()
     MacKey(1, for_macs).wipe()
-    assert for_records == for_macs == bytes(32)
+    assert for_records == bytes(64)
+    assert for_macs == bytes(32)
 
 
 def test_no_key_shows_itself() -> None:
-    text = repr(key()) + str(key()) + repr(MacKey(1, bytearray(RAW)))
-    assert RAW.hex() not in text
-    assert repr(RAW)[2:-1] not in text
+    text = repr(key()) + str(key()) + repr(MacKey(1, bytearray(MAC_RAW)))
+    for half in (RAW[:32], RAW[32:]):
+        assert half.hex() not in text
+        assert repr(half)[2:-1] not in text
 
 
 @settings(deadline=None)

@@ -2,7 +2,7 @@
 """How a secret is wrapped by a token, best first: tokens differ in what they can do, and in what they only say they can.
 
 Every rung authenticates, and binds ``bound`` (see `e4kms.pkcs11.driver`): as associated data, or under an HMAC by a second key of
-the token (encrypt, then MAC), or, where the token wraps keys only, by AES-256-GCM-SIV under a key of this one wrap.
+the token (encrypt, then MAC), or, where the token wraps keys only, by AES-256-GCM under a key of this one wrap.
 
 ============================ ==========================================================================================
 ``aes-gcm``                  nonce (12 B) | ciphertext | tag (16 B)
@@ -27,7 +27,7 @@ import pkcs11
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
-from cryptography.hazmat.primitives.ciphers.aead import AESGCMSIV
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from pkcs11 import MGF, Attribute, GCMParams, KeyType, Mechanism, ObjectClass
 
 from e4core.keys import Secret
@@ -96,7 +96,7 @@ def _seal_carried(kek: Kek, rung: Rung, secret: bytes, bound: bytes) -> bytes:
         carried: bytes = kek.key.wrap_key(inside, mechanism=rung.mechanism)
     finally:
         inside.destroy()
-    sealed = AESGCMSIV(key).encrypt(_ONLY_NONCE, secret, canonical(bound, carried))
+    sealed = AESGCM(key).encrypt(_ONLY_NONCE, secret, canonical(bound, carried))
     return len(carried).to_bytes(_LENGTH_LEN, "big") + carried + sealed
 
 
@@ -117,7 +117,7 @@ def _open_carried(kek: Kek, rung: Rung, blob: bytes, bound: bytes) -> bytes:
         inside.destroy()
     if len(key) != KEY_LEN:
         raise InvalidTag
-    return AESGCMSIV(key).decrypt(_ONLY_NONCE, sealed, canonical(bound, carried))
+    return AESGCM(key).decrypt(_ONLY_NONCE, sealed, canonical(bound, carried))
 
 
 def _seal_cbc(kek: Kek, rung: Rung, secret: bytes, bound: bytes) -> bytes:

@@ -26,6 +26,7 @@ MECHANISM = "vault-transit-derived"
 UNFIT = "kms_unsupported"
 
 _KEY_TYPE = "aes256-gcm96"
+_AES_GCM = {"aes128-gcm96", _KEY_TYPE}
 _PROBE_LEN = 32
 _CIPHERTEXT = re.compile(r"vault:(v[1-9][0-9]{0,9}):([A-Za-z0-9+/]+={0,2})")
 # version 0 is an old name of version 1, and would be a second way to write the same
@@ -208,6 +209,10 @@ _UNUSABLE: tuple[tuple[Callable[[Mapping[str, Any]], bool], Callable[[Address], 
     (
         lambda key: not (key.get("derived") is True and key.get("supports_encryption") is True),
         lambda a: KmsError(f"{a} is not derived, so it binds no context; let this driver make another key", kind=UNFIT),
+    ),
+    (
+        lambda key: key.get("type") not in _AES_GCM,
+        lambda a: KmsError(f"{a} is not a key for AES-GCM; let this driver make another key", kind=UNFIT),
     ),
     (
         lambda key: key.get("exportable") is not False or key.get("allow_plaintext_backup") is not False,

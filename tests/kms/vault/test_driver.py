@@ -164,9 +164,10 @@ def test_a_softly_deleted_key_is_disabled(bao: DevBao, key: str, kms: VaultKms) 
 
 
 @pytest.mark.parametrize(
-    "options", [{"derived": False}, {"exportable": True}, {"type": "ecdsa-p256", "derived": False}]
+    "options",
+    [{"derived": False}, {"exportable": True}, {"type": "ecdsa-p256", "derived": False}, {"type": "chacha20-poly1305"}],
 )
-def test_a_key_that_binds_no_context_or_can_leave_is_not_used(
+def test_a_key_that_binds_no_context_or_can_leave_or_is_not_for_aes_is_not_used(
     bao: DevBao, options: dict[str, Any], opened: OpenKms, root: str
 ) -> None:
     kms = opened(f"{bao.uri}/transit/keys/{bao.make_key(**options)}?{root}")

@@ -165,7 +165,13 @@ _NO_LEADER = [b"HTTP/1.1 500 Internal Server Error\r\n\r\n", b'{"errors": ["no a
 
 @pytest.mark.parametrize("failures", [[_NO_LEADER, _NO_LEADER], [[]]], ids=["no leader yet", "connection lost"])
 def test_what_passes_at_once_is_tried_again(opened: OpenKms, root: str, failures: list[list[bytes]]) -> None:
-    key = {"derived": True, "supports_encryption": True, "exportable": False, "allow_plaintext_backup": False}
+    key = {
+        "type": "aes256-gcm96",
+        "derived": True,
+        "supports_encryption": True,
+        "exportable": False,
+        "allow_plaintext_backup": False,
+    }
     answers = [
         [_OK, b"\r\n", json.dumps({"data": data}).encode()] for data in ({}, key, {"ciphertext": "vault:v3:AAAA"})
     ]
