@@ -86,4 +86,6 @@ def keys_of(fleet: Fleet, names: Iterable[str]) -> set[bytes]:
     names = list(names)
     topic_keys = {key for name in names if (key := fleet.topic_key(name))}
     own = [bytes(fleet.members[name].client.state.private) for name in names]
-    return topic_keys | {key[start : start + _PIECE] for key in own for start in range(0, len(key), _PIECE)}
+    # the last piece ends with the key: two bytes that are left over would be found anywhere
+    starts = [(key, min(start, len(key) - _PIECE)) for key in own for start in range(0, len(key), _PIECE)]
+    return topic_keys | {key[start : start + _PIECE] for key, start in starts}
