@@ -22,6 +22,7 @@ from e4c2.model import Reason
 from e4core.errors import Conflict
 from e4core.plugins import load_suite
 from e4core.sending import BACKDATE_S
+from e4core.state import State
 from e4device.statefile import StateFile, import_e4go
 from tests.interop import e4go_like as e4go
 from tests.interop.devices import e4go_device, new_e4go_client, our_device
@@ -276,7 +277,9 @@ async def _as_ours(stage: Stage, file: StateFile) -> None:
     """The sensor goes on as a device of ours: it confirms, and talks."""
     imported = time.time()
     file.create(import_e4go(stage.folder / "sensor.json", imported))
-    async with our_device(stage.suite, file.load(imported), file, stage.broker, "moved") as moved:
+    state = file.load(imported)
+    assert isinstance(state, State)
+    async with our_device(stage.suite, state, file, stage.broker, "moved") as moved:
         await stage.c2.ends(await stage.c2.do(topics.rotate, TOPIC), confirmed=2)
         await moved.subscribe(TOPIC)
         # nothing as old as the import is accepted, and our messages are back-dated
