@@ -15,6 +15,7 @@ from e4core.suite import Suite
 from e4kms import file as kek_file
 from tests.c2.world import World
 from tests.core.suites2 import GCM_SK, SIV_PK
+from tests.suites import installed
 
 FORMAT1 = ("sk", "pk")
 FORMAT2 = (GCM_SK.name, SIV_PK.name)
@@ -36,6 +37,9 @@ class Worlds:
 
     def __call__(self, suite: str) -> World:
         self._made += 1
+        if suite not in SUITES:
+            SUITES[suite] = installed(suite)
+            World(SUITES[suite], self._folder / suite, self._uri).store.close()
         database = self._folder / f"{self._made}.db"
         shutil.copy(self._folder / suite, database)
         world = World(SUITES[suite], database, self._uri)

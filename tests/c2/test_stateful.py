@@ -17,6 +17,7 @@ from e4core.errors import NotFound
 from tests.c2.conftest import FORMAT1, FORMAT2, Worlds
 from tests.c2.fleet import Fleet, device, reporting, some, topic
 from tests.c2.world import World
+from tests.suites import EVERY
 
 BOUND = settings(
     max_examples=10,
@@ -82,6 +83,13 @@ class Pressed(Fleet):
 def test_whatever_happened_all_hold_what_they_should_once_it_is_quiet(worlds: Worlds, suite: str) -> None:
     make: Any = lambda: Pressed(worlds(suite))  # noqa: E731  any callable will do
     run_state_machine_as_test(make, settings=BOUND)
+
+
+@pytest.mark.parametrize("suite", EVERY[2:])
+def test_so_do_they_with_every_suite(worlds: Worlds, suite: str) -> None:
+    """A few histories each: what the suites differ in is tried with each of them, what they share with the four above."""
+    make: Any = lambda: Pressed(worlds(suite))  # noqa: E731  any callable will do
+    run_state_machine_as_test(make, settings=settings(BOUND, max_examples=2, stateful_step_count=8))
 
 
 def test_requeue_after_a_crash_is_idempotent(world: World) -> None:

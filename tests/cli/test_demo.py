@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -14,9 +15,8 @@ import pytest
 from e4cli.demo.events import Claim, Sight
 from e4cli.demo.screen import Pictures
 from tests.cli.command import PROGRAM, environment
-from tests.cli.suites2 import installed
-from tests.core.suites2 import GCM_SK, SIV_PK
 from tests.servers import Mosquitto, free_port
+from tests.suites import EVERY, installed
 
 PATIENCE_S = 120.0
 SAID = "boiler room: 71.3 degrees"
@@ -34,10 +34,9 @@ def run(*options: str, folder: Path, **env: str) -> subprocess.CompletedProcess[
 
 
 def test_every_claim_is_shown_and_holds_and_nothing_is_left_behind(tmp_path: Path) -> None:
-    # what a user has set for a C2 of their own must neither be used nor touched
+    # what a user has set for a C2 of their own must neither be used nor touched, save for its suite
     own = {
         "E4_DATA": str(tmp_path / "own"),
-        "E4_SUITE": "none",
         "E4_KMS": "none:",
         "E4_TOKEN": "none",
         "E4_URL": "none",
@@ -68,17 +67,15 @@ def test_scripts_get_each_claim_and_what_both_sides_saw(tmp_path: Path, mosquitt
     assert SAID.encode() not in bytes.fromhex(first["seen"])
 
 
-@pytest.mark.parametrize("suite", [GCM_SK.name, SIV_PK.name])
-def test_every_claim_holds_in_format_2(tmp_path: Path, suite: str) -> None:
-    plugin = installed(tmp_path / "plugin")
-    folder = tmp_path / "demo"
-    folder.mkdir()
-    done = run("--suite", suite, folder=folder, **plugin)
+@pytest.mark.parametrize("suite", EVERY[2:])
+def test_every_claim_holds_with_every_suite(tmp_path: Path, suite: str) -> None:
+    installed(suite)
+    done = run("--suite", suite, folder=tmp_path, OQS_INSTALL_PATH=os.environ.get("OQS_INSTALL_PATH", ""))
     text = done.stdout.decode()
     assert (done.returncode, done.stderr) == (0, b""), text
     assert f"Suite {suite}" in text
     assert f"All {text.count('✓')} claims hold." in text
-    assert list(folder.iterdir()) == []
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_broker_that_is_not_there_is_17(tmp_path: Path) -> None:
