@@ -15,6 +15,7 @@ from e4core.errors import E4Error
 from e4core.formats import dump
 from e4core.transport import Incoming
 from tests.c2.conftest import Worlds
+from tests.c2.devices import Ours
 from tests.c2.world import World
 from tests.suites import EVERY
 
@@ -23,16 +24,15 @@ FEW = settings(
 )
 
 
-def fleet(worlds: Worlds, suite: str) -> World:
+def fleet(worlds: Worlds, suite: str) -> tuple[World, Ours, Ours]:
     world = worlds(suite)
-    for name in ("lamp", "switch"):
-        world.add(name)
+    lamp, switch = world.add("lamp"), world.add("switch")
     world.topic("hall", "lamp", "switch")
     if not world.realm.suite.is_symmetric:
         world.befriend("lamp", "switch")
     world.settle_down()
     world.clock.now += 1
-    return world
+    return world, lamp, switch
 
 
 def changed(data: bytes, how: str, where: int, bit: int) -> bytes:
@@ -49,8 +49,8 @@ def changed(data: bytes, how: str, where: int, bit: int) -> bytes:
 
 @pytest.mark.parametrize("suite", EVERY)
 def test_what_was_protected_is_read_as_it_was_and_once(worlds: Worlds, suite: str) -> None:
-    world = fleet(worlds, suite)
-    lamp, switch = world.devices["lamp"].client, world.devices["switch"].client
+    world, *devices = fleet(worlds, suite)
+    lamp, switch = (device.client for device in devices)
     shortest = 1 if world.realm.suite.signature is None and world.realm.suite.format == 1 else 0
 
     @given(st.binary(min_size=shortest, max_size=300))
@@ -71,11 +71,10 @@ def test_what_was_protected_is_read_as_it_was_and_once(worlds: Worlds, suite: st
 @pytest.mark.parametrize("suite", EVERY)
 @pytest.mark.parametrize("what", ["message", "command", "report"])
 def test_a_change_of_any_kind_is_refused_and_changes_nothing(worlds: Worlds, suite: str, what: str) -> None:
-    world = fleet(worlds, suite)
-    lamp, switch = world.devices["lamp"], world.devices["switch"].client
+    world, lamp, switch = fleet(worlds, suite)
 
     def message() -> tuple[bytes, Any]:
-        data = switch.protect(b"on", "hall", world.clock.now)
+        data = switch.client.protect(b"on", "hall", world.clock.now)
         return data, lambda changed: lamp.client.unprotect(changed, "hall", world.clock.now)
 
     def command() -> tuple[bytes, Any]:
