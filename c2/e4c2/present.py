@@ -93,7 +93,9 @@ def _is_written(row: Row) -> bool:
     """Whether the C2 can have written it: a delivery carries no MAC."""
     ids = (row["client"], row["object"])
     are_ids = all(isinstance(each, bytes) and len(each) == len(NO_OBJECT) for each in ids)
-    return are_ids and row["kind"] in _KINDS and row["attempts"] in _ATTEMPTS
+    # a range is searched item by item for what is no int
+    counts = isinstance(row["attempts"], int) and row["attempts"] in _ATTEMPTS
+    return are_ids and row["kind"] in _KINDS and counts
 
 
 def refuse(db: sa.Connection, delivery: int, to: object, error: Tampered) -> None:

@@ -137,13 +137,13 @@ def test_a_rotation_makes_a_version_that_all_kmses_open(c2: Served, purpose: str
 
 def test_sealed_columns_are_under_the_new_version_after_a_rotation(c2: Served) -> None:
     columns = {table: names for table, names in SEALED.items() if table != "idempotency"}
-    assert beginnings(c2, 7, columns) == {b"\1\2\0\1\0\0\0"}
+    assert beginnings(c2, 7, columns) == {b"\1\1\0\1\0\0\0"}
     before = sql(c2, "SELECT key FROM topic")
     rotated(c2, "records")
-    assert beginnings(c2, 7, columns) == {b"\1\2\0\2\0\0\0"}
+    assert beginnings(c2, 7, columns) == {b"\1\1\0\2\0\0\0"}
     assert sql(c2, "SELECT key FROM topic") != before
     rotated(c2, "records", 2)
-    assert beginnings(c2, 7, columns) == {b"\1\2\0\3\0\0\0"}
+    assert beginnings(c2, 7, columns) == {b"\1\1\0\3\0\0\0"}
 
 
 def test_macs_are_under_the_new_version_after_a_rotation(c2: Served) -> None:
