@@ -10,6 +10,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+from e4core.command import RemovePubKey as RemovePubKey
+from e4core.command import ResetPubKeys as ResetPubKeys
+from e4core.command import ResetTopics as ResetTopics
 from e4core.errors import InvalidInput, UnsupportedSuite
 from e4core.keys import ClientId, FullTopicHash, Secret, TopicKey, check_symmetric_key
 from e4core.suite import Suite
@@ -23,11 +26,6 @@ NEVER = 0
 @dataclass(frozen=True, slots=True)
 class RemoveTopic:
     topic: FullTopicHash
-
-
-@dataclass(frozen=True, slots=True)
-class ResetTopics:
-    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +48,6 @@ class SetTopicKey:
     """Unix second after which the epoch is over; 0: never."""
     older_until: int = 0
     """Unix second from which older epochs are over; 0: at once."""
-
-
-@dataclass(frozen=True, slots=True)
-class RemovePubKey:
-    client: ClientId
-
-
-@dataclass(frozen=True, slots=True)
-class ResetPubKeys:
-    pass
 
 
 @dataclass(frozen=True, slots=True)

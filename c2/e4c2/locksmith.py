@@ -38,14 +38,6 @@ class Provider:
     failure: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Rewrapped:
-    """A version whose wraps were made anew; ``not_asked``: URIs of wraps that stay, as the settings do not name them."""
-
-    dek: Dek
-    not_asked: tuple[str, ...]
-
-
 class Locksmith:
     """Runs beside the courier; one a database."""
 
@@ -121,18 +113,6 @@ class Locksmith:
         """Put a wrap under the newest version of the key at ``uri``. Raises: as `add_wrap`. Tampered."""
         kms = self._kms(uri)
         return await self._rewrapped(purpose, version, lambda dek: wrapping.rewrap(dek, self._database_id, uri, kms))
-
-    async def rewrap_all(self, purpose: Purpose, version: int) -> Rewrapped:
-        """`rewrap` all that can be. Raises: NotFound. Conflict. Tampered. KmsError."""
-
-        def rewrap(dek: Dek) -> Dek:
-            for wrap in dek.wraps:
-                if kms := self._kmses.get(wrap.uri):
-                    dek = wrapping.rewrap(dek, self._database_id, wrap.uri, kms)
-            return dek
-
-        dek = await self._rewrapped(purpose, version, rewrap)
-        return Rewrapped(dek, tuple(wrap.uri for wrap in dek.wraps if wrap.uri not in self._kmses))
 
     async def check_wrap(self, purpose: Purpose, version: int, uri: str) -> str | None:
         """Prove that a wrap opens to what was made; which of its shares do not, if it has any (None: all do).

@@ -413,18 +413,6 @@ def test_a_lost_share_shows_among_the_providers_and_in_the_check_of_a_wrap(shop:
     assert shop.do(lambda smith: smith.check_wrap(Purpose.RECORDS, 1, shop.file)) is None
 
 
-def test_all_wraps_of_configured_kmses_are_made_anew_and_the_others_told(shop: Shop) -> None:
-    shop.do(lambda smith: smith.add_wrap(Purpose.RECORDS, 1, SPARE, True))
-    before = {wrap.uri: wrap.wrapped for wrap in shop.do(lambda smith: smith.rewrap_all(Purpose.RECORDS, 1)).dek.wraps}
-    del shop.kmses[SPARE]
-    done = shop.do(lambda smith: smith.rewrap_all(Purpose.RECORDS, 1))
-    after = {wrap.uri: wrap.wrapped for wrap in done.dek.wraps}
-    assert done.not_asked == (SPARE,)
-    assert [uri for uri in after if after[uri] != before[uri]] == [shop.file]
-    assert done.dek in shop.stored()
-    shop.restart(shop.file)
-
-
 # The lease
 
 
