@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Without Python, for sanitizers and emulators: check            all paths against the portable one
- *                                                check FILE       all paths against lines "siv KEY AD PLAIN SEALED" and
- *                                                                 "sha3 DATA DIGEST", in hex, "-" for nothing
+ *                                                check FILE       all paths against lines "siv KEY AD PLAIN SEALED",
+ *                                                                 "forged KEY AD SEALED" and "sha3 DATA DIGEST", in
+ *                                                                 hex, "-" for nothing
  * Every buffer is as long as it must be, at every alignment, so that AddressSanitizer sees each byte too many.
  */
 #include <stdio.h>
@@ -67,14 +68,12 @@ static bool is_zero(const void *memory, size_t len)
     return len == 0;
 }
 
-static void check_refused(const struct e4_siv_key *key, struct buffer ad, struct buffer sealed, size_t shift)
+static void check_refused(const struct e4_siv_key *key, struct buffer ad, struct buffer forged, size_t shift)
 {
-    struct buffer forged = copied(sealed, shift), out = filled(sealed.len - E4_TAG_LEN, shift);
-    forged.data[random_byte() % forged.len] ^= (uint8_t)(1 << random_byte() % 8);
+    struct buffer out = filled(forged.len - E4_TAG_LEN, shift);
     bool refused = !e4_siv_open(key, ad.data, ad.len, forged.data, out.len, out.data);
     require(refused, "a forgery opens", key->path->name, out.len, ad.len);
     require(is_zero(out.data, out.len), "a forgery leaves plaintext", key->path->name, out.len, ad.len);
-    free(forged.start);
     free(out.start);
 }
 
@@ -83,11 +82,14 @@ static void check_pair(const struct e4_siv_key *key, struct buffer ad, struct bu
 {
     const char *path = key->path->name;
     struct buffer in = copied(plain, shift), out = filled(sealed.len, 15 - shift), back = filled(plain.len, shift);
+    struct buffer forged = copied(sealed, shift);
     e4_siv_seal(key, ad.data, ad.len, in.data, in.len, out.data);
     require(same(out, sealed), "seals differently", path, plain.len, ad.len);
     bool authentic = e4_siv_open(key, ad.data, ad.len, out.data, back.len, back.data);
     require(authentic && same(back, plain), "does not open", path, plain.len, ad.len);
-    check_refused(key, ad, sealed, shift);
+    forged.data[random_byte() % forged.len] ^= (uint8_t)(1 << random_byte() % 8);
+    check_refused(key, ad, forged, shift);
+    free(forged.start);
     free(in.start);
     free(out.start);
     free(back.start);
@@ -163,15 +165,19 @@ static void check_paths(void)
     }
 }
 
+static uint8_t digit(char c)
+{
+    static const char digits[] = "0123456789abcdef";
+    const char *found = memchr(digits, c, 16);
+    if (!found) abort();
+    return (uint8_t)(found - digits);
+}
+
 static struct buffer from_hex(const char *hex)
 {
     size_t len = strcmp(hex, "-") == 0 ? 0 : strlen(hex) / 2;
     struct buffer b = buffer(len, 0);
-    for (size_t i = 0; i < len; i++) {
-        unsigned byte;
-        if (sscanf(hex + 2 * i, "%2x", &byte) != 1) abort();
-        b.data[i] = (uint8_t)byte;
-    }
+    for (size_t i = 0; i < len; i++) b.data[i] = (uint8_t)(digit(hex[2 * i]) << 4 | digit(hex[2 * i + 1]));
     return b;
 }
 
@@ -195,6 +201,21 @@ static void check_siv_line(FILE *file)
     free(sealed.start);
 }
 
+static void check_forged_line(FILE *file)
+{
+    struct buffer raw = field(file), ad = field(file), forged = field(file);
+    require(raw.len == E4_SIV_KEY_LEN && forged.len >= E4_TAG_LEN, "bad line", "forged", forged.len, ad.len);
+    for (const struct e4_aes_path *const *path = e4_aes_paths; *path; path++) {
+        struct e4_siv_key key;
+        if (!(*path)->usable()) continue;
+        e4_siv_init(&key, *path, raw.data);
+        check_refused(&key, ad, forged, 0);
+    }
+    free(raw.start);
+    free(ad.start);
+    free(forged.start);
+}
+
 static void check_sha3_line(FILE *file)
 {
     struct buffer data = field(file), digest = field(file), out = buffer(E4_SHA3_LEN, 7);
@@ -205,12 +226,22 @@ static void check_sha3_line(FILE *file)
     free(out.start);
 }
 
+static const struct kind {
+    const char *name;
+    void (*check)(FILE *file);
+} KINDS[] = {{"siv", check_siv_line}, {"forged", check_forged_line}, {"sha3", check_sha3_line}, {NULL, NULL}};
+
 static void check_file(const char *name)
 {
-    char kind[8];
+    char word[8];
     FILE *file = fopen(name, "r");
     if (!file) abort();
-    while (fscanf(file, "%7s", kind) == 1) (kind[1] == 'i' ? check_siv_line : check_sha3_line)(file);
+    while (fscanf(file, "%7s", word) == 1) {
+        const struct kind *kind = KINDS;
+        while (kind->name && strcmp(kind->name, word) != 0) kind++;
+        if (!kind->name) abort();
+        kind->check(file);
+    }
     fclose(file);
 }
 

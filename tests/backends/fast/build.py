@@ -77,7 +77,8 @@ def _environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
 
 
-def _run(*command: str) -> None:
+def run(*command: str) -> None:
+    """Fails the test, with all that was said, if ``command`` does."""
     done = subprocess.run(command, check=False, capture_output=True, text=True, env=_environment())
     if done.returncode:
         pytest.fail(f"{' '.join(command)}\n{done.stdout}{done.stderr}", pytrace=False)
@@ -89,10 +90,19 @@ def _digest(*options: str) -> str:
     return hashlib.sha3_256(text).hexdigest()[:16]
 
 
-def build(folder: Path, *, sanitize: bool = SANITIZE in os.environ, targets: Sequence[str] = ("all",)) -> Path:
-    """The folder in ``folder`` with the built files; built once, however many processes of one test run ask."""
+def build(
+    folder: Path,
+    *,
+    sanitize: bool = SANITIZE in os.environ,
+    targets: Sequence[str] = ("all",),
+    toolchain: Sequence[str] = (),
+) -> Path:
+    """The folder in ``folder`` with the built files; built once, however many processes of one test run ask.
+
+    Args: toolchain: options of CMake, for another processor.
+    """
     need_tools()
-    built = folder / f"e4fast-{_digest(str(sanitize), *targets)}"
+    built = folder / f"e4fast-{_digest(str(sanitize), *targets, *toolchain)}"
     with (folder / "e4fast.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (built / "complete").exists():
@@ -102,8 +112,8 @@ def build(folder: Path, *, sanitize: bool = SANITIZE in os.environ, targets: Seq
                 f"-DPython_EXECUTABLE={sys.executable}",
             ]
             warnings = ["-DCMAKE_C_FLAGS=-Werror"] if os.environ.get("CI") else []
-            _run("cmake", "-S", str(SOURCES), "-B", str(built), *options, *warnings)
-            _run("cmake", "--build", str(built), "--parallel", "2", "--target", *targets)
+            run("cmake", "-S", str(SOURCES), "-B", str(built), *options, *warnings, *toolchain)
+            run("cmake", "--build", str(built), "--parallel", "2", "--target", *targets)
             (built / "complete").touch()
     return built
 
@@ -126,5 +136,8 @@ def on_every_path(module: Selectable, raw: bytes) -> list[SivKey]:
     return keys
 
 
-def run_program(built: Path, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([built / name, *arguments], check=False, capture_output=True, text=True, env=_environment())
+def run_program(
+    built: Path, name: str, *arguments: str, emulator: Sequence[str] = ()
+) -> subprocess.CompletedProcess[str]:
+    command = [*emulator, str(built / name), *arguments]
+    return subprocess.run(command, check=False, capture_output=True, text=True, env=_environment())
