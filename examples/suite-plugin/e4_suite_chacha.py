@@ -10,10 +10,22 @@ from e4backends.sk import symmetric_suite
 from e4core.errors import AuthenticationFailed
 from e4core.keys import check_symmetric_key
 
-TAG_LEN = 16
+
+class ChaCha:
+    """An `e4core.suite.Aead`. Output: ciphertext | tag (16 B)."""
+
+    key_len = 32
+    nonce_len = 12
+    tag_len = 16
+
+    def key(self, raw: bytes, /) -> ChaChaKey:
+        check_symmetric_key(raw)
+        return ChaChaKey(raw)
 
 
-class _Key:
+class ChaChaKey:
+    """An `e4core.suite.AeadKey`."""
+
     def __init__(self, raw: bytes) -> None:
         self._cipher = ChaCha20Poly1305(raw)
 
@@ -25,18 +37,6 @@ class _Key:
             return self._cipher.decrypt(nonce, ciphertext, associated_data)
         except InvalidTag:
             raise AuthenticationFailed from None
-
-
-class ChaCha:
-    """An `Aead`. Output: ciphertext | tag (16 B). Every nonce is made by the core."""
-
-    key_len = 32
-    nonce_len = 12
-    tag_len = TAG_LEN
-
-    def key(self, raw: bytes, /) -> _Key:
-        check_symmetric_key(raw)
-        return _Key(bytes(raw))
 
 
 SUITE = symmetric_suite("chacha-sk", wire_name="acme-chacha-sk-1", aead=ChaCha())

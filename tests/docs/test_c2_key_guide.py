@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from tests.docs.test_guides import desk, steps_of
+from tests.docs.desk import desk, steps_of
 from tests.servers import tool
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.docs.test_guides import desk, steps_of
+from tests.docs.desk import desk, steps_of
 from tests.kms.awskms.servers import moto_program
 from tests.servers import free_port
 

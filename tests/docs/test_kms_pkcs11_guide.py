@@ -7,7 +7,7 @@ import pytest
 
 from e4kms.pkcs11.address import _PATH, _QUERY
 from e4kms.pkcs11.ladder import RUNGS
-from tests.docs.test_guides import GUIDES, desk, steps_of
+from tests.docs.desk import GUIDES, desk, steps_of
 from tests.kms.pkcs11.tokens import TOKENS
 from tests.servers import tool
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from e4kms.vault.address import OPTIONS
-from tests.docs.test_guides import GUIDES, desk, steps_of
+from tests.docs.desk import GUIDES, desk, steps_of
 from tests.kms.vault.server import bao_program, two_free_ports
 
 PAGE = "kms-vault"

@@ -1,89 +1,106 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The suite of somebody else: its wheel beside ours in a clean environment, its own tests, the settings, and the demo."""
+"""The suites of somebody else: what the guide shows is the example, and works in a clean environment with the wheels of both."""
 
 from __future__ import annotations
 
-import json
+import importlib
 import os
-import shutil
+import re
 import subprocess
 import sys
-import sysconfig
-import venv
-from collections.abc import Iterator
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from e4core.suite import Suite
+from tests.docs.desk import GUIDES, desk, pattern, steps_of
+from tests.examples.clean import ROOT, environment
+
 EXAMPLE = ROOT / "examples" / "suite-plugin"
-BUILD = "import sys; from {} import build_wheel; build_wheel(sys.argv[1])"
-NO_COMPILER = {"CC": "/nonexistent/cc"}
-"""The extension is not what this is about, and takes a while."""
+PAGE = "write-a-suite"
+LICENCE = "# SPDX-License-Identifier: Apache-2.0"
 
 
-class Place:
-    """An environment that has the two wheels, and of the one that the tests run in nothing but their dependencies."""
-
-    def __init__(self, folder: Path) -> None:
-        self.bin = folder / "environment" / "bin"
-        self.cwd = folder / "desk"
-        self.cwd.mkdir()
-        wheels = folder / "wheels"
-        _run([sys.executable, "-c", BUILD.format("scikit_build_core.build"), str(wheels)], ROOT, NO_COMPILER)
-        _run([sys.executable, "-c", BUILD.format("hatchling.build"), str(wheels)], self._copy(folder / "source"))
-        venv.create(self.bin.parent)
-        (site,) = self.bin.parent.glob("lib/python*/site-packages")
-        # a folder named in a .pth file is only searched: what is installed there as editable stays out
-        (site / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
-        pip = [sys.executable, "-m", "pip", "--python", str(self.bin / "python")]
-        quietly = ["--quiet", "--disable-pip-version-check", "--no-deps", "--no-index"]
-        _run([*pip, "install", *quietly, *map(str, wheels.glob("*.whl"))], self.cwd)
-
-    def run(self, program: str, *arguments: str) -> str:
-        return _run([str(self.bin / program), *arguments], self.cwd, {"PYTHONDONTWRITEBYTECODE": "1"})
-
-    def _copy(self, folder: Path) -> Path:
-        return Path(shutil.copytree(EXAMPLE, folder, ignore=shutil.ignore_patterns("__pycache__", ".*")))
+def lines(text: str) -> list[str]:
+    """Without those that separate parts, or say whose a file is."""
+    return [line for line in text.splitlines() if line and line != LICENCE]
 
 
-def _run(command: list[str], cwd: Path, more: dict[str, str] | None = None) -> str:
-    away = ("E4_", "PYTEST_", "PYTHON")
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(away)}
-    done = subprocess.run(
-        command, cwd=cwd, env={**environment, **(more or {})}, capture_output=True, text=True, check=False, timeout=300
+def test_the_files_of_the_guide_are_the_example() -> None:
+    shown: dict[str, str] = defaultdict(str)
+    for step in steps_of(PAGE):
+        if not step.terminal:
+            name, _, part = step.text.partition("\n")
+            # each part as it stands in the file, its empty lines too
+            assert part in (EXAMPLE / name.removeprefix("# ")).read_text()
+            shown[name.removeprefix("# ")] += part
+    files = [path for path in EXAMPLE.rglob("*.*") if path.suffix in (".py", ".toml")]
+    assert {name: lines(text) for name, text in shown.items()} == {
+        str(path.relative_to(EXAMPLE)): lines(path.read_text()) for path in files
+    }
+
+
+def test_the_guide_works_as_it_is_typed_in_a_clean_environment(tmp_path: Path) -> None:
+    place = environment(tmp_path)
+    with desk(place) as reader:
+        for step in steps_of(PAGE):
+            reader.do(step)
+        where = "import e4core, e4_suite_chacha as its; print(e4core.__file__, its.__file__)"
+        found = subprocess.check_output([place / "bin" / "python", "-c", where], cwd=tmp_path, text=True)
+    assert all(path.startswith(str(place)) for path in found.split())
+
+
+@pytest.mark.parametrize("page", [GUIDES / f"{PAGE}.md", EXAMPLE / "README.md"], ids=["guide", "readme"])
+def test_the_rows_that_are_published_are_those_of_the_suites(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(EXAMPLE)
+    suites = [importlib.import_module(name).SUITE for name in ("e4_suite_chacha", "e4_suite_chacha_pk")]
+    rows = re.findall(r"^\| `(\w[\w-]+-1)` \|(.*)\|$", page.read_text(), re.M)
+    published = {name: [int(number) for number in re.findall(r"\b\d+(?=[,)])", row)] for name, row in rows}
+    assert published == {suite.wire_name: lengths(suite) for suite in suites}
+
+
+def lengths(suite: Suite) -> list[int]:
+    aead = [suite.aead.key_len, suite.aead.nonce_len, suite.aead.tag_len]
+    if suite.signature is None:
+        return [*aead, 0, 0, 0, 0]
+    signature = [suite.signature.public_len, suite.signature.signature_len]
+    overhead = suite.control.overhead - suite.aead.tag_len - suite.signature.signature_len
+    return [*aead, *signature, suite.device.public_len - suite.signature.public_len, overhead]
+
+
+GOOD = (EXAMPLE / "e4_suite_chacha.py").read_text()
+FAULTS = {
+    "no 'chacha-sk'": ("SUITE", GOOD),
+    "more than once": ("SUITE", GOOD),
+    "No module named": ("SUITE", "import acme_hsm"),
+    "the accelerator": ("SUITE", 'raise OSError("the accelerator does not answer; is its driver loaded?")'),
+    "no attribute": ("SUITES", GOOD),
+    "not a Suite": ("SUITE", f"{GOOD}\nSUITE = ChaCha()"),
+    "calls itself": ("SUITE", GOOD.replace('symmetric_suite("chacha-sk"', 'symmetric_suite("chacha"')),
+}
+"""What a message says -> what is taken from the module, and the module."""
+PACKAGES = {"no 'chacha-sk'": (), "more than once": ("e4_suite_chacha", "e4_suite_salsa")}
+"""That bring ``chacha-sk``; else one does."""
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_what_goes_wrong_is_said_as_the_guide_shows_it(fault: str, tmp_path: Path) -> None:
+    messages = re.findall(r"^\* `e4: (e4\.suites: .*)`$", (GUIDES / f"{PAGE}.md").read_text(), re.M)
+    assert len(messages) == len(FAULTS)
+    target, text = FAULTS[fault]
+    for name in PACKAGES.get(fault, ("e4_suite_chacha",)):
+        (tmp_path / f"{name}.py").write_text(text)
+        info = tmp_path / f"{name}-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name.replace('_', '-')}\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(f"[e4.suites]\nchacha-sk = {name}:{target}\n")
+    said = subprocess.run(
+        [sys.executable, "-c", "from e4core.plugins import load_suite; load_suite('chacha-sk')"],
+        env={**os.environ, "PYTHONPATH": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    made = Place(tmp_path_factory.mktemp("plugin"))
-    shutil.copy(EXAMPLE / "e4.toml", made.cwd)
-    yield made
-
-
-def test_it_runs_on_the_wheels(place: Place) -> None:
-    where = "import e4core, e4_suite_chacha; print(e4core.__file__, e4_suite_chacha.__file__)"
-    assert all(str(place.bin.parent) in path for path in place.run("python", "-c", where).split())
-
-
-def test_its_own_tests_pass(place: Place) -> None:
-    tests = str(EXAMPLE / "tests")
-    assert " passed" in place.run("python", "-m", "pytest", "-p", "no:cacheprovider", "--rootdir", tests, tests)
-
-
-def test_it_is_listed_with_its_author(place: Place) -> None:
-    suites = {row["suite"]: row for row in json.loads(place.run("e4", "suites", "--output", "json"))}
-    assert suites["chacha-sk"]["from"] == "e4-suite-chacha"
-    assert suites["chacha-sk"]["problem"] is None
-    assert suites["sk"]["from"] == "e4core"
-    assert "C extension was not built" in suites["fast-sk"]["problem"]
-
-
-def test_the_demo_takes_it_from_the_settings(place: Place) -> None:
-    shown = place.run("e4", "demo")
-    assert "Suite chacha-sk" in shown
-    assert "Suite sk" not in shown
-    assert f"All {shown.count('✓')} claims hold." in shown
+    (shown,) = [message for message in messages if fault in message]
+    assert re.fullmatch(pattern(f"e4core.errors.PluginError: {shown}"), said.stderr.splitlines()[-1])

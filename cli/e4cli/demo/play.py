@@ -32,9 +32,10 @@ class Play:
 
     async def run(self) -> None:
         """Raises: E4Error: it cannot go on; a claim that does not hold stops nothing."""
-        for name in self._suites:
-            self._screen.begin(name)
-            await self._run(load_suite(name))
+        # all before the first: a name that is wrong is told at once
+        for suite in [load_suite(name) for name in self._suites]:
+            self._screen.begin(suite.name)
+            await self._run(suite)
         self._screen.end(len(self.claims), len(self._failed))
         self._ended = True
 

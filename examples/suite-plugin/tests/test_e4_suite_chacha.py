@@ -1,13 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The suite is held to its laws, to the RFC, and to a second implementation."""
+"""The AEAD against its RFC and a second implementation; messages and commands against Format 2."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from hashlib import sha3_256
+
 import pytest
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from nacl import bindings
 
+from e4core.client2 import Client2
 from e4core.errors import AuthenticationFailed, InvalidInput
+from e4core.keys import ClientId, FullTopicHash, Secret, TopicKey
 from e4core.plugins import load_suite
+from e4core.state2 import Epoch, new_state
 
 SUITE = load_suite("chacha-sk")
 RAW = bytes(range(32))
@@ -54,11 +62,31 @@ def test_bad_keys_are_refused(raw: bytes) -> None:
         SUITE.aead.key(raw)
 
 
-def test_a_device_and_its_c2_understand_each_other() -> None:
-    device = SUITE.control.at_device(SUITE.device.load(RAW), b"")
-    c2 = SUITE.control.at_c2(SUITE.c2.load(b""), RAW)
-    body = c2.seal(b"info", b"header", b"a command")
-    assert len(body) == len(b"a command") + SUITE.control.overhead
-    assert device.open(b"info", b"header", body) == b"a command"
-    with pytest.raises(AuthenticationFailed):
-        device.open(b"other", b"header", body)
+def test_who_knows_the_row_and_format_2_reads_a_message() -> None:
+    """As a port would: with the wire name and the lengths that are published, and no suite of e4."""
+    topics = {FullTopicHash(sha3_256(b"hall/light").digest()): (Epoch(1, TopicKey(RAW), bytes(8), use=1),)}
+    state = replace(new_state(SUITE, ClientId(bytes(16)), Secret(RAW)), topics=topics)
+    data = Client2(SUITE, state, save=lambda _state: None).protect(b"on", "hall/light", 1_800_000_000)
+    info = (
+        b"\x10E4.2 message key" + b"\x10acme-chacha-sk-1" + sha3_256(b"hall/light").digest() + data[1:5] + data[13:37]
+    )
+    key = HKDF(SHA256(), 32, None, info).derive(RAW)
+    nonce = data[37:41] + bytes(8)
+    assert bindings.crypto_aead_chacha20poly1305_ietf_decrypt(data[41:], data[:41], nonce, key) == b"on"
+
+
+@pytest.mark.parametrize("name", ["chacha-sk", "chacha-pk"])
+def test_a_device_understands_its_c2_and_nobody_else(name: str) -> None:
+    suite = load_suite(name)
+    c2 = suite.c2.load(suite.c2.generate())
+    device, other = (suite.device.load(suite.device.generate()) for _ in range(2))
+    at_device = suite.control.at_device(device, suite.c2.public(c2))
+    said, said_to_other = (
+        suite.control.at_c2(c2, suite.device.public(each)).seal(b"info", b"header", b"a command")
+        for each in (device, other)
+    )
+    assert len(said) == len(b"a command") + suite.control.overhead
+    assert at_device.open(b"info", b"header", said) == b"a command"
+    for bad in (said_to_other, said[:-1], bytes(len(said))):
+        with pytest.raises(AuthenticationFailed):
+            at_device.open(b"info", b"header", bad)
