@@ -13,8 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.cli.forks import Forks
+
 PROGRAM = (sys.executable, "-m", "e4cli")
 PATIENCE_S = 30.0
+_FORKS = Forks()
 _CLEARED = ("E4_STATE", "E4_STATE_PASSPHRASE", "E4_BROKER", "E4_DEBUG")
 
 
@@ -27,16 +30,18 @@ def e4(
     *arguments: str | Path, stdin: bytes = b"", env: Mapping[str, str] | None = None, cwd: Path | None = None
 ) -> subprocess.CompletedProcess[bytes]:
     """Run ``e4`` without a terminal, to its end."""
-    return subprocess.run(
-        [*PROGRAM, *map(str, arguments)],
-        input=stdin,
-        capture_output=True,
-        env=environment(env),
-        cwd=cwd,
-        timeout=PATIENCE_S,
-        check=False,
-        start_new_session=True,
-    )
+    if not all(name.startswith("E4_") for name in env or ()):  # Python itself looks at others when it starts
+        return subprocess.run(
+            [*PROGRAM, *map(str, arguments)],
+            input=stdin,
+            capture_output=True,
+            env=environment(env),
+            cwd=cwd,
+            timeout=PATIENCE_S,
+            check=False,
+            start_new_session=True,
+        )
+    return _FORKS.run(list(map(str, arguments)), stdin, environment(env), cwd, PATIENCE_S)
 
 
 def ok(*arguments: str | Path, stdin: bytes = b"", env: Mapping[str, str] | None = None) -> bytes:
