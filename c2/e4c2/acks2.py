@@ -80,6 +80,7 @@ def _acknowledged(db: sa.Connection, realm: Realm, row: Row, ack: Ack) -> None:
         return
     db.execute(sa.update(client).where(client.c.id == row["id"]).values(last_report=realm.clock()))
     sequences.confirm(db, realm, held, sequence)
+    _release(db, row, sequence)
     if ack.refusal == "pubkey_missing":
         _send_the_rest(db, realm, row, these)
     elif ack.outcome is Outcome.REFUSED:
@@ -96,6 +97,12 @@ def _acknowledged(db: sa.Connection, realm: Realm, row: Row, ack: Ack) -> None:
             _confirm(db, these)
         case False, Outcome.APPLIED:
             log.error("%s does not hold what it has confirmed: it was restored; it is caught up", row["name"])
+
+
+def _release(db: sa.Connection, row: Row, sequence: int) -> None:
+    """What found no room in this command, or in the one whose place it took, is to wait no longer."""
+    left = [outbox.c.client == row["id"], outbox.c.state == Delivery.PENDING.value, outbox.c.sequence <= sequence]
+    db.execute(sa.update(outbox).where(*left).values(not_before=0.0))
 
 
 def _confirm(db: sa.Connection, these: list[sa.ColumnElement[bool]]) -> None:

@@ -2,7 +2,8 @@
 """Format 2: from all that a device is still to be brought to, to one command (`format2.md` section 3).
 
 A command takes the place of every earlier one that is not confirmed, and contains what they were to do: so a device that was away
-gets one, with the present in it. Whatever is sealed gets a sequence of its own, so what a sequence means never changes.
+gets one, with the present in it. Whatever is sealed gets a sequence of its own, so what a sequence means never changes. What
+does not fit in a command follows when the device has answered it.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ from e4c2.format import Sealed
 from e4c2.model import Delivery, Kind, Status, client, outbox
 from e4c2.present import Present
 from e4c2.rows import Realm, Row, portions, reveal, strange
+from e4core import control2
 from e4core.command2 import (
+    ISSUED_LEN,
     Command2,
     NewIDKey,
     RemovePubKey,
@@ -36,12 +39,9 @@ from e4core.command2 import (
     Sync,
     encode,
 )
-from e4core.control2 import seal_command
 from e4core.keys import ClientId, FullTopicHash, control_topic
 from e4core.report import SALT_LEN
 
-GRACE_S = 3600
-"""For how long what was protected under the former key of a topic or a peer is still read after a routine change."""
 DELIVERIES_MOST = 5000
 """In the commands of one transaction, unless those of one device alone are more."""
 _ORDER = (Kind.RESET_TOPICS, Kind.TOPIC, Kind.RESET_PEERS, Kind.PEER, Kind.C2_KEY, Kind.ID_KEY, Kind.SYNC, Kind.SWITCH)
@@ -65,10 +65,13 @@ class _Draft:
     """A command to one device, and the deliveries it carries."""
 
     of: Row
-    entries: list[Command2] = field(default_factory=list)
+    entries: bytearray = field(default_factory=bytearray)
+    """Encoded."""
     carried: list[_Entry] = field(default_factory=list)
     idle: list[_Entry] = field(default_factory=list)
     """For which there is nothing to do any more."""
+    left: list[_Entry] = field(default_factory=list)
+    """For which there is no room."""
 
 
 @dataclass(slots=True)
@@ -156,10 +159,16 @@ def _drafts(here: _Here, rows: Collection[Row]) -> dict[bytes, _Draft]:
 
 
 def _draft(here: _Here, of: Row, entries: list[_Entry]) -> _Draft:
-    draft = _Draft(of)
+    suite, draft = here.realm.suite, _Draft(of)
+    room = control2.room(suite) - ISSUED_LEN
     for entry in sorted(entries, key=lambda each: (_PLACE[each.newest["kind"]], each.newest["id"])):
         made = list(_commands(here, of, entry)) if of["status"] == Status.ACTIVE else []
-        draft.entries += made
+        encoded = encode(made, 0)[ISSUED_LEN:]
+        room -= len(encoded)
+        if room < 0 and draft.entries:
+            draft.left.append(entry)
+            continue
+        draft.entries += encoded
         (draft.carried if made else draft.idle).append(entry)
     return draft
 
@@ -171,7 +180,7 @@ def _commands(here: _Here, of: Row, entry: _Entry) -> Iterator[Command2]:
         case Kind.TOPIC:
             yield from _topic(here, of, target, entry.purge)
         case Kind.PEER:
-            until = 0 if entry.purge else int(entry.newest["created"]) + GRACE_S
+            until = 0 if entry.purge else int(entry.newest["created"]) + here.realm.grace_s
             public = here.present.peer_key(target, of)
             peer = ClientId(target)
             yield RemovePubKey(peer) if public is None else SetPubKey(peer, public, until)
@@ -198,7 +207,7 @@ def _topic(here: _Here, of: Row, target: bytes, purge: bool) -> Iterator[Command
     if key is None:
         yield RemoveTopic(FullTopicHash(epoch.hash))
         return
-    until = 0 if purge else int(here.present.topics[target]["rotated"]) + GRACE_S
+    until = 0 if purge else int(here.present.topics[target]["rotated"]) + here.realm.grace_s
     yield SetTopicKey(FullTopicHash(epoch.hash), epoch.number, key, older_until=until)
 
 
@@ -223,9 +232,11 @@ def _sync(here: _Here, nonce: bytes) -> Sync:
 def _seal(here: _Here, draft: _Draft, sequence: int) -> Sealed:
     realm, of = here.realm, draft.of
     identity = ClientId(of["id"])
-    plain = encode(draft.entries, int(here.now))
+    plain = encode([], int(here.now)) + draft.entries
     ways = [present.channel(realm, here.present.c2_keys, of, column, of["c2_key"]) for column in _columns(realm, of)]
-    payloads = [seal_command(realm.suite, way, identity, sequence, plain, os.urandom(SALT_LEN)) for way in ways]
+    payloads = [
+        control2.seal_command(realm.suite, way, identity, sequence, plain, os.urandom(SALT_LEN)) for way in ways
+    ]
     first, *others = [(each.newest["id"], each.newest["attempts"] + 1) for each in draft.carried]
     return Sealed(
         id=first[0],
@@ -258,6 +269,14 @@ def _mark(db: sa.Connection, drafts: Mapping[bytes, _Draft], taken: Mapping[byte
     over += [each.newest["id"] for draft in drafts.values() for each in draft.idle]
     for portion in portions(over):
         db.execute(sa.update(outbox).where(outbox.c.id.in_(portion)).values(state=Delivery.SUPERSEDED.value))
+    waiting = [
+        {"row": each.newest["id"], "at": second + WAITS_AT_MOST_S, "number": taken[of]}
+        for of, draft in drafts.items()
+        for each in draft.left
+    ]
+    if waiting:  # until the device has answered this command (`acks2`)
+        waits = sa.update(outbox).where(outbox.c.id == sa.bindparam("row")).values(state=Delivery.PENDING.value)
+        db.execute(waits.values(not_before=sa.bindparam("at"), sequence=sa.bindparam("number")), waiting)
     sending = [
         {"row": each.newest["id"], "forget": each.purge, "number": taken[of]}
         for of, draft in drafts.items()

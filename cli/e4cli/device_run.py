@@ -25,7 +25,11 @@ def run(
         ),
     ] = None,
     subscribe: Annotated[
-        list[str] | None, typer.Option(metavar="TOPIC", help="Print what arrives there; may be repeated, + and # work.")
+        list[str] | None,
+        typer.Option(
+            metavar="TOPIC",
+            help="Print what arrives there, senders that nothing proves as (claimed); may be repeated, + and # work.",
+        ),
     ] = None,
     publish: Annotated[
         str | None,
@@ -37,19 +41,34 @@ def run(
             min=0, max=3600, metavar="SECONDS", help="Wait a random part of this before saying hello to the C2."
         ),
     ] = 30.0,
+    no_clock: Annotated[
+        bool,
+        typer.Option(
+            "--no-clock",
+            help="Do not trust this machine's clock: protect and read nothing before the C2 has told the time. Not in sk and pk.",
+        ),
+    ] = False,
     passphrase_file: PassphraseFileOption = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Obey and acknowledge the C2's commands, print messages, publish lines; until Ctrl-C or SIGTERM."""
+    import time
+
     from e4cli.device_loop import work
     from e4cli.signals import run_until_stopped
     from e4core.plugins import load_transport
+    from e4device.runtime import Device
 
     if publish is not None:
         check_topic_name(publish)
-    with states.client_of(states.existing(state, passphrase_file)) as client:
-        transport = load_transport(broker or _embedded(), client.state.client_id.hex())
-        run_until_stopped(work(client, transport, hello_delay, subscribe or [], publish, output))
+    file = states.existing(state, passphrase_file)
+    with states.client_of(file, clock_is_trusted=not no_clock) as client:
+        id_ = client.state.client_id.hex()
+        transport = load_transport(broker or _embedded(), id_)
+        # without a clock one that is never set, as only its steps count
+        device = Device(client, transport, time.monotonic if no_clock else time.time, hello_delay_s=hello_delay)
+        mark = file.mark_synchronised
+        run_until_stopped(work(device, id_, subscribe or [], publish, output, mark, waits_for_time=no_clock))
 
 
 def _embedded() -> str:

@@ -41,7 +41,7 @@ def _sealed(suite: Suite, entry: Entry) -> Facets:
     value = command.decode(plain, load_suite("pk"))
     facets = {
         "protected": header + command_key(suite, entry).seal(b"", plain, header),
-        "code": command.opcode(value),
+        "code": command.encode(value)[0],
         "command": command.encode(value),
         "ts": int.from_bytes(protected[:8], "little"),
     }

@@ -10,11 +10,11 @@ from e4conformance.vectorfile import Check, Entry, Facets, VectorFile, named
 from e4core import report, stateform2
 from e4core.client import Tolerance
 from e4core.client2 import Client2
-from e4core.command2 import Sync, encode
+from e4core.command2 import Command2, Sync, encode
 from e4core.control2 import seal_command
 from e4core.errors import AuthenticationFailed, E4Error, PluginError
 from e4core.keys import ClientId, Secret
-from e4core.obeying2 import Handled2
+from e4core.obeying import Handled
 from e4core.state2 import State2, new_state
 from e4core.suite import Channel
 
@@ -169,7 +169,7 @@ class Story:
         data = seal_command(self._suite, channel, self._id, step["sequence"], plain, salt)
         return self._handled(self._client.command(data, self._now(step)))
 
-    def _handled(self, handled: Handled2) -> Facets:
+    def _handled(self, handled: Handled[Command2]) -> Facets:
         facets: dict[str, object] = {
             "outcome": handled.outcome.name.lower(),
             "synchronised": self._client.synchronised,

@@ -93,6 +93,7 @@ SECTIONS: dict[str, dict[str, Section]] = {
         "own_keys": format2.stories,
         "public_keys": format2.stories,
         "reports": format2.stories,
+        "two_signatures": format2.stories,
     },
 }
 """Kind of file -> section -> what makes its checks."""

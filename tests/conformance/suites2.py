@@ -7,10 +7,12 @@ from functools import cache
 
 from e4core.plugins import load_suite
 from e4core.suite import Suite
+from tests.backends import oqs_here
 
-_NAMES = {"pq": "pq-pyca"}
+assert oqs_here.MODULES  # with it comes where liboqs is
+NAMES = {"pq": "pq-pyca"}
 
 
 @cache
 def suite_of(wire_name: str) -> Suite:
-    return load_suite(_NAMES.get(wire_name, wire_name))
+    return load_suite(NAMES.get(wire_name, wire_name))

@@ -12,8 +12,10 @@ from e4core.client2 import Client2
 from e4core.keys import ClientId, Secret
 from e4core.state2 import new_state
 from e4core.suite import Suite
-from tests.conformance.format2.fleet import EPOCH, NOW, SEQUENCE, SIZES, TOPIC, Entry, Fleet, Member, plain, set_topic
+from tests.conformance.format2.fleet import EPOCH, NOW, SEQUENCE, TOPIC, Entry, Fleet, plain, set_topic
+from tests.conformance.format2.maker import Member
 from tests.conformance.format2.project_maker import ProjectMaker
+from tests.conformance.format2.sizes import SIZES
 from tests.conformance.format2.witness_player import WitnessMaker, private_pair, public_of, public_pair
 from tests.conformance.suites2 import suite_of
 from tests.conformance.witness2 import Device

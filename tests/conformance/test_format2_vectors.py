@@ -4,8 +4,12 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+from collections import Counter
+from collections.abc import Collection
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +18,32 @@ import pytest
 from e4conformance.format2 import ARGUMENTS
 from e4conformance.runner import Verdict, run
 from e4conformance.vectorfile import VectorFile
-from tests.conformance.format2.file import SEALED, STORIES, TARGET, vectors
-from tests.conformance.format2.fleet import SIZES, Json
+from tests.conformance.format2.file import SECTIONS, STORIES, TARGET, kept, section, shape, vectors
+from tests.conformance.format2.fleet import Json
 from tests.conformance.format2.project_maker import ProjectMaker
 from tests.conformance.format2.sealed import abridged, payload
+from tests.conformance.format2.sizes import SIZES, VERIFIED, Sizes
 from tests.conformance.format2.witness_player import Player, WitnessMaker, private_pair, public_of, public_pair
-from tests.conformance.suites2 import suite_of
+from tests.conformance.suites2 import NAMES, suite_of
 from tests.conformance.witness2_algorithms import ROWS, Refused, kdf
 from tests.conformance.witness2_c2 import C2
 from tests.conformance.witness2_wire import COMMAND, End, Header, lp, number, open_control, session, signed_by_message
+from tests.suites import installed
 
 VECTORS: Json = json.loads(TARGET.read_text())
 BY_WITNESS: Json = json.loads(json.dumps(vectors(WitnessMaker())))
-MADE = {"project": VECTORS, "witness": BY_WITNESS}
+TWICE = {sizes.wire_name for sizes in SIZES}
+
+
+def only(file: Json, suites: Collection[str]) -> Json:
+    return {name: [entry for entry in file[name] if entry["suite"] in suites] for name in SECTIONS}
+
+
+MADE = {"project": {"meta": VECTORS["meta"], **only(VECTORS, TWICE)}, "witness": BY_WITNESS}
+ROOT = Path(__file__).parents[2]
+TABLE_OF_SUITES = (
+    (ROOT / "docs" / "reference" / "format2.md").read_text().partition("| wire name |")[2].partition("\n\n")[0]
+)
 STORY_NAMES = [tell.__name__ for tell in STORIES]
 
 
@@ -54,30 +71,40 @@ def due(step: Json) -> Json:
 
 @pytest.mark.parametrize("maker", MADE)
 def test_each_section_is_told_of_symmetric_and_public_key_suites(maker: str) -> None:
-    sections = {tell.__name__ for tell in (*STORIES, *SEALED)}
-    assert set(MADE[maker]) == {"meta", *sections}
-    for name in sections - {"topic_hashes", "sessions", "public_keys"}:
-        assert {entry["suite"] for entry in MADE[maker][name]} >= {"fips-sk", "fips-pk"}
+    assert list(MADE[maker]) == ["meta", *SECTIONS]
+    for name in SECTIONS.keys() - {"topic_hashes", "sessions", "public_keys", "two_signatures"}:
+        assert {entry["suite"] for entry in MADE[maker][name]} >= {"fips-sk", "fips-pk", "fast-sk"}
 
 
-@pytest.mark.parametrize("maker", MADE)
-@pytest.mark.parametrize("section", [tell.__name__ for tell in (*STORIES, *SEALED)])
-def test_the_file_is_what_the_scripts_write_but_for_what_is_random(section: str, maker: str) -> None:
+def test_every_wire_name_is_told_of() -> None:
+    rows = re.findall(r"^\| `([a-z0-9-]+)` \|", TABLE_OF_SUITES, re.M)
+    assert {entry["suite"] for name in SECTIONS for entry in VECTORS[name]} == set(rows) == ROWS.keys()
+
+
+@pytest.mark.parametrize("name", SECTIONS)
+def test_the_file_is_what_the_scripts_write_but_for_what_is_random(name: str) -> None:
     """In symmetric suites byte for byte, whoever made it."""
-    fresh = vectors(WitnessMaker() if maker == "witness" else ProjectMaker(suite_of))
-    fresh = json.loads(json.dumps(fresh[section]))
-    assert len(fresh) == len(VECTORS[section])
-    for ours, theirs in zip(VECTORS[section], fresh, strict=True):
-        random = ROWS[ours["suite"]].signature is not None
-        assert _shape(ours, random) == _shape(theirs, random)
+    fresh = json.loads(json.dumps(section(name, ProjectMaker(suite_of))))
+    due = [shape(entry) for entry in MADE["project"][name]]
+    assert [shape(entry) for entry in fresh] == due
+    assert [shape(entry) for entry in BY_WITNESS[name]] == due
 
 
-def _shape(value: Any, random: bool, name: str = "") -> Any:
-    if isinstance(value, dict):
-        return {each: _shape(inner, random, each) for each, inner in value.items()}
-    if isinstance(value, list):
-        return [_shape(each, random) for each in value]
-    return len(value) if random and name in ("protected", "context") else value
+@pytest.mark.parametrize("sizes", VERIFIED, ids=lambda sizes: sizes.wire_name)
+def test_what_only_the_project_signs_is_what_the_scripts_write(sizes: Sizes) -> None:
+    suite = installed(sizes.wire_name)
+    fresh = json.loads(json.dumps(vectors(ProjectMaker(lambda _name: suite), [sizes])))
+    for name, entries in only(VECTORS, {sizes.wire_name}).items():
+        assert [shape(entry) for entry in fresh[name]] == [shape(entry) for entry in entries]
+
+
+def test_who_writes_the_file_again_changes_no_entry_that_is_as_it_must_be() -> None:
+    renewed = deepcopy(BY_WITNESS)
+    renewed["own_keys"][-1]["name"] = "another story"
+    written = kept(VECTORS, renewed)
+    differing = [(name, entry["name"]) for name in SECTIONS for entry in written[name] if entry not in VECTORS[name]]
+    assert differing == [("own_keys", "another story")]
+    assert written["meta"] == VECTORS["meta"]
 
 
 @pytest.mark.parametrize("story", stories(VECTORS))
@@ -92,7 +119,14 @@ def test_the_witness_lives_the_stories_that_the_project_has_sealed(story: Json) 
 def test_the_project_lives_the_stories_whoever_has_sealed_them(maker: str) -> None:
     results = list(run(VectorFile(TARGET.name, "format2", MADE[maker], suite_of)))
     assert [str(result) for result in results if result.verdict is not Verdict.PASSED] == []
-    assert len(results) == sum(len(MADE[maker][tell.__name__]) for tell in (*STORIES, *SEALED)) + 2
+    assert len(results) == sum(len(MADE[maker][name]) for name in SECTIONS) + 2
+
+
+@pytest.mark.parametrize("sizes", VERIFIED, ids=lambda sizes: sizes.wire_name)
+def test_the_project_reads_what_only_it_signs(sizes: Sizes) -> None:
+    suite = installed(sizes.wire_name)
+    file = VectorFile(TARGET.name, "format2", only(VECTORS, {sizes.wire_name}), lambda _name: suite)
+    assert [str(result) for result in run(file) if result.verdict is not Verdict.PASSED] == []
 
 
 @pytest.mark.parametrize("entry", entries("sessions"))
@@ -121,7 +155,7 @@ def test_the_witness_seals_the_same_messages(entry: Json) -> None:
 
 
 def _hash_of(topic: str) -> str:
-    (found,) = [e["hash"] for e in VECTORS["topic_hashes"] if bytes.fromhex(e["topic_utf8_hex"]).decode() == topic]
+    (found,) = {e["hash"] for e in VECTORS["topic_hashes"] if bytes.fromhex(e["topic_utf8_hex"]).decode() == topic}
     return str(found)
 
 
@@ -154,8 +188,8 @@ def test_the_witness_reads_and_refuses_the_same_reports(entry: Json) -> None:
 
 
 def test_the_table_of_sizes_is_that_of_the_witness_and_of_the_suites() -> None:
-    for sizes in SIZES:
-        row, suite = ROWS[sizes.wire_name], suite_of(sizes.wire_name)
+    for sizes in (*SIZES, *VERIFIED):
+        row, suite = ROWS[sizes.wire_name], installed(NAMES.get(sizes.wire_name, sizes.wire_name))
         aead = row.aead.key_len, row.aead.nonce_len
         assert aead == (sizes.key, sizes.nonce) == (suite.aead.key_len, suite.aead.nonce_len)
         assert row.signature_len == sizes.signature == (suite.signature.signature_len if suite.signature else 0)
@@ -169,9 +203,15 @@ def test_the_witness_imports_nothing_of_this_project() -> None:
         "import sys, tests.conformance.format2.witness_player\n"
         "print(sorted({name.split('.')[0] for name in sys.modules} & set(sys.argv[1:])))"
     )
-    root = Path(__file__).parents[2]
-    rooms = sorted({path.parent.name for path in root.glob("*/e4*/__init__.py")} | {"e4core"})
+    rooms = sorted({path.parent.name for path in ROOT.glob("*/e4*/__init__.py")} | {"e4core"})
     assert len(rooms) > 5
     asked = [sys.executable, "-c", program, *rooms]
-    ended = subprocess.run(asked, cwd=root, capture_output=True, text=True, timeout=60, check=True)
+    ended = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
     assert ended.stdout == "[]\n"
+
+
+def test_the_page_says_how_many_entries_each_wire_name_has() -> None:
+    page = (ROOT / "docs" / "reference" / "vectors.md").read_text()
+    said = {name: int(count) for name, count in re.findall(r"^\| `([a-z0-9-]+)` \| (\d+) \|", page, re.M)}
+    assert said == Counter(entry["suite"] for name in SECTIONS for entry in VECTORS[name])
+    assert f"({TARGET.stat().st_size / 1e6:.1f} MB)" in page

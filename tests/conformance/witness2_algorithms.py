@@ -1,25 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The rows of the table of ``format2.md`` section 1.1, for the independent implementation (`tests.conformance.witness2`).
-
-Symmetric primitives and P-256 come from pycryptodome, so that they are another library's than the suites'. Stored private
-keys are as in ``vectors.md``: P-256 the scalar (32 bytes, big-endian), ML-DSA the seed (32), ML-KEM the seeds d and z (64).
-"""
+"""The rows of the table of ``format2.md`` section 1.1, for the independent implementation (`tests.conformance.witness2`)."""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NoReturn
 
-from Crypto.Cipher import AES
-from Crypto.Hash import SHA256
-from Crypto.Protocol.DH import key_agreement
-from Crypto.PublicKey import ECC
-from Crypto.Signature import DSS
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey, MLDSA65PublicKey
-from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey, MLKEM768PublicKey
+from tests.conformance import witness2_falcon, witness2_slh
+from tests.conformance.witness2_hybrid import ED25519, X_WING, both
+from tests.conformance.witness2_mlkem import ML_KEM_512, ML_KEM_1024, MlKem
+from tests.conformance.witness2_primitives import (
+    ECDH,
+    ECDSA,
+    GCM,
+    ML_DSA,
+    ML_KEM,
+    REDUCED_SIV,
+    SIV,
+    Aead,
+    Kem,
+    Signature,
+)
 
 
 class Refused(Exception):
@@ -46,39 +49,6 @@ def kdf(secret: bytes, info: bytes, length: int) -> bytes:
 
 def sha3(data: bytes) -> bytes:
     return hashlib.sha3_256(data).digest()
-
-
-@dataclass(frozen=True)
-class Aead:
-    key_len: int
-    nonce_len: int
-    seal: Callable[[bytes, bytes, bytes, bytes], bytes]
-    """Of key, nonce, plaintext, associated data."""
-    open: Callable[[bytes, bytes, bytes, bytes], bytes]
-    """Of key, nonce, ciphertext, associated data; ValueError if it does not open."""
-
-
-@dataclass(frozen=True)
-class Signature:
-    public_len: int
-    signature_len: int
-    private_len: int
-    public: Callable[[bytes], bytes]
-    sign: Callable[[bytes, bytes], bytes]
-    verify: Callable[[bytes, bytes, bytes], bool]
-    """Of public key, message, signature; ValueError if the key is none."""
-
-
-@dataclass(frozen=True)
-class Kem:
-    public_len: int
-    ciphertext_len: int
-    private_len: int
-    public: Callable[[bytes], bytes]
-    check: Callable[[bytes], object]
-    """ValueError if the public key is none."""
-    encapsulate: Callable[[bytes], tuple[bytes, bytes]]
-    decapsulate: Callable[[bytes, bytes], bytes]
 
 
 @dataclass(frozen=True)
@@ -115,121 +85,16 @@ class Algorithms:
             raise Refused("bad_key") from None
 
 
-# ------------------------------------------------------------------------------------------------------------- AEADs
+def _cannot_sign(_private: bytes, _message: bytes) -> NoReturn:
+    raise NotImplementedError("this implementation verifies signatures of this scheme, and makes none")
 
 
-def _gcm_seal(key: bytes, nonce: bytes, plain: bytes, ad: bytes) -> bytes:
-    cipher = AES.new(key, AES.MODE_GCM, nonce=nonce)
-    cipher.update(ad)
-    return b"".join(cipher.encrypt_and_digest(plain))
+def _kem(of: MlKem) -> Kem:
+    return Kem(of.public_len, of.ciphertext_len, 64, of.public, of.check, of.encapsulate, of.decapsulate)
 
 
-def _gcm_open(key: bytes, nonce: bytes, sealed: bytes, ad: bytes) -> bytes:
-    cipher = AES.new(key, AES.MODE_GCM, nonce=nonce)
-    cipher.update(ad)
-    return cipher.decrypt_and_verify(sealed[:-16], sealed[-16:])
-
-
-def _siv_seal(key: bytes, _nonce: bytes, plain: bytes, ad: bytes) -> bytes:
-    cipher = AES.new(key, AES.MODE_SIV)
-    cipher.update(ad)
-    ciphertext, tag = cipher.encrypt_and_digest(plain)
-    return tag + ciphertext
-
-
-def _siv_open(key: bytes, _nonce: bytes, sealed: bytes, ad: bytes) -> bytes:
-    cipher = AES.new(key, AES.MODE_SIV)
-    cipher.update(ad)
-    return cipher.decrypt_and_verify(sealed[16:], sealed[:16])
-
-
-GCM = Aead(32, 12, _gcm_seal, _gcm_open)
-SIV = Aead(64, 0, _siv_seal, _siv_open)
-
-# ------------------------------------------------------------------------------------------------------------- P-256
-
-
-def _point(public: bytes) -> ECC.EccKey:
-    if len(public) != 65 or public[0] != 4:
-        raise ValueError("not an uncompressed point")
-    x, y = int.from_bytes(public[1:33]), int.from_bytes(public[33:])
-    if x == y == 0:
-        raise ValueError("the library's name for the point at infinity")
-    return ECC.construct(curve="P-256", point_x=x, point_y=y)
-
-
-def _scalar(private: bytes) -> ECC.EccKey:
-    return ECC.construct(curve="P-256", d=int.from_bytes(private))
-
-
-def _p256_public(private: bytes) -> bytes:
-    return _scalar(private).public_key().export_key(format="SEC1")
-
-
-def _ecdsa_sign(private: bytes, message: bytes) -> bytes:
-    return DSS.new(_scalar(private), "deterministic-rfc6979").sign(SHA256.new(message))
-
-
-def _ecdsa_verify(public: bytes, message: bytes, signature: bytes) -> bool:
-    verifier = DSS.new(_point(public), "fips-186-3")
-    try:
-        verifier.verify(SHA256.new(message), signature)
-    except ValueError:
-        return False
-    return True
-
-
-def _raw(secret: bytes) -> bytes:
-    return secret
-
-
-def _ecdh(private: bytes, public: bytes) -> bytes:
-    return bytes(key_agreement(static_priv=_scalar(private), static_pub=_point(public), kdf=_raw))
-
-
-def _ecdh_encapsulate(public: bytes) -> tuple[bytes, bytes]:
-    ephemeral = ECC.generate(curve="P-256")
-    point = ephemeral.public_key().export_key(format="SEC1")
-    return point, bytes(key_agreement(static_priv=ephemeral, static_pub=_point(public), kdf=_raw))
-
-
-ECDSA = Signature(65, 64, 32, _p256_public, _ecdsa_sign, _ecdsa_verify)
-ECDH = Kem(65, 65, 32, _p256_public, _point, _ecdh_encapsulate, _ecdh)
-
-# ------------------------------------------------------------------------------------------------------ post-quantum
-
-
-def _mldsa_verify(public: bytes, message: bytes, signature: bytes) -> bool:
-    key = MLDSA65PublicKey.from_public_bytes(public)
-    try:
-        key.verify(signature, message)
-    except InvalidSignature:
-        return False
-    return True
-
-
-def _mlkem_encapsulate(public: bytes) -> tuple[bytes, bytes]:
-    secret, ciphertext = MLKEM768PublicKey.from_public_bytes(public).encapsulate()
-    return ciphertext, secret
-
-
-ML_DSA = Signature(
-    1952,
-    3309,
-    32,
-    lambda seed: MLDSA65PrivateKey.from_seed_bytes(seed).public_key().public_bytes_raw(),
-    lambda seed, message: MLDSA65PrivateKey.from_seed_bytes(seed).sign(message),
-    _mldsa_verify,
-)
-ML_KEM = Kem(
-    1184,
-    1088,
-    64,
-    lambda seed: MLKEM768PrivateKey.from_seed_bytes(seed).public_key().public_bytes_raw(),
-    MLKEM768PublicKey.from_public_bytes,
-    _mlkem_encapsulate,
-    lambda seed, ciphertext: MLKEM768PrivateKey.from_seed_bytes(seed).decapsulate(ciphertext),
-)
+FALCON = Signature(897, 666, 1281 + 897, lambda stored: stored[1281:], _cannot_sign, witness2_falcon.verify)
+SLH_DSA = Signature(64, 49_856, 128, lambda stored: stored[64:], _cannot_sign, witness2_slh.verify)
 
 ROWS = {
     row.wire_name: row
@@ -237,6 +102,10 @@ ROWS = {
         Algorithms("fips-sk", GCM),
         Algorithms("fips-pk", GCM, ECDSA, ECDH),
         Algorithms("pq", SIV, ML_DSA, ML_KEM),
+        Algorithms("fast-sk", REDUCED_SIV),
+        Algorithms("pq-hybrid", SIV, both(ED25519, ML_DSA), X_WING),
+        Algorithms("pq-falcon", SIV, FALCON, _kem(ML_KEM_512)),
+        Algorithms("pq-slh", SIV, SLH_DSA, _kem(ML_KEM_1024)),
     )
 }
 """Wire name -> what it names."""

@@ -25,7 +25,7 @@ from e4core.command2 import (
     SetTopicKey,
     Sync,
 )
-from e4core.control2 import seal_command
+from e4core.control2 import LONGEST, room, seal_command
 from e4core.errors import E4Error
 from e4core.keys import ClientId, FullTopicHash, Secret
 from e4core.report import Outcome
@@ -33,21 +33,17 @@ from e4core.suite import Suite
 from tests.core.fleet import NOW, TOPIC, client_id, refused, topic_key
 from tests.core.fleet2 import (
     EPOCH,
-    PUBLIC_KEY,
     SUITES,
-    SYMMETRIC,
     Device2,
     full_hash,
     private_of,
+    public_key,
     public_of,
     set_key,
     signature_public,
+    suites,
 )
 from tests.core.strategies import LAW, damaged, ids, seconds, topic_keys
-
-suites = pytest.mark.parametrize("suite", SUITES, ids=lambda suite: suite.name)
-public_key = pytest.mark.parametrize("suite", PUBLIC_KEY, ids=lambda suite: suite.name)
-symmetric = pytest.mark.parametrize("suite", SYMMETRIC, ids=lambda suite: suite.name)
 
 numbers = st.integers(0, 2**64 - 1)
 
@@ -190,6 +186,18 @@ def test_a_plaintext_that_holds_no_entry_or_half_of_one_is_refused(suite: Suite,
             device.client.command(device.sealed(raw=raw), NOW)
         return
     assert device.ack(device.client.command(device.sealed(raw=raw), NOW)).refusal == "bad_command_length"
+
+
+@suites
+def test_a_command_has_an_upper_length_for_those_who_seal_and_for_those_who_open(suite: Suite) -> None:
+    device, most = Device2(suite), room(suite)
+    longest = device.sealed(raw=bytes(most))
+    assert len(longest) == LONGEST == 1_000_000
+    assert device.ack(device.client.command(longest, NOW)).refusal == "bad_command_length"
+    with refused("bad_length"):
+        device.sealed(raw=bytes(most + 1))
+    with refused("bad_length"):
+        device.client.command(b"\x01" + longest, NOW)
 
 
 Spoil = Callable[[Device2, bytes], bytes]

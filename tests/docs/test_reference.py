@@ -22,7 +22,7 @@ PAGES = [page for page in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.
 COMMANDS = dict(reference.commands())
 GROUPS = {name.rpartition(" ")[0] for name in COMMANDS} - {""}
 SCHEMAS = reference.openapi()["components"]["schemas"]
-NOT_OF_REQUESTS = {"bad_setting", "bad_uri", "bad_report"}
+NOT_OF_REQUESTS = {"bad_setting", "bad_uri", "bad_report", "overload"}
 """Kinds of errors that the C2 tells its operator or its log."""
 
 
@@ -125,8 +125,8 @@ def test_commands_that_do_not_exist_are_found_out(line: str) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_targets_of_make_that_a_page_names_exist(page: Path) -> None:
-    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M))
-    assert set(re.findall(r"(?:`|\$ )make ([a-z]+)\b", page.read_text())) <= targets
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
+    assert set(re.findall(r"(?:`|\$ )make ([a-z-]+)\b", page.read_text())) <= targets
 
 
 def named_commands(text: str) -> Iterator[str]:

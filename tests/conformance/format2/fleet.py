@@ -11,7 +11,10 @@ import hmac
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import shake_256
-from typing import Any, Protocol
+from typing import Any
+
+from tests.conformance.format2.maker import Maker, Member
+from tests.conformance.format2.sizes import Sizes, stored_key
 
 NOW = 1_800_000_000
 US = 1_000_000
@@ -58,67 +61,6 @@ class Header:
 
 
 @dataclass(frozen=True)
-class Sizes:
-    """A row of the table in `format2.md` section 1.1, and the lengths of stored private keys."""
-
-    wire_name: str
-    key: int
-    nonce: int
-    signature_private: int = 0
-    signature_public: int = 0
-    signature: int = 0
-    kem_private: int = 0
-    kem_public: int = 0
-    ciphertext: int = 0
-
-    @property
-    def symmetric(self) -> bool:
-        return self.signature == 0
-
-
-SIZES = (
-    Sizes("fips-sk", 32, 12),
-    Sizes("fips-pk", 32, 12, 32, 65, 64, 32, 65, 65),
-    Sizes("pq", 64, 0, 32, 1952, 3309, 64, 1184, 1088),
-)
-
-
-class Maker(Protocol):
-    """What computes bytes: the project's code, or the independent implementation. Private keys are in their stored form."""
-
-    def public(self, sizes: Sizes, private: bytes) -> bytes:
-        """Of an identity: signature public key, then KEM public key; of a device key: itself."""
-        ...
-
-    def message(
-        self, sizes: Sizes, key: bytes, topic: bytes, header: bytes, payload: bytes, private: bytes, wire_name: str
-    ) -> bytes:
-        """Args: topic: T, 32 bytes. private: of the sender's identity; ignored in symmetric suites."""
-        ...
-
-    def command(
-        self, sizes: Sizes, client: bytes, c2: bytes, device: bytes, header: bytes, plain: bytes, wire_name: str
-    ) -> bytes:
-        """Args: c2: private identity. device: public identity, or device key. header: bytes 0 to 26."""
-        ...
-
-    def report(
-        self, sizes: Sizes, client: bytes, device: bytes, c2: bytes, header: bytes, plain: bytes, wire_name: str
-    ) -> bytes:
-        """Args: device: private identity, or device key. c2: public identity."""
-        ...
-
-
-@dataclass(frozen=True)
-class Member:
-    """Somebody who sends messages."""
-
-    client: bytes
-    private: bytes
-    public: bytes
-
-
-@dataclass(frozen=True)
 class Fleet:
     """A suite, a C2, and the one device, bob, whose stories are told."""
 
@@ -134,7 +76,7 @@ class Fleet:
         if self.symmetric:
             return bytes_of(f"device key of {name}")
         sizes = self.sizes
-        pair = bytes_of(f"signature of {name}", sizes.signature_private)
+        pair = stored_key(sizes.wire_name, name) or bytes_of(f"signature of {name}", sizes.signature_private)
         return pair + bytes_of(f"kem of {name}", sizes.kem_private)
 
     def member(self, name: str) -> Member:

@@ -14,7 +14,6 @@ from tests.conformance.format2.fleet import (
     SEQUENCE,
     Fleet,
     Json,
-    Member,
     applied,
     bytes_of,
     flipped,
@@ -26,8 +25,8 @@ from tests.conformance.format2.fleet import (
     sent,
     set_topic,
 )
-
-P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+from tests.conformance.format2.maker import Member
+from tests.conformance.format2.signatures import signatures
 
 
 def other_session(name: str) -> bytes:
@@ -86,33 +85,6 @@ def order_of_checks(f: Fleet, m: bytes) -> list[Json]:
         refused(flipped(m, len(m) - 1), "replayed", why="a replay that is not authentic"),
         refused(m, "timestamp_old", NOW + 601, why="a replay that is too old"),
     ]
-
-
-def signatures(f: Fleet, m: bytes) -> list[Json]:
-    by_bob = f.message(b"mine", f.bob)
-    steps = [
-        f.enrolled(),
-        refused(f.message(sender=f.member("stranger")), "unknown_sender"),
-        refused(f.message(signer=f.mallory), "bad_signature", why="a member signs with the id of another"),
-        refused(f.message(key=OLD_KEY, signer=f.mallory), "bad_signature"),
-        f.delivered(f.message(sender=f.mallory)),
-        f.delivered(m),
-        f.delivered(by_bob, payload=b"mine", why="the own id means the own key"),
-        refused(by_bob, "replayed"),
-    ]
-    if f.sizes.wire_name != "fips-pk":
-        return steps
-    later = f.message(sequence=1)
-    return [
-        *steps,
-        refused(malleated(m), "replayed", why="the same with -s for s"),
-        f.delivered(malleated(later), why="both forms of s are good"),
-        refused(later, "replayed"),
-    ]
-
-
-def malleated(data: bytes) -> bytes:
-    return data[:-32] + (P256_ORDER - int.from_bytes(data[-32:])).to_bytes(32)
 
 
 def validity(f: Fleet) -> list[Json]:

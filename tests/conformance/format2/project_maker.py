@@ -11,11 +11,11 @@ from e4core.keys import Secret
 from e4core.plugins import load_suite
 from e4core.sending2 import message_key_info, nonces, signature_label
 from e4core.suite import Suite
-from tests.conformance.format2.fleet import Sizes
+from tests.conformance.format2.sizes import Sizes
 
 
 class ProjectMaker:
-    """`tests.conformance.format2.fleet.Maker`."""
+    """`tests.conformance.format2.maker.Maker`."""
 
     def __init__(self, suite_of: Callable[[str], Suite] = load_suite) -> None:
         self._suite_of = suite_of

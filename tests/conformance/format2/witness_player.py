@@ -7,7 +7,8 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 
-from tests.conformance.format2.fleet import Json, Sizes
+from tests.conformance.format2.fleet import Json
+from tests.conformance.format2.sizes import Sizes
 from tests.conformance.witness2 import Device
 from tests.conformance.witness2_algorithms import ROWS, Algorithms, Refused
 from tests.conformance.witness2_c2 import C2
@@ -42,7 +43,7 @@ def public_of(row: Algorithms, private: Pair) -> Pair:
 
 
 class WitnessMaker:
-    """`tests.conformance.format2.fleet.Maker`."""
+    """`tests.conformance.format2.maker.Maker`."""
 
     def public(self, sizes: Sizes, private: bytes) -> bytes:
         row = ROWS[sizes.wire_name]
