@@ -9,7 +9,7 @@ WORKERS ?= auto
 MEASUREMENTS ?= 1000000
 export OQS_INSTALL_PATH ?= $(wildcard $(CURDIR)/.cache/liboqs-0.13.0-e4)
 
-.PHONY: setup demo serve test sanitize timing lint format bench docs reference servers liboqs clean
+.PHONY: setup demo serve test sanitize timing lint format bench docs reference servers liboqs fips-provider clean
 
 setup: $(STAMP)
 
@@ -31,8 +31,12 @@ servers:
 liboqs: servers
 	@scripts/liboqs
 
+# OpenSSL's FIPS provider, built once into .cache; without it the tests that need one are left out.
+fips-provider: servers
+	@scripts/fips-provider
+
 test: setup servers liboqs
-	PATH="$$PATH:/usr/sbin" $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+	PATH="$$PATH:/usr/sbin" $(BIN)/python -m pytest -rs -n $(WORKERS) --dist worksteal
 
 # The C extension under AddressSanitizer and UndefinedBehaviorSanitizer.
 sanitize: setup servers

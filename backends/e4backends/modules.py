@@ -12,10 +12,17 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from cryptography.exceptions import InternalError, UnsupportedAlgorithm
 from cryptography.hazmat.bindings._rust import openssl
+from cryptography.hazmat.primitives.hashes import SHA256, Hash
 
 _KERNEL = Path("/proc/sys/crypto/fips_enabled")
-_NOT_APPROVED = {"nacl": "PyNaCl", "e4backends.liboqs": "liboqs", "Crypto": "PyCryptodome"}
+_NOT_APPROVED = {
+    "nacl": "PyNaCl",
+    "e4backends.fast._fast": "the extension of fast-sk",
+    "e4backends.liboqs": "liboqs",
+    "Crypto": "PyCryptodome",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +30,7 @@ class Modules:
     """Facts about one process."""
 
     cryptography_in_fips_mode: bool
+    """False too where it was told to be and computes nothing, as when another OpenSSL has loaded the same file before."""
     python_in_fips_mode: bool
     hashlib_is_openssl: bool
     """False: Python computes SHA-2 or SHA-3 with code of its own, as it does without a word where OpenSSL refuses."""
@@ -33,12 +41,12 @@ class Modules:
     @classmethod
     def of_this_process(cls) -> Modules:
         return cls(
-            cryptography_in_fips_mode=openssl.is_fips_enabled(),
+            cryptography_in_fips_mode=openssl.is_fips_enabled() and _cryptography_computes(),
             python_in_fips_mode=_python_in_fips_mode(),
             hashlib_is_openssl=all(
                 constructor.__module__ == "_hashlib" for constructor in (hashlib.sha256, hashlib.sha3_256)
             ),
-            kernel_in_fips_mode=_KERNEL.exists() and _KERNEL.read_bytes().strip() == b"1",
+            kernel_in_fips_mode=_kernel_in_fips_mode(),
             loaded=frozenset(_NOT_APPROVED.keys() & sys.modules.keys()),
         )
 
@@ -54,9 +62,24 @@ class Modules:
         return (*(clause for clause, is_so in found.items() if is_so), *loaded)
 
 
+def _cryptography_computes() -> bool:
+    try:
+        Hash.hash(SHA256(), b"")
+    except (InternalError, UnsupportedAlgorithm):
+        return False
+    return True
+
+
 def _python_in_fips_mode() -> bool:
     try:
         from _hashlib import get_fips_mode
     except ImportError:  # a Python without OpenSSL
         return False
     return bool(get_fips_mode())
+
+
+def _kernel_in_fips_mode() -> bool:
+    try:
+        return _KERNEL.read_bytes().strip() == b"1"
+    except OSError:  # a kernel that knows no such mode, or none of Linux
+        return False

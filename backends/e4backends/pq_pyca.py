@@ -98,13 +98,14 @@ class MlDsa65:
 
 
 def available() -> None:
-    """Raises: ImportError: this `cryptography` was built without the algorithms of this module."""
+    """Raises: ImportError: this `cryptography` is without the algorithms of this module."""
     try:
         MlKem768().key(b"\1" * 64)
         MlDsa65().key(b"\1" * 32)
-    except UnsupportedAlgorithm as error:
+    except (UnsupportedAlgorithm, ValueError) as error:  # the latter on a FIPS provider that has none
         raise ImportError(
-            "this build of cryptography has no ML-KEM-768 and ML-DSA-65; install the wheel with pip install 'cryptography>=50'"
+            "cryptography has no ML-KEM-768 and ML-DSA-65 here; install the wheel with pip install 'cryptography>=50',"
+            " and use no FIPS provider of OpenSSL"
         ) from error
 
 

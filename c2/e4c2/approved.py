@@ -13,15 +13,22 @@ NOT_APPROVED = "not_approved"
 
 _APPROVED_KMS = ("awskms", "pkcs11", "vault+https")
 """Schemes of those that wrap in a service or token, which may have a certificate of its own."""
-_WRAPS_WITH = {"file": "AES-256-GCM-SIV", "passphrase": "Argon2id", "shamir": "shares of a secret"}
+_APPROVED_KEYS = ("pkcs11",)
+"""Schemes of those that sign and agree there."""
+_WRAPS = {
+    "file": "wraps with AES-256-GCM-SIV",
+    "passphrase": "wraps with Argon2id",
+    "shamir": "wraps with shares of a secret",
+    "vault+http": "sends keys in clear",
+}
 
 
-def require(suite: Suite, kms: Iterable[str], modules: Modules) -> None:
-    """Before anything is opened or made. Args: kms: URIs.
+def require(suite: Suite, kms: Iterable[str], c2_key: str | None, modules: Modules) -> None:
+    """Before anything is opened or made. Args: kms: URIs.  c2_key: URI; None: the database holds the C2's keys.
 
     Raises: InvalidInput (``not_approved``): all that stands against it, in one sentence.
     """
-    found = (*modules.objections(), *_of_suite(suite), *_of_kms(kms))
+    found = (*modules.objections(), *_of_suite(suite), *_of_kms(kms), *_of_key(c2_key))
     if found:
         raise InvalidInput(
             f"require_fips is set, but {'; '.join(found)}; see docs/guides/fips.md, or leave require_fips out",
@@ -31,9 +38,19 @@ def require(suite: Suite, kms: Iterable[str], modules: Modules) -> None:
 
 def _of_suite(suite: Suite) -> Iterable[str]:
     if not suite.approved:
-        yield f"the suite {suite.name} is not made of approved primitives alone"
+        yield f"the suite {suite.name} is not made of approved primitives alone (take fips-sk or fips-pk)"
 
 
 def _of_kms(uris: Iterable[str]) -> Iterable[str]:
-    for scheme in sorted({uri.partition(":")[0] for uri in uris}.difference(_APPROVED_KMS)):
-        yield f"a KMS of {scheme}: wraps with {_WRAPS_WITH.get(scheme, 'nobody knows what')}"
+    for scheme in sorted(set(map(_scheme, uris)).difference(_APPROVED_KMS)):
+        how = _WRAPS.get(scheme, "wraps nobody knows how")
+        yield f"a KMS of {scheme}: {how} (take pkcs11:, vault+https: or awskms:)"
+
+
+def _of_key(uri: str | None) -> Iterable[str]:
+    if uri is not None and _scheme(uri) not in _APPROVED_KEYS:
+        yield f"a C2 key of {_scheme(uri)}: is used nobody knows how (take pkcs11:)"
+
+
+def _scheme(uri: str) -> str:
+    return uri.partition(":")[0]

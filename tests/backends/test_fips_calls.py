@@ -1,27 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The FIPS suites call approved primitives, from one library, and nothing else."""
+"""All that clients and a C2 of the FIPS suites do calls approved primitives, and nothing else: the whole of Format 2, recorded."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
-from e4backends import fips, pk, sk
+from e4backends.fips import SUITE_PK, SUITE_SK
+from e4core.kms import Kms
 from e4core.suite import Suite
-from tests.backends.recording import Recording, recording
+from tests.backends.fips_here import run, run_on_provider
+from tests.backends.recording import recording
+from tests.c2.approved_story import WHOLE, Chapter, prepare, tell
 
-ROOT = Path(__file__).parents[2]
 SYMMETRIC = {
     "openssl.aead.AESGCM",
     "openssl.hashes.Hash",
     "primitives.hashes.SHA256",
     "primitives.hashes.SHA3_256",
     "primitives.kdf.hkdf.HKDF",
+    "_hashlib.HASH",
+    "_hashlib.openssl_sha256",
 }
-"""AES-256-GCM (SP 800-38D), SHA-2 (FIPS 180-4), SHA-3 (FIPS 202), HKDF (SP 800-56C)."""
+"""AES-256-GCM (SP 800-38D), SHA-2 (FIPS 180-4), SHA-3 (FIPS 202), HKDF (SP 800-56C); the last two are of the OpenSSL of Python."""
 P256 = {
     "primitives.asymmetric.ec.ECDH",
     "primitives.asymmetric.ec.ECDSA",
@@ -45,57 +48,45 @@ P256_KEYS = {
     "primitives.asymmetric.ec.derive_private_key",
 }
 """What makes, reads and writes keys and signatures."""
-KERNEL = {"posix.urandom"}
-"""Device keys: random numbers of the kernel."""
-ALLOWED = {"fips-sk": SYMMETRIC | KERNEL, "fips-pk": SYMMETRIC | P256 | P256_KEYS}
+DATABASE = {"openssl.hmac.HMAC", "_hashlib.compare_digest"}
+"""FIPS 198-1, SP 800-108; and what compares without telling where a difference is."""
+KERNEL = {"posix.urandom", "random.SystemRandom.randbytes"}
+"""Random numbers, all of the kernel."""
+ALLOWED = {
+    "fips-sk": SYMMETRIC | DATABASE | KERNEL,
+    "fips-pk": SYMMETRIC | DATABASE | KERNEL | P256 | P256_KEYS,
+}
+ON_PROVIDER = """
+from pathlib import Path
+from e4backends.fips import SUITE_PK, SUITE_SK
+from tests.c2.approved_story import WHOLE, tell
+for suite in (SUITE_SK, SUITE_PK):
+    tell(WHOLE, suite, Path({folder!r}))
+"""
 
 
-def run(suite: Suite) -> None:
-    """All that the core asks of a suite: keys, messages, and commands and reports (`format2.md` sections 1 to 3)."""
-    device, c2 = suite.device.load(suite.device.generate()), suite.c2.load(suite.c2.generate())
-    device_public, c2_public = suite.device.public(device), suite.c2.public(c2)
-    suite.device.check(device_public)
-    suite.c2.check(c2_public)
-    topic, nonce = suite.hash.digest(b"topic"), bytes(suite.aead.nonce_len)
-    key = suite.aead.key(suite.kdf(b"\1" * 32, b"message" + topic + suite.derive_id("client"), suite.aead.key_len))
-    sealed = key.seal(nonce, b"payload", b"header")
-    assert key.open(nonce, sealed, b"header") == b"payload"
-    if suite.signature:
-        signature = suite.signature.signer(device).sign(sealed)
-        suite.signature.verifier(device_public[: suite.signature.public_len]).verify(sealed, signature)
-    at_device, at_c2 = suite.control.at_device(device, c2_public), suite.control.at_c2(c2, device_public)
-    assert at_device.open(b"info", b"header", at_c2.seal(b"info", b"header", b"command")) == b"command"
-    assert at_c2.open(b"info", b"header", at_device.seal(b"info", b"header", b"report")) == b"report"
-
-
-def recorded(suite: Suite) -> Recording:
+def recorded(chapters: Iterable[Chapter], suite: Suite, folder: Path, kms: Kms | None = None) -> set[str]:
+    """What is called while the story, or a part of it, is told."""
+    prepare(suite, folder)  # no cryptography is in a schema, and it takes long
     with recording() as record:
-        run(suite)
-    return record
+        tell(chapters, suite, folder, kms)
+    return record.names
 
 
-@pytest.mark.parametrize("suite", [fips.SUITE_SK, fips.SUITE_PK], ids=lambda suite: suite.name)
-def test_a_fips_suite_calls_these_and_no_others(suite: Suite) -> None:
-    assert recorded(suite).names == ALLOWED[suite.name]
+@pytest.mark.parametrize("suite", [SUITE_SK, SUITE_PK], ids=lambda suite: suite.name)
+def test_clients_and_c2_call_these_and_no_others(suite: Suite, tmp_path: Path) -> None:
+    assert recorded(WHOLE, suite, tmp_path) == ALLOWED[suite.name]
 
 
-@pytest.mark.parametrize(
-    ("suite", "calls"),
-    [
-        (sk.SUITE, {"openssl.aead.AESSIV", "_hashlib.openssl_sha3_256", "primitives.kdf.hkdf.HKDF"}),
-        (pk.SUITE, {"openssl.aead.AESSIV", "nacl.bindings.crypto_sign.crypto_sign", "_hashlib.compare_digest"}),
-    ],
-    ids=["sk", "pk"],
-)
-def test_the_recording_sees_what_other_suites_call(suite: Suite, calls: set[str]) -> None:
-    assert calls <= recorded(suite).names
+def test_all_of_it_works_on_a_fips_provider_which_has_no_others(tmp_path: Path) -> None:
+    run_on_provider(ON_PROVIDER.format(folder=str(tmp_path)), tmp_path)
 
 
 def test_a_process_that_uses_fips_suites_loads_no_other_library() -> None:
     code = """
 import sys
-import e4core.client, e4core.report
+import e4device.runtime, e4device.statefile
 from e4backends import fips
-assert not {"nacl", "oqs", "Crypto"} & sys.modules.keys()
+assert not {"nacl", "oqs", "Crypto", "e4backends.fast._fast", "e4backends.liboqs"} & sys.modules.keys()
 """
-    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=60)
+    run(code, {})

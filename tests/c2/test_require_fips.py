@@ -5,52 +5,26 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
 
 from e4backends import fips, sk
 from e4backends.modules import Modules
 from e4c2 import approved
 from e4c2.app import open_c2, recover
 from e4c2.settings import Settings, load
-from e4c2.store.engine import Store
 from e4cli.exits import code_of
 from e4core.errors import InvalidInput
 from e4core.suite import Suite
-from tests.backends.recording import recording
-from tests.backends.test_fips_calls import ALLOWED
-from tests.backends.test_fips_modules import run_on_provider
-from tests.c2.approved_story import grant
 from tests.c2.served import settings_in
-from tests.kms.memory import MemoryKms
 
 GOOD = Modules(
     cryptography_in_fips_mode=True, python_in_fips_mode=True, hashlib_is_openssl=True, kernel_in_fips_mode=True
 )
 TOKEN = "pkcs11:token=t;object=k?module-path=/m.so&pin-source=env:P"
-
-
-DATABASE = {
-    "_hashlib.compare_digest",
-    "openssl.aead.AESGCM",
-    "openssl.hmac.HMAC",
-    "posix.urandom",
-    "primitives.hashes.SHA256",
-    "primitives.kdf.hkdf.HKDF",
-    "random.SystemRandom.randbytes",
-}
-"""AES-256-GCM (SP 800-38D), HMAC (FIPS 198-1; SP 800-108), SHA-2 (FIPS 180-4), HKDF (SP 800-56C), random numbers of the kernel."""
-ON_PROVIDER = """
-from pathlib import Path
-from tests.c2.approved_story import grant_and_rotate
-from tests.kms.memory import MemoryKms
-for suite in (SUITE_SK, SUITE_PK):
-    grant_and_rotate(Path({folder!r}) / suite.name, suite, {{"memory:": MemoryKms()}})
-"""
+KEY = "pkcs11:token=t;object=c2-{version}?module-path=/m.so&pin-source=env:P"
 
 
 def start(settings: Settings) -> None:
@@ -61,9 +35,9 @@ def start(settings: Settings) -> None:
     asyncio.run(story())
 
 
-def against(suite: Suite, kms: Sequence[str], modules: Modules = GOOD) -> str:
+def against(suite: Suite, kms: Sequence[str], modules: Modules = GOOD, key: str | None = None) -> str:
     with pytest.raises(InvalidInput) as caught:
-        approved.require(suite, kms, modules)
+        approved.require(suite, kms, key, modules)
     assert caught.value.kind == "not_approved"
     assert "\n" not in str(caught.value)
     return str(caught.value)
@@ -103,15 +77,24 @@ def test_it_is_set_in_the_file_or_the_environment(tmp_path: Path, monkeypatch: p
 
 @pytest.mark.parametrize("suite", [fips.SUITE_SK, fips.SUITE_PK], ids=lambda suite: suite.name)
 def test_where_all_is_well_nothing_is_said(suite: Suite) -> None:
-    approved.require(suite, [TOKEN, "vault+https://h/transit/keys/k", "awskms:///alias/k?region=eu-west-1"], GOOD)
+    approved.require(suite, [TOKEN, "vault+https://h/transit/keys/k", "awskms:///alias/k?region=eu-west-1"], KEY, GOOD)
 
 
-@pytest.mark.parametrize("uri", ["file:kek.json", "passphrase:env:P", "shamir:2?share=a&share=b", "acme://kms", "odd"])
+@pytest.mark.parametrize(
+    "uri", ["file:kek.json", "passphrase:env:P", "shamir:2?share=a&share=b", "vault+http://h", "acme:k", "odd"]
+)
 def test_a_kms_that_nobody_vouches_for_is_named_without_its_uri(uri: str) -> None:
     scheme = uri.partition(":")[0]
     said = against(fips.SUITE_PK, [TOKEN, uri])
-    assert f"a KMS of {scheme}: wraps with" in said
+    assert f"a KMS of {scheme}: " in said
+    assert "take pkcs11:, vault+https: or awskms:" in said
     assert uri == scheme or uri not in said
+
+
+def test_a_c2_key_that_nobody_vouches_for_is_named_without_its_uri() -> None:
+    said = against(fips.SUITE_PK, [TOKEN], key="acme:secret-{version}")
+    assert "a C2 key of acme: " in said
+    assert "secret" not in said
 
 
 def test_all_that_is_wrong_is_said_at_once() -> None:
@@ -121,21 +104,5 @@ def test_all_that_is_wrong_is_said_at_once() -> None:
         assert each in said
 
 
-@pytest.mark.parametrize("suite", [fips.SUITE_SK, fips.SUITE_PK], ids=lambda suite: suite.name)
-def test_a_database_calls_these_primitives_and_no_others(suite: Suite, tmp_path: Path) -> None:
-    def recorded(db: sa.Connection) -> set[str]:
-        with recording() as record:
-            grant(db, suite, {"memory:": MemoryKms()})
-        return record.names
-
-    with closing(Store(tmp_path / "c2.sqlite")) as store:
-        called = store.run(recorded)
-    assert DATABASE <= called <= DATABASE | ALLOWED[suite.name]
-
-
-def test_a_database_works_on_a_fips_provider(tmp_path: Path) -> None:
-    run_on_provider(ON_PROVIDER.format(folder=str(tmp_path)), tmp_path)
-
-
 def test_a_suite_of_somebody_else_may_say_that_it_is_approved() -> None:
-    approved.require(replace(sk.SUITE, approved=True), [TOKEN], GOOD)
+    approved.require(replace(sk.SUITE, approved=True), [TOKEN], None, GOOD)
