@@ -10,10 +10,9 @@ from typing import Any
 from e4core import container, sending2, state, state2, stateform2, transition
 from e4core.client import Client, Tolerance
 from e4core.client2 import Client2
-from e4core.errors import InvalidInput
+from e4core.errors import InvalidInput, UnsupportedSuite
 from e4core.jsonform import parse_json
 from e4core.keys import ClientId, Secret
-from e4core.obeying2 import Handled2
 from e4core.state import State
 from e4core.state2 import State2
 from e4core.suite import Suite
@@ -24,7 +23,6 @@ AnyState = State | State2
 __all__ = [
     "AnyClient",
     "AnyState",
-    "Handled2",
     "check_keys",
     "dump",
     "faded",
@@ -47,7 +45,12 @@ class _Format:
     overheads: Callable[[Suite], tuple[int, int]]
 
 
-def _client1(suite: Suite, state: State, save: Callable[[AnyState], None], tolerance: Tolerance, _: bool) -> Client:
+def _client1(
+    suite: Suite, state: State, save: Callable[[AnyState], None], tolerance: Tolerance, clock_is_trusted: bool
+) -> Client:
+    if not clock_is_trusted:
+        text = f"in the suite {suite.name} a device needs a clock that is right: set it, or take a suite of Format 2"
+        raise UnsupportedSuite(text)
     return Client(suite, state, save, tolerance)
 
 
@@ -91,9 +94,9 @@ def new_client(
     *,
     clock_is_trusted: bool = True,
 ) -> AnyClient:
-    """A client of ``suite``; see `Client` and `Client2`. Args: clock_is_trusted: means nothing in Format 1.
+    """A client of ``suite``; see `Client` and `Client2`. Args: clock_is_trusted: must be true in Format 1.
 
-    Raises: UnsupportedSuite: the state is of another suite. InvalidInput (``bad_key``).
+    Raises: UnsupportedSuite: the state is of another suite, or the suite needs a clock. InvalidInput (``bad_key``).
     """
     client: AnyClient = _FORMATS[suite.format].client(suite, state, save, tolerance, clock_is_trusted)
     return client

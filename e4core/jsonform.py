@@ -45,9 +45,9 @@ def guarded(parse: Callable[[], T]) -> T:
     raise InvalidInput(f"the state {detail}; restore it from a copy", kind="bad_state")
 
 
-def whole(value: object) -> int:
-    """``value`` as a second or counter: an int from 0 to 2^63 - 1."""
-    if type(value) is not int or not 0 <= value < 1 << 63:
+def whole(value: object, bits: int = 63) -> int:
+    """``value`` as an int from 0 to 2^bits - 1, as it is in JSON; a second or counter of Format 1 has 63 bits."""
+    if type(value) is not int or not 0 <= value < 1 << bits:
         raise InvalidInput("the state has a number out of range", kind="bad_state")
     return value
 

@@ -4,34 +4,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import NamedTuple
 
 from e4core import report, transition2
-from e4core.client import ALREADY_EVERY_S
 from e4core.command2 import Command2, NewIDKey, Sync, decode
 from e4core.control2 import sequence_of
 from e4core.errors import E4Error, Replayed
 from e4core.kept2 import Kept2
+from e4core.obeying import ALREADY_EVERY_S, Handled
 from e4core.ready2 import digest
 from e4core.report import Ack, Hello, Offer, Outcome
 
 SYNC_WITHIN_S = 10
 """The time of a Sync is taken within this time after the hello that it answers."""
 HELLOS_KEPT = 8
-
-
-class Handled2(NamedTuple):
-    """What became of a command that was authentic."""
-
-    outcome: Outcome
-    commands: tuple[Command2, ...]
-    error: E4Error | None
-    reports: tuple[bytes, ...]
-    """For the C2: an ack, or nothing where the same was acknowledged just before; then what else was asked for."""
-
-    @property
-    def report(self) -> bytes | None:
-        return self.reports[0] if self.reports else None
 
 
 class Obeying2(Kept2):
@@ -42,7 +27,7 @@ class Obeying2(Kept2):
         """True once the C2 has answered the last `hello`, and where there is no other clock, told the time."""
         return self._synchronised
 
-    def command(self, data: bytes, now: float) -> Handled2:
+    def command(self, data: bytes, now: float) -> Handled[Command2]:
         """Obey one command from the control topic; the state is saved before this returns.
 
         Raises: InvalidInput (``bad_length``, ``bad_version``). Replayed. AuthenticationFailed (``bad_signature``,
@@ -63,13 +48,13 @@ class Obeying2(Kept2):
             if error.kind not in report.REFUSALS:
                 raise
             self._adopt(replace(state, last=sequence))
-            return Handled2(Outcome.REFUSED, (), error, (self._ack(sequence, Outcome.REFUSED, error.kind),))
+            return Handled(Outcome.REFUSED, (), error, (self._ack(sequence, Outcome.REFUSED, error.kind),))
         self._adopt(replace(after, last=sequence), self._horizon(now))
         self._synchronise(commands, now)
         reports = [self._ack(sequence, Outcome.APPLIED)]
         if any(isinstance(command, NewIDKey) for command in commands):
             reports.append(self._offer())
-        return Handled2(Outcome.APPLIED, commands, None, tuple(reports))
+        return Handled(Outcome.APPLIED, commands, None, tuple(reports))
 
     def hello(self, now: float) -> bytes:
         """Report that asks the C2 for a Sync, and through it for whatever this device misses."""
@@ -79,14 +64,14 @@ class Obeying2(Kept2):
         self._synchronised = False
         return self._report(Hello(digest(self.suite, self._state), nonce, self._state.last))
 
-    def _already_done(self, sequence: int, now: float) -> Handled2:
+    def _already_done(self, sequence: int, now: float) -> Handled[Command2]:
         error = Replayed("this command was answered before")
         if 0 <= now - self._already < ALREADY_EVERY_S:
-            return Handled2(Outcome.ALREADY, (), error, ())
+            return Handled(Outcome.ALREADY, (), error, ())
         self._already = now
         # the offer again as well: the one before may have been lost
         offers = (self._offer(),) if self._state.offered else ()
-        return Handled2(Outcome.ALREADY, (), error, (self._ack(sequence, Outcome.ALREADY), *offers))
+        return Handled(Outcome.ALREADY, (), error, (self._ack(sequence, Outcome.ALREADY), *offers))
 
     def _synchronise(self, commands: tuple[Command2, ...], now: float) -> None:
         for command in commands:

@@ -26,6 +26,8 @@ TAG_LEN = 16
 _HELLO, _ACK, _OFFER = 0, 1, 2
 _COMMON_LEN = 1 + 8 + DIGEST_LEN
 _LENGTHS = {_HELLO: _COMMON_LEN + NONCE_LEN, _ACK: _COMMON_LEN + SUBJECT_LEN + 2}
+_NUMBERED = {1: False, 2: True}
+"""By format: whether commands have sequences, and devices offer keys that they have made."""
 LONGEST = HEADER_LEN + max(_LENGTHS.values()) + TAG_LEN
 """Longest report of a Format 1 suite, in bytes."""
 
@@ -111,15 +113,23 @@ def seal(suite: Suite, channel: Channel, client: ClientId, report: Report, salt:
     return REPORT.seal(suite, channel, client, _answered(suite, report), _encode(report), salt)
 
 
+def check(suite: Suite, data: bytes) -> int:
+    """The sequence in a report that has not been opened yet; all that can be said of one without a key is said here.
+
+    Raises: InvalidInput (``bad_length``, ``bad_version``).
+    """
+    most = longest(suite)
+    if len(data) > most:
+        raise InvalidInput(f"a report has at most {most} bytes", kind="bad_length")
+    return REPORT.check(suite, data)
+
+
 def open_report(suite: Suite, channel: Channel, client: ClientId, data: bytes) -> Report:
     """Open what `seal` made. The signature of an offer is left to `check_offer`.
 
     Raises: InvalidInput (``bad_length``, ``bad_version``, ``bad_report``). AuthenticationFailed.
     """
-    most = longest(suite)
-    if len(data) > most:
-        raise InvalidInput(f"a report has at most {most} bytes", kind="bad_length")
-    sequence = REPORT.check(suite, data)
+    sequence = check(suite, data)
     report = _decode(_lengths(suite), suite, REPORT.open(suite, channel, client, data))
     if sequence != _answered(suite, report):
         raise InvalidInput("a report whose header names another command", kind="bad_report")
@@ -163,7 +173,7 @@ def _u32(value: int) -> bytes:
 
 def _lengths(suite: Suite) -> dict[int, int]:
     """Length in bytes of the plaintext of each kind of report that the suite has."""
-    if suite.format == 1 or suite.signature is None:
+    if not _NUMBERED[suite.format] or suite.signature is None:
         return _LENGTHS
     offer = _COMMON_LEN + NONCE_LEN + suite.device.public_len + suite.signature.signature_len
     return {**_LENGTHS, _OFFER: offer}
@@ -171,7 +181,7 @@ def _lengths(suite: Suite) -> dict[int, int]:
 
 def _answered(suite: Suite, report: Report) -> int:
     """Sequence of the command that a report answers."""
-    if suite.format == 1 or not isinstance(report, Ack):
+    if not _NUMBERED[suite.format] or not isinstance(report, Ack):
         return 0
     return int.from_bytes(report.subject[:8], "little")
 

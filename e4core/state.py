@@ -10,18 +10,17 @@ The form (version 1) is one JSON object; bytes are standard base64, ids and topi
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from e4core import form
 from e4core.errors import InvalidInput
-from e4core.jsonform import b64, guarded, parse_json, unb64, unhex, whole, whole_key
+from e4core.jsonform import b64, unb64, whole, whole_key
 from e4core.keys import ClientId, Secret, TopicHash, TopicKey, check_topic_name, control_topic
 from e4core.suite import Suite
 
 FORMAT = "e4-device-state"
-VERSION = 1
 TAG_LEN = 16
 
 
@@ -95,69 +94,11 @@ def check_keys(suite: Suite, state: State) -> None:
         suite.device.check(public)
 
 
-def dump(state: State) -> bytes:
-    """JSON form of ``state``, secrets in clear: keep it in a file of mode 0600."""
-    body = {
-        "format": FORMAT,
-        "version": VERSION,
-        "suite": state.suite,
-        "client_id": state.client_id.hex(),
-        "control_topic": state.control_topic,
-        "private": b64(state.private),
-        "c2_public": b64(state.c2_public),
-        "topics": {topic.hex(): _dump_topic(keys) for topic, keys in sorted(state.topics.items())},
-        "peers": {peer.hex(): b64(public) for peer, public in sorted(state.peers.items())},
-        "command_second": state.command_second,
-        "command_floor": state.command_floor,
-        "command_tags": _dump_seconds(state.command_tags),
-        "mark": state.mark,
-        "floor": state.floor,
-        "sent": state.sent,
-        "clean": state.clean,
-        "seen": [_dump_seen(seen) for seen in state.seen],
-    }
-    return json.dumps(body, indent=1).encode() + b"\n"
-
-
-def load(data: bytes) -> State:
-    """Parse what `dump` wrote; the keys themselves are checked by `check_keys`.
-
-    Raises: InvalidInput (``bad_state``).
-    """
-    body = parse_json(data)
-    if body.get("format") != FORMAT or body.get("version") != VERSION:
-        raise InvalidInput(f"this is no {FORMAT} of version {VERSION}", kind="bad_state")
-    return guarded(lambda: _load(body))
-
-
 def check_control_topic(topic: object) -> str:
     """Raises: InvalidInput (``bad_topic``)."""
     if not isinstance(topic, str):
         raise InvalidInput("the control topic is no text", kind="bad_topic")
     return check_topic_name(topic)
-
-
-def _load(body: dict[str, Any]) -> State:
-    suite, clean = body["suite"], body["clean"]
-    if not isinstance(suite, str) or not isinstance(clean, bool):
-        raise InvalidInput("the state names no suite, or not how it was left", kind="bad_state")
-    return State(
-        suite=suite,
-        client_id=ClientId(unhex(body["client_id"])),
-        control_topic=check_control_topic(body["control_topic"]),
-        private=Secret(unb64(body["private"])),
-        c2_public=unb64(body["c2_public"]),
-        topics={TopicHash(unhex(topic)): _load_topic(keys) for topic, keys in body["topics"].items()},
-        peers={ClientId(unhex(peer)): unb64(public) for peer, public in body["peers"].items()},
-        command_second=whole(body["command_second"]),
-        command_floor=whole(body["command_floor"]),
-        command_tags=_load_seconds(body["command_tags"]),
-        mark=whole(body["mark"]),
-        floor=whole(body["floor"]),
-        sent=whole(body["sent"]),
-        clean=clean,
-        seen=tuple(_load_seen(seen) for seen in body["seen"]),
-    )
 
 
 def _dump_topic(keys: TopicState) -> dict[str, Any]:
@@ -173,20 +114,6 @@ def _load_topic(body: dict[str, Any]) -> TopicState:
     return TopicState(key, TopicKey(unb64(body["previous"])), whole(body["rotated"]))
 
 
-def _dump_seen(seen: Seen) -> dict[str, Any]:
-    return {
-        "topic": seen.topic.hex(),
-        "sender": seen.sender.hex(),
-        "floor": seen.floor,
-        "seconds": _dump_seconds(seen.seconds),
-    }
-
-
-def _load_seen(body: dict[str, Any]) -> Seen:
-    topic, sender = TopicHash(unhex(body["topic"])), unhex(body["sender"])
-    return Seen(topic, sender, whole(body["floor"]), _load_seconds(body["seconds"]))
-
-
 def _dump_seconds(seconds: Mapping[int, frozenset[bytes]]) -> dict[str, str]:
     return {str(second): b64(b"".join(sorted(tags))) for second, tags in seconds.items()}
 
@@ -200,3 +127,31 @@ def _split(value: str) -> frozenset[bytes]:
     if len(tags) % TAG_LEN:
         raise InvalidInput("the state has a tag cut short", kind="bad_state")
     return frozenset(tags[i : i + TAG_LEN] for i in range(0, len(tags), TAG_LEN))
+
+
+_WHOLE = form.number(63)
+_SECONDS = form.Form(_dump_seconds, _load_seconds)
+_SEEN = form.record(Seen, topic=form.hexadecimal(TopicHash), sender=form.hexadecimal(), floor=_WHOLE, seconds=_SECONDS)
+_FILE: form.Document[State] = form.Document(
+    FORMAT,
+    1,
+    form.record(
+        State,
+        suite=form.exactly(str),
+        client_id=form.hexadecimal(ClientId),
+        control_topic=form.plain(check_control_topic),
+        private=form.base64(Secret),
+        c2_public=form.base64(),
+        topics=form.mapping(form.hexadecimal(TopicHash), form.Form(_dump_topic, _load_topic)),
+        peers=form.mapping(form.hexadecimal(ClientId), form.base64()),
+        command_second=_WHOLE,
+        command_floor=_WHOLE,
+        command_tags=_SECONDS,
+        mark=_WHOLE,
+        floor=_WHOLE,
+        sent=_WHOLE,
+        clean=form.exactly(bool),
+        seen=form.several(_SEEN),
+    ),
+)
+dump, load = _FILE.dump, _FILE.load

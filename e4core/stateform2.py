@@ -12,11 +12,8 @@ is none of.
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
-from e4core.errors import InvalidInput
-from e4core.jsonform import b64, guarded, parse_json, unb64, unhex
+from e4core import form
+from e4core.jsonform import b64, unb64, unhex
 from e4core.keys import ClientId, FullTopicHash, Secret, TopicKey
 from e4core.state import FORMAT, check_control_topic
 from e4core.state2 import (
@@ -31,171 +28,84 @@ from e4core.state2 import (
     State2,
 )
 
-VERSION = 2
+_U32, _U64 = form.number(32), form.number(64)
+_AHEAD = form.number(72)
+"""The mark and floors: being ahead of a timestamp, they need more than its 8 bytes."""
 
 
-def dump(state: State2) -> bytes:
-    """JSON form of ``state``, secrets in clear: keep it in a file of mode 0600."""
-    body = {
-        "format": FORMAT,
-        "version": VERSION,
-        "suite": state.suite,
-        "client_id": state.client_id.hex(),
-        "control_topic": state.control_topic,
-        "private": b64(state.private),
-        "pending": b64(state.pending),
-        "offered": b64(state.offered),
-        "c2_public": b64(state.c2_public),
-        "former_c2_public": b64(state.former_c2_public),
-        "topics": {topic.hex(): [_dump_epoch(epoch) for epoch in held] for topic, held in sorted(state.topics.items())},
-        "peers": {peer.hex(): _dump_peer(keys) for peer, keys in sorted(state.peers.items())},
-        "last": state.last,
-        "starts": state.starts,
-        "mark": state.mark,
-        "floor": state.floor,
-        "clean": state.clean,
-        "seen": [_dump_seen(seen) for seen in state.seen],
-    }
-    return json.dumps(body, indent=1).encode() + b"\n"
-
-
-def load(data: bytes) -> State2:
-    """Parse what `dump` wrote; the keys themselves are checked by `check_keys`.
-
-    Raises: InvalidInput (``bad_state``).
-    """
-    body = parse_json(data)
-    if body.get("format") != FORMAT or body.get("version") != VERSION:
-        raise InvalidInput(f"this is no {FORMAT} of version {VERSION}", kind="bad_state")
-    return guarded(lambda: _load(body))
-
-
-def _load(body: dict[str, Any]) -> State2:
-    suite, clean = body["suite"], body["clean"]
-    if not isinstance(suite, str) or not isinstance(clean, bool):
-        raise InvalidInput("the state names no suite, or not how it was left", kind="bad_state")
-    return State2(
-        suite=suite,
-        client_id=ClientId(unhex(body["client_id"])),
-        control_topic=check_control_topic(body["control_topic"]),
-        private=Secret(unb64(body["private"])),
-        pending=Secret(unb64(body["pending"])),
-        offered=unb64(body["offered"]),
-        c2_public=unb64(body["c2_public"]),
-        former_c2_public=unb64(body["former_c2_public"]),
-        topics={FullTopicHash(unhex(topic)): _load_epochs(held) for topic, held in body["topics"].items()},
-        peers={ClientId(unhex(peer)): _load_peer(keys) for peer, keys in body["peers"].items()},
-        last=_number(body["last"], 8),
-        starts=_number(body["starts"], 8),
-        mark=_number(body["mark"], 9),
-        floor=_number(body["floor"], 9),
-        clean=clean,
-        seen=tuple(_load_seen(seen) for seen in body["seen"]),
-    )
-
-
-def _number(value: object, length: int) -> int:
-    """An unsigned number that fits into ``length`` bytes; the mark, which is ahead of a timestamp, needs more than 8."""
-    if type(value) is not int or not 0 <= value < 1 << 8 * length:
-        raise InvalidInput("the state has a number out of range", kind="bad_state")
-    return value
-
-
-def _fixed(value: bytes, length: int) -> bytes:
-    if len(value) != length:
-        raise ValueError
-    return value
-
-
-def _dump_epoch(epoch: Epoch) -> dict[str, Any]:
-    return {
-        "epoch": epoch.number,
-        "key": None if epoch.key is None else b64(epoch.key),
-        "fingerprint": epoch.fingerprint.hex(),
-        "use": epoch.use,
-        "validity": epoch.validity_s,
-        "not_after": epoch.not_after,
-        "until": epoch.until,
-    }
-
-
-def _load_epochs(bodies: list[dict[str, Any]]) -> tuple[Epoch, ...]:
-    epochs = tuple(_load_epoch(body) for body in bodies)
+def _load_epochs(bodies: list[object]) -> tuple[Epoch, ...]:
+    epochs: tuple[Epoch, ...] = form.several(_EPOCH).load(bodies)
     numbers = [epoch.number for epoch in epochs]
     if not numbers or numbers != sorted(set(numbers)) or not numbers[0]:
         raise ValueError
     return epochs
 
 
-def _load_epoch(body: dict[str, Any]) -> Epoch:
-    key, until, use = body["key"], body["until"], body["use"]
-    if type(use) is not int or use not in (0, 1):
-        raise ValueError
-    return Epoch(
-        number=_number(body["epoch"], 4),
-        key=None if key is None else TopicKey(unb64(key)),
-        fingerprint=_fixed(unhex(body["fingerprint"]), FINGERPRINT_LEN),
-        use=use,
-        validity_s=_number(body["validity"], 4),
-        not_after=_number(body["not_after"], 8),
-        until=None if until is None else _number(until, 8),
-    )
-
-
-def _dump_peer(peer: Peer) -> dict[str, Any]:
-    return {"public": b64(peer.public), "former": b64(peer.former), "until": peer.until}
-
-
-def _load_peer(body: dict[str, Any]) -> Peer:
-    return Peer(unb64(body["public"]), unb64(body["former"]), _number(body["until"], 8))
-
-
-def _dump_seen(seen: Seen2) -> dict[str, Any]:
-    return {
-        "topic": seen.topic.hex(),
-        "retired": seen.retired,
-        "senders": {sender.hex(): {"floor": s.floor, "gone": s.gone} for sender, s in sorted(seen.senders.items())},
-        "sessions": [_dump_session(session) for session in seen.sessions],
-    }
-
-
-def _load_seen(body: dict[str, Any]) -> Seen2:
-    return Seen2(
-        topic=FullTopicHash(unhex(body["topic"])),
-        retired=_number(body["retired"], 4),
-        senders={_load_sender(sender): _load_seen_sender(s) for sender, s in body["senders"].items()},
-        sessions=tuple(_load_session(session) for session in body["sessions"]),
-    )
-
-
 def _load_sender(text: str) -> bytes:
     return bytes(ClientId(unhex(text))) if text else b""
 
 
-def _load_seen_sender(body: dict[str, Any]) -> SeenSender:
-    return SeenSender(_number(body["floor"], 9), _number(body["gone"], 8))
+def _dump_missing(missing: int) -> str:
+    return b64(missing.to_bytes(WINDOW // 8, "little")) if missing else ""
 
 
-def _dump_session(seen: SeenSession) -> dict[str, Any]:
-    return {
-        "epoch": seen.epoch,
-        "sender": seen.sender.hex(),
-        "session": seen.session.hex(),
-        "highest": seen.highest,
-        "missing": b64(seen.missing.to_bytes(WINDOW // 8, "little")) if seen.missing else "",
-        "newest": seen.newest,
-        "validity": seen.validity_s,
-    }
+def _load_missing(text: str) -> int:
+    missing = unb64(text)
+    return int.from_bytes(form.sized(WINDOW // 8)(missing) if missing else b"", "little")
 
 
-def _load_session(body: dict[str, Any]) -> SeenSession:
-    missing = unb64(body["missing"])
-    return SeenSession(
-        epoch=_number(body["epoch"], 4),
-        sender=ClientId(unhex(body["sender"])),
-        session=_fixed(unhex(body["session"]), SESSION_LEN),
-        highest=_number(body["highest"], 4),
-        missing=int.from_bytes(_fixed(missing, WINDOW // 8) if missing else b"", "little"),
-        newest=_number(body["newest"], 8),
-        validity_s=_number(body["validity"], 4),
-    )
+_EPOCH = form.record(
+    Epoch,
+    {"number": "epoch", "validity_s": "validity"},
+    number=_U32,
+    key=form.optional(form.base64(TopicKey)),
+    fingerprint=form.hexadecimal(form.sized(FINGERPRINT_LEN)),
+    use=form.number(1),
+    validity_s=_U32,
+    not_after=_U64,
+    until=form.optional(_U64),
+)
+_SESSION = form.record(
+    SeenSession,
+    {"validity_s": "validity"},
+    epoch=_U32,
+    sender=form.hexadecimal(ClientId),
+    session=form.hexadecimal(form.sized(SESSION_LEN)),
+    highest=_U32,
+    missing=form.Form(_dump_missing, _load_missing),
+    newest=_U64,
+    validity_s=_U32,
+)
+_SEEN = form.record(
+    Seen2,
+    topic=form.hexadecimal(FullTopicHash),
+    retired=_U32,
+    senders=form.mapping(form.Form(bytes.hex, _load_sender), form.record(SeenSender, floor=_AHEAD, gone=_U64)),
+    sessions=form.several(_SESSION),
+)
+_FILE: form.Document[State2] = form.Document(
+    FORMAT,
+    2,
+    form.record(
+        State2,
+        suite=form.exactly(str),
+        client_id=form.hexadecimal(ClientId),
+        control_topic=form.plain(check_control_topic),
+        private=form.base64(Secret),
+        pending=form.base64(Secret),
+        offered=form.base64(),
+        c2_public=form.base64(),
+        former_c2_public=form.base64(),
+        topics=form.mapping(form.hexadecimal(FullTopicHash), form.Form(form.several(_EPOCH).dump, _load_epochs)),
+        peers=form.mapping(
+            form.hexadecimal(ClientId), form.record(Peer, public=form.base64(), former=form.base64(), until=_U64)
+        ),
+        last=_U64,
+        starts=_U64,
+        mark=_AHEAD,
+        floor=_AHEAD,
+        clean=form.exactly(bool),
+        seen=form.several(_SEEN),
+    ),
+)
+dump, load = _FILE.dump, _FILE.load

@@ -19,7 +19,7 @@ from e4core.command import (
     SetTopicKey,
 )
 from e4core.errors import UnknownKey
-from e4core.keys import TopicHash
+from e4core.keys import ClientId, TopicHash
 from e4core.message import GRACE_S
 from e4core.state import State, TopicState
 from e4core.suite import Suite
@@ -59,7 +59,7 @@ def _set_topic_key(_suite: Suite, state: State, command: SetTopicKey, now: int) 
 
 
 def _remove_topic(_suite: Suite, state: State, command: RemoveTopic, _now: int) -> State:
-    return replace(state, topics=_without(state.topics, command.topic))
+    return replace(state, topics=without(state.topics, command.topic))
 
 
 def _reset_topics(_suite: Suite, state: State, _command: ResetTopics, _now: int) -> State:
@@ -82,17 +82,22 @@ def _set_pub_key(suite: Suite, state: State, command: SetPubKey, _now: int) -> S
 
 
 def _remove_pub_key(_suite: Suite, state: State, command: RemovePubKey, _now: int) -> State:
-    if command.client not in state.peers:
-        raise UnknownKey(f"no public key is held for {command.client.hex()}", kind="pubkey_missing")
-    return replace(state, peers=_without(state.peers, command.client))
+    return replace(state, peers=without_peer(state.peers, command.client))
 
 
 def _reset_pub_keys(_suite: Suite, state: State, _command: ResetPubKeys, _now: int) -> State:
     return replace(state, peers={})
 
 
-def _without(table: Mapping[K, V], gone: K) -> dict[K, V]:
+def without(table: Mapping[K, V], gone: K) -> dict[K, V]:
     return {key: value for key, value in table.items() if key != gone}
+
+
+def without_peer(peers: Mapping[ClientId, V], gone: ClientId) -> dict[ClientId, V]:
+    """Raises: UnknownKey (``pubkey_missing``)."""
+    if gone not in peers:
+        raise UnknownKey(f"no public key is held for {gone.hex()}", kind="pubkey_missing")
+    return without(peers, gone)
 
 
 _RULES: dict[type[Any], Callable[[Suite, State, Any, int], State]] = {

@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any
 
 from e4core import epochs, report
 from e4core.command2 import (
@@ -21,13 +21,10 @@ from e4core.command2 import (
     SetTopicKey,
     Sync,
 )
-from e4core.errors import UnknownKey
 from e4core.keys import Secret
 from e4core.state2 import Peer, State2
 from e4core.suite import Suite
-
-K = TypeVar("K")
-V = TypeVar("V")
+from e4core.transition import without, without_peer
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +71,7 @@ def _arrived(state: State2, way: Way) -> State2:
 
 
 def _remove_topic(_suite: Suite, state: State2, command: RemoveTopic) -> State2:
-    return replace(state, topics=_without(state.topics, command.topic))
+    return replace(state, topics=without(state.topics, command.topic))
 
 
 def _reset_topics(_suite: Suite, state: State2, _command: ResetTopics) -> State2:
@@ -104,9 +101,7 @@ def _set_pub_key(_suite: Suite, state: State2, command: SetPubKey) -> State2:
 
 
 def _remove_pub_key(_suite: Suite, state: State2, command: RemovePubKey) -> State2:
-    if command.client not in state.peers:
-        raise UnknownKey(f"no public key is held for {command.client.hex()}", kind="pubkey_missing")
-    return replace(state, peers=_without(state.peers, command.client))
+    return replace(state, peers=without_peer(state.peers, command.client))
 
 
 def _reset_pub_keys(_suite: Suite, state: State2, _command: ResetPubKeys) -> State2:
@@ -127,10 +122,6 @@ def _new_id_key(suite: Suite, state: State2, command: NewIDKey) -> State2:
 
 def _sync(_suite: Suite, state: State2, _command: Sync) -> State2:
     return state
-
-
-def _without(table: Mapping[K, V], gone: K) -> dict[K, V]:
-    return {key: value for key, value in table.items() if key != gone}
 
 
 _RULES: dict[type[Any], Callable[[Suite, State2, Any], State2]] = {

@@ -13,7 +13,7 @@ from e4c2.commands import Operation, is_text, parse_id
 from e4c2.model import Delivery, Kind, Reason, Status, client, link, membership, outbox, topic
 from e4c2.rows import Realm, Row, delete, find_all, find_ids, insert, portions, reveal, update
 from e4core.errors import Conflict, InvalidInput, NotFound, UnsupportedSuite
-from e4core.keys import ClientId, check_client_name, control_topic
+from e4core.keys import ClientId, check_client_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,10 +267,6 @@ def view(row: Row) -> Client:
         created=row["created"],
         last_report=row["last_report"],
     )
-
-
-def receiving_topic(row: Row) -> str:
-    return control_topic(ClientId(row["id"]))
 
 
 def _suspend(db: sa.Connection, realm: Realm, row: Row, operation: bytes) -> None:

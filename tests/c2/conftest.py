@@ -6,13 +6,18 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from zlib import crc32
 
 import pytest
+import sqlalchemy as sa
+from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
+from sqlalchemy.util import LRUCache
 
 from e4backends import pk as pk_suite
 from e4backends import sk as sk_suite
 from e4core.suite import Suite
 from e4kms import file as kek_file
+from tests.c2.shop import Shop
 from tests.c2.world import World
 from tests.core.suites2 import GCM_SK, SIV_PK
 from tests.suites import installed
@@ -20,7 +25,20 @@ from tests.suites import installed
 FORMAT1 = ("sk", "pk")
 FORMAT2 = (GCM_SK.name, SIV_PK.name)
 FORMATS = {1: FORMAT1, 2: FORMAT2}
+PAIRS = (("sk", SIV_PK.name), ("pk", GCM_SK.name))
+"""Both formats, and both kinds of suites, in each."""
 SUITES: dict[str, Suite] = {suite.name: suite for suite in (sk_suite.SUITE, pk_suite.SUITE, GCM_SK, SIV_PK)}
+
+# Each store compiles its statements anew, which is a third of what most tests here take. So all stores of this process share
+# them; for that their dialects must be equal, as they are in all but identity.
+_COMPILED: LRUCache[object, object] = LRUCache(2000)
+SQLiteDialect_pysqlite.__eq__ = lambda self, other: type(self) is type(other)  # type: ignore[method-assign]
+SQLiteDialect_pysqlite.__hash__ = lambda self: hash(type(self))  # type: ignore[method-assign]
+
+
+@sa.event.listens_for(sa.Engine, "engine_connect")
+def _share_what_is_compiled(connection: sa.Connection) -> None:
+    connection.execution_options(compiled_cache=_COMPILED)
 
 
 class Worlds:
@@ -63,19 +81,22 @@ def worlds(all_worlds: Worlds) -> Iterator[Worlds]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "format(number): its `world` is of this format alone, else of both")
+    config.addinivalue_line(
+        "markers", "format(number): its `world` is of the suites of this format, else of both formats"
+    )
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "world" in metafunc.fixturenames:
         marker = metafunc.definition.get_closest_marker("format")
-        numbers = marker.args if marker else FORMATS
-        metafunc.parametrize("world", [name for number in numbers for name in FORMATS[number]], indirect=True)
+        # one pair or the other, by chance but always the same for a test: all four take too long
+        chosen = FORMATS[marker.args[0]] if marker else PAIRS[crc32(metafunc.function.__name__.encode()) % 2]
+        metafunc.parametrize("world", chosen, indirect=True)
 
 
 @pytest.fixture
 def world(request: pytest.FixtureRequest, worlds: Worlds) -> World:
-    """Of every kind of suite: what is tested with it holds in all."""
+    """Of both formats and both kinds of suites: what is tested with it holds in all."""
     return worlds(request.param)
 
 
@@ -97,3 +118,12 @@ def pk(worlds: Worlds) -> World:
 @pytest.fixture
 def sk(worlds: Worlds) -> World:
     return worlds("sk")
+
+
+@pytest.fixture
+def shop(sk: World) -> Shop:
+    """With two devices and a topic of theirs."""
+    for name in "ab":
+        sk.add(name)
+    sk.topic("t", "a", "b")
+    return Shop(sk)

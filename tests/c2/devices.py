@@ -7,10 +7,10 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
-from e4core import ready2, state, state2
+from e4core import ready2
 from e4core.client import Client
-from e4core.client2 import Client2
 from e4core.errors import E4Error
+from e4core.formats import new_client, new_state
 from e4core.keys import ClientId, Secret
 from e4core.suite import Channel, Suite
 from tests.interop import e4go_like as e4go
@@ -50,10 +50,10 @@ class Ours(Device):
         self.handled: list[Any] = []
         self.state: Any
         self.client: Any
-        self.start(_NEW_STATE[suite.format](suite, client_id, private, c2_public))
+        self.start(new_state(suite, client_id, private, c2_public))
 
     def start(self, state: Any) -> None:
-        self.client = _CLIENT[self.suite.format](self.suite, state, self._save)
+        self.client = new_client(self.suite, state, self._save)
 
     def take(self, payload: bytes, now: float) -> Sequence[bytes]:
         try:
@@ -99,10 +99,6 @@ class Ours(Device):
 
     def _save(self, state: Any) -> None:
         self.state = state
-
-
-_NEW_STATE: dict[int, Any] = {1: state.new_state, 2: state2.new_state}
-_CLIENT: dict[int, Any] = {1: Client, 2: Client2}
 
 
 class Witness(Device):

@@ -3,27 +3,30 @@
 
 from __future__ import annotations
 
-import base64
 import json
-import logging
-import sqlite3
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import httpx2
 import pytest
 
 from e4c2.model import GRANTING, SEALED
 from e4c2.settings import Settings
-from e4core.errors import KmsError
 from e4kms.deks import Purpose
-from tests.c2.served import PATIENCE_S, Served, created, problem, serving, settings_in
-from tests.servers import free_port
-
-FIRST, SECOND = URIS = ("file:kek.json", "file:second.json")
-WRAPS = [("", 409), ("/remove", 404), ("/rewrap", 404), ("/check", 404)]
+from tests.c2.served import Served, created, problem, serving, settings_in
+from tests.c2.served_kms import (
+    FIRST,
+    SECOND,
+    URIS,
+    beginnings,
+    deks,
+    done,
+    looked,
+    path,
+    rotated,
+    sql,
+    uris,
+    with_rows,
+)
 
 
 @pytest.fixture
@@ -33,66 +36,15 @@ def settings(tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def c2(settings: Settings) -> Iterator[Served]:
-    """A C2 with two KMSes, with rows under its keys, and with one that nobody uses."""
-    with serving(settings) as served:
-        served.topic("topic", served.client("client"))
-        created(served.http.post("/v1/tokens", json={"name": "spare"}))
+    with with_rows(settings) as served:
         yield served
 
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """One that no test changes."""
-    with serving(settings_in(tmp_path_factory.mktemp("shared"), kms=URIS)) as served:
-        served.topic("topic", served.client("client"))
+    with with_rows(settings_in(tmp_path_factory.mktemp("shared"), kms=URIS)) as served:
         yield served
-
-
-def deks(c2: Served) -> dict[tuple[str, int], Any]:
-    return {(dek["purpose"], dek["version"]): dek for dek in c2.http.get("/v1/kms").json()["deks"]}
-
-
-def uris(dek: Any) -> list[str]:
-    return [wrap["uri"] for wrap in dek["wraps"]]
-
-
-def path(purpose: str, version: object, rest: str) -> str:
-    return f"/v1/kms/deks/{purpose}/{version}/{rest}"
-
-
-def done(answer: httpx2.Response, status: int) -> Any:
-    """The DEK that an answer shows."""
-    assert answer.status_code == status, answer.text
-    assert set(answer.json()) == {"purpose", "version", "state", "wraps"}
-    return answer.json()
-
-
-def rotated(c2: Served, purpose: str, version: int = 1) -> Any:
-    """The version that follows, as soon as all rows have followed too."""
-    made = done(c2.http.post(path(purpose, version, "rotate")), 202)
-    deadline = time.monotonic() + PATIENCE_S
-    while any(c2.http.get("/v1/kms").json()["behind"][each] for each in ("records", "authority")):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    return made
-
-
-def sql(c2: Served, statement: str, *values: object) -> list[Any]:
-    """What somebody with access to the database sees or does."""
-    with sqlite3.connect(c2.settings.database_file) as db:
-        found = db.execute(statement, values).fetchall()
-    db.close()
-    return found
-
-
-def beginnings(c2: Served, length: int, columns: Mapping[str, tuple[str, ...]]) -> set[bytes]:
-    """How everything in these columns begins."""
-    return {
-        bytes(row[0])
-        for table, names in columns.items()
-        for name in names
-        for row in sql(c2, f"SELECT substr({name}, 1, ?) FROM {table} WHERE {name} IS NOT NULL", length)
-    }
 
 
 # Status
@@ -291,159 +243,3 @@ def test_a_version_is_not_destroyed_while_something_is_under_it(c2: Served) -> N
     rotated(c2, "lookup")
     problem(c2.http.post(path("lookup", 1, "retire")), 409, "conflict")
     assert c2.http.get("/v1/topics").status_code == 200, "the first token is still found"
-
-
-# Looking through all rows
-
-
-def looked(c2: Served, limit: int) -> list[int]:
-    """How many rows each call looked at, from the first to the last; none looks at two tables."""
-    counts, query = [], {"limit": str(limit)}
-    while True:
-        answer = c2.http.get("/v1/kms/rows", params=query)
-        assert answer.status_code == 200, answer.text
-        page = answer.json()
-        counts.append(page["checked"])
-        if page["next"] is None:
-            return counts if counts[-1] else counts[:-1]
-        query["cursor"] = page["next"]
-
-
-@pytest.mark.parametrize("limit", [1, 2, 1000])
-def test_all_rows_are_looked_at_page_by_page(shared: Served, limit: int) -> None:
-    counts = looked(shared, limit)
-    assert sum(counts) == shared.http.get("/v1/kms").json()["rows"]
-    assert max(counts) <= limit
-
-
-@pytest.mark.parametrize("limit", [1, 1000])
-def test_a_row_that_was_changed_is_told(c2: Served, limit: int, caplog: pytest.LogCaptureFixture) -> None:
-    sql(c2, "UPDATE token SET name = 'another' WHERE name = 'spare'")
-    answer = c2.http.get("/v1/kms/rows", params={"limit": limit})
-    while answer.is_success:
-        answer = c2.http.get("/v1/kms/rows", params={"limit": limit, "cursor": answer.json()["next"] or pytest.fail()})
-    body = problem(answer, 500, "tampered")
-    assert "row" not in body["detail"]
-    assert "in token" in caplog.text
-
-
-def test_a_row_that_is_missing_is_told(c2: Served) -> None:
-    sql(c2, "DELETE FROM token WHERE name = 'spare'")
-    problem(c2.http.get("/v1/kms/rows"), 500, "tampered")
-
-
-BAD_MARKS = ["", "topic", "topic/zz", "topic/00/00", "none/00", "TOPIC/00", "outbox/1", "dek/1", "dek/records/x"]
-
-
-@pytest.mark.parametrize("mark", [*BAD_MARKS, f"dek/records/{2**63}"])
-def test_a_cursor_that_was_not_made_here_is_refused(shared: Served, mark: str) -> None:
-    cursor = base64.urlsafe_b64encode(mark.encode()).decode()
-    problem(shared.http.get("/v1/kms/rows", params={"cursor": cursor}), 422, "bad_cursor")
-
-
-# Whatever else is refused
-
-ROUTES = ["rotate", "retire", *(f"wraps{act}" for act, _ in WRAPS)]
-
-
-@pytest.mark.parametrize("purpose", ["0", "RECORDS", "Purpose.RECORDS", "record", "records%00", "%20records", "%C3%BC"])
-@pytest.mark.parametrize("route", ROUTES)
-def test_an_unknown_purpose_is_refused_and_no_alarm(
-    shared: Served, purpose: str, route: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    body = problem(shared.http.post(path(purpose, 1, route), json={"uri": FIRST}), 422, "invalid_input")
-    assert body["detail"] == "path.purpose: should be one of records, audit, authority, lookup"
-    assert [each for each in caplog.records if each.levelno >= logging.WARNING] == []
-
-
-@pytest.mark.parametrize("version", [0, -1, 2**32, "x", "1.5", "%00"])
-@pytest.mark.parametrize("route", ROUTES)
-def test_a_version_that_cannot_be_is_refused(shared: Served, version: object, route: str) -> None:
-    problem(shared.http.post(path("records", version, route), json={"uri": FIRST}), 422, "invalid_input")
-
-
-@pytest.mark.parametrize("route", [route for route in ROUTES if route != "rotate"])
-def test_a_version_that_is_not_there_is_not_found(shared: Served, route: str) -> None:
-    problem(shared.http.post(path("records", 2, route), json={"uri": FIRST}), 404, "not_found")
-
-
-@pytest.mark.parametrize("body", [None, {}, {"uri": 1}, {"uri": FIRST, "colour": 1}, [FIRST]])
-@pytest.mark.parametrize("route", [route for route in ROUTES if "wraps" in route])
-def test_a_bad_body_is_refused(shared: Served, body: object, route: str) -> None:
-    before = deks(shared)
-    problem(shared.http.post(path("records", 1, route), json=body), 422, "invalid_input")
-    assert deks(shared) == before
-
-
-# KMSes that go, and that fail
-
-
-@pytest.mark.parametrize(("gone", "left"), [(FIRST, SECOND), (SECOND, FIRST)])
-def test_a_kms_that_was_removed_opens_nothing_and_is_not_needed(settings: Settings, gone: str, left: str) -> None:
-    with serving(settings) as c2:
-        topic = c2.topic("kept")
-        for purpose in Purpose:
-            assert uris(done(c2.http.post(path(purpose, 1, "wraps/remove"), json={"uri": gone}), 200)) == [left]
-    only_it = settings.model_copy(update={"kms": (gone,)})
-    with pytest.raises(KmsError, match="by none of the configured KMSes"), serving(only_it):
-        pass
-    (settings.data / gone.removeprefix("file:")).unlink()
-    with serving(settings.model_copy(update={"kms": (left,)})) as c2:
-        assert c2.http.get("/v1/kms/providers").json()["items"] == [{"uri": left, "failure": None}]
-        assert c2.http.post(f"/v1/topics/{topic}/rotate").status_code == 202
-        assert sum(looked(c2, 1000)) == c2.http.get("/v1/kms").json()["rows"]
-
-
-@pytest.mark.parametrize("act", ["check", "rewrap"])
-def test_a_wrap_by_another_key_is_told_by_kind_and_sentence(c2: Served, act: str) -> None:
-    sql(c2, "UPDATE dek_wrap SET key_id = ? WHERE purpose = 'audit' AND uri = ?", "0" * 32, SECOND)
-    body = problem(c2.http.post(path("audit", 1, f"wraps/{act}"), json={"uri": SECOND}), 500, "kms_key_not_found")
-    assert "use the right file" in body["detail"]
-    assert c2.http.post(path("audit", 1, f"wraps/{act}"), json={"uri": FIRST}).is_success
-
-
-@pytest.mark.parametrize("act", ["check", "rewrap"])
-def test_a_wrap_that_was_changed_is_an_alarm_for_the_log(
-    c2: Served, act: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    sql(c2, "UPDATE dek_wrap SET blob = zeroblob(length(blob)) WHERE purpose = 'audit' AND uri = ?", SECOND)
-    body = problem(c2.http.post(path("audit", 1, f"wraps/{act}"), json={"uri": SECOND}), 500, "tampered")
-    assert "integrity alarm" in body["detail"]
-    assert "restore it from a backup" in caplog.text
-
-
-def test_a_kms_that_does_not_answer_is_told_by_kind_and_sentence_and_nothing_is_changed(
-    settings: Settings, tmp_path: Path
-) -> None:
-    with serving(settings) as c2:
-        before = deks(c2)
-    token = tmp_path / "vault-token"
-    token.touch(0o600)
-    token.write_text("s.token\n")
-    away = f"vault+http://127.0.0.1:{free_port()}/transit/keys/e4?token-file={token}&timeout=1"
-    with serving(settings.model_copy(update={"kms": (*URIS, away)})) as c2:
-        *_, last = c2.http.get("/v1/kms/providers").json()["items"]
-        assert last["uri"] == away
-        for answer in (
-            c2.http.post(path("records", 1, "wraps"), json={"uri": away}),
-            c2.http.post(path("records", 1, "rotate")),
-        ):
-            body = problem(answer, 503, "kms_unavailable")
-            assert body["detail"] == last["failure"]
-            assert "127.0.0.1" in body["detail"]
-            assert answer.headers["retry-after"]
-        assert deks(c2) == before
-        assert c2.http.get("/v1/ready").status_code == 200, "the others open the keys"
-
-
-def test_no_answer_and_no_log_holds_a_key_of_a_kms(c2: Served, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.DEBUG)
-    rotated(c2, "records")
-    for act, _ in WRAPS:
-        c2.http.post(path("records", 2, f"wraps{act}"), json={"uri": SECOND})
-    told = b"\n".join(c2.bodies) + caplog.text.encode()
-    for uri in URIS:
-        kek = json.loads((c2.settings.data / uri.removeprefix("file:")).read_text())
-        assert kek["key_id"].encode() in told
-        assert kek["key"].encode() not in told
-        assert base64.b64decode(kek["key"]).hex().encode() not in told

@@ -11,9 +11,7 @@ from e4c2 import topics
 from e4c2.locksmith import Locksmith
 from e4core.errors import Conflict, KmsUnavailable, NotFound, Tampered
 from e4kms.deks import Purpose, State
-from tests.c2.test_locksmith import Shop, shop
-
-__all__ = ["shop"]
+from tests.c2.shop import Shop
 
 RETIRE = partial(Locksmith.retire, purpose=Purpose.RECORDS, version=1)
 LOOK = partial(RETIRE, dry_run=True)

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from e4c2 import clients, deks, resealing, tokens, topics
 from e4c2.model import Reason
 from e4kms.deks import Purpose, unwrap
-from tests.c2.test_locksmith import SPARE, Shop
+from tests.c2.shop import SPARE, Shop
 from tests.c2.world import World
 
 

@@ -11,13 +11,14 @@ from contextlib import contextmanager
 from dataclasses import fields, replace
 from hashlib import sha3_256, sha256, sha512
 from hmac import digest as hmac_digest
+from typing import Any, Generic, TypeVar, cast
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
-from e4core.client import Client, Handled, Tolerance
+from e4core.client import Client, Tolerance
 from e4core.command import (
     Command,
     RemovePubKey,
@@ -30,10 +31,14 @@ from e4core.command import (
     SetTopicKey,
 )
 from e4core.errors import E4Error, StorageError
+from e4core.formats import AnyState, dump, load
 from e4core.keys import ClientId, Secret, TopicHash, TopicKey
+from e4core.obeying import Handled
 from e4core.report import Ack, Report, open_report
-from e4core.state import State, TopicState, dump, load, new_state
+from e4core.state import State, TopicState, new_state
 from e4core.suite import Channel, Suite
+
+S = TypeVar("S", bound=AnyState)
 
 NOW = 1_800_000_000.25
 SECOND = int(NOW)
@@ -109,21 +114,21 @@ def refused(*kinds: str) -> Iterator[pytest.ExceptionInfo[E4Error]]:
     assert not kinds or caught.value.kind in kinds
 
 
-class Store:
+class Store(Generic[S]):
     """Keeps all that was saved, as bytes; once ``full`` it refuses."""
 
     def __init__(self) -> None:
         self.saved: list[bytes] = []
         self.full = False
 
-    def __call__(self, state: State) -> None:
+    def __call__(self, state: S) -> None:
         if self.full:
             raise StorageError("the disk is full")
         self.saved.append(dump(state))
 
     @property
-    def last(self) -> State:
-        return load(self.saved[-1])
+    def last(self) -> S:
+        return cast("S", load(self.saved[-1]))
 
 
 class Device:
@@ -142,7 +147,7 @@ class Device:
         self.suite, self.c2, self.tolerance = suite, c2, tolerance
         self.id = client_id(name)
         self.private = private_of(suite, name)
-        self.store = Store()
+        self.store = Store[State]()
         held = {TOPIC: topic_key("key")} if topics is None else topics
         peers = {} if suite.is_symmetric else {client_id(n): private_of(suite, n)[32:] for n in knows}
         state = new_state(suite, self.id, self.private, c2_public_of(suite, c2))
@@ -158,7 +163,7 @@ class Device:
             self.client.close()
         return self.start(self.store.last)
 
-    def command(self, command: Command | bytes, sent: int, now: float | None = None) -> Handled:
+    def command(self, command: Command | bytes, sent: int, now: float | None = None) -> Handled[Command]:
         """Let the C2 send one command at second ``sent``, received at ``now``."""
         return self.client.command(self.sealed(command, sent), sent if now is None else now)
 
@@ -176,7 +181,7 @@ class Device:
         assert data is not None
         return open_report(self.suite, self.channel(), self.id, data)
 
-    def ack(self, handled: Handled) -> Ack:
+    def ack(self, handled: Handled[Command]) -> Ack:
         ack = self.report(handled.report)
         assert isinstance(ack, Ack)
         return ack
@@ -188,18 +193,35 @@ def message(suite: Suite, payload: bytes, sent: int, key: bytes | None = None, s
     return sealed if suite.is_symmetric else sign(private_of(suite, sender), topic_hash(sender), sealed)
 
 
-def digest_of(suite: Suite, topics: Mapping[str, bytes], peers: Mapping[ClientId, bytes]) -> bytes:
-    """State digest, 16 bytes (`format2.md` section 4), computed from its text."""
-    marks = {topic_hash(name): _hkdf(key, b"\x10E4.2 fingerprint", 8) for name, key in topics.items()}
-    records = [b"\x01" + topic + bytes(4) + bytes(4) + mark for topic, mark in marks.items()]
+def digest_of(topics: Mapping[Any, tuple[int, int, bytes]], peers: Mapping[ClientId, bytes]) -> bytes:
+    """State digest, 16 bytes (`format2.md` section 4), computed from its text.
+
+    Args: topics: by hash, newest sending epoch and newest epoch, both 0 in Format 1, and its key.
+    """
+    records = [
+        b"\x01" + topic + le(sends, 4) + le(newest, 4) + hkdf(key, lp("E4.2 fingerprint"), 8)
+        for topic, (sends, newest, key) in topics.items()
+    ]
     records += [b"\x02" + peer + sha3_256(public).digest()[:8] for peer, public in peers.items()]
     return sha3_256(b"".join(sorted(records))).digest()[:16]
 
 
+def hkdf(secret: bytes, info: bytes, length: int) -> bytes:
+    """HKDF-SHA256 with an empty salt (RFC 5869)."""
+    root, blocks = hmac_digest(bytes(32), secret, "sha256"), [b""]
+    while len(blocks) * 32 < length + 32:
+        blocks.append(hmac_digest(root, blocks[-1] + info + bytes([len(blocks)]), "sha256"))
+    return b"".join(blocks)[:length]
+
+
+def le(value: int, length: int) -> bytes:
+    return value.to_bytes(length, "little")
+
+
+def lp(text: str) -> bytes:
+    """``text`` after its length in one byte."""
+    return bytes([len(text)]) + text.encode()
+
+
 def _sha512_half(seed: bytes) -> bytes:
     return sha512(seed).digest()[:32]
-
-
-def _hkdf(secret: bytes, info: bytes, length: int) -> bytes:
-    extracted = hmac_digest(bytes(32), secret, "sha256")
-    return hmac_digest(extracted, info + b"\x01", "sha256")[:length]

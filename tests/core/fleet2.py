@@ -11,22 +11,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from hashlib import sha3_256
-from hmac import digest as hmac_digest
 from typing import Any
+
+import pytest
 
 from e4core import command2
 from e4core.client import Tolerance
 from e4core.client2 import Client2
 from e4core.command2 import Command2, SetTopicKey
 from e4core.control2 import seal_command
-from e4core.errors import StorageError
-from e4core.keys import ClientId, FullTopicHash, Secret, TopicKey
-from e4core.obeying2 import Handled2
+from e4core.keys import FullTopicHash, Secret, TopicKey
+from e4core.obeying import Handled
 from e4core.report import Ack, Hello, Offer, Report, fingerprint, open_report
 from e4core.state2 import Epoch, Peer, State2, new_state
-from e4core.stateform2 import dump, load
 from e4core.suite import Channel, Signer, Suite
-from tests.core.fleet import NOW, SECOND, TOPIC, bytes32, client_id, topic_key
+from tests.core.fleet import NOW, SECOND, TOPIC, Store, bytes32, client_id, hkdf, le, lp, topic_key
 from tests.core.suites2 import GCM_PK, GCM_SK, SIV_PK, SIV_SK
 
 SUITES = [SIV_SK, GCM_SK, SIV_PK, GCM_PK]
@@ -35,6 +34,10 @@ PUBLIC_KEY = [SIV_PK, GCM_PK]
 EPOCH = 1000
 SESSION = b"session0"
 NEVER = 2**64 - 1
+
+suites = pytest.mark.parametrize("suite", SUITES, ids=lambda suite: suite.name)
+symmetric = pytest.mark.parametrize("suite", SYMMETRIC, ids=lambda suite: suite.name)
+public_key = pytest.mark.parametrize("suite", PUBLIC_KEY, ids=lambda suite: suite.name)
 
 
 def full_hash(name: str) -> FullTopicHash:
@@ -61,14 +64,6 @@ def c2_public_of(suite: Suite, name: str) -> bytes:
     return b"" if suite.is_symmetric else public_of(suite, name)
 
 
-def hkdf(secret: bytes, info: bytes, length: int) -> bytes:
-    """HKDF-SHA256 with an empty salt (RFC 5869)."""
-    root, blocks = hmac_digest(bytes(32), secret, "sha256"), [b""]
-    while len(blocks) * 32 < length + 32:
-        blocks.append(hmac_digest(root, blocks[-1] + info + bytes([len(blocks)]), "sha256"))
-    return b"".join(blocks)[:length]
-
-
 @dataclass(frozen=True)
 class Letter:
     """A message, before it is protected."""
@@ -90,15 +85,15 @@ class Letter:
     def wire(self, suite: Suite) -> bytes:
         """The bytes that `format2.md` section 2 says."""
         who = client_id(self.sender) + self.session
-        header = b"\x02" + _le(self.epoch, 4) + _le(self.sent, 8) + who + _le(self.sequence, 4)
-        context = _lp(suite.wire_name) + full_hash(self.topic)
-        info = _lp("E4.2 message key") + context + _le(self.epoch, 4) + who
-        nonce = (_le(self.sequence, 4) + bytes(suite.aead.nonce_len))[: suite.aead.nonce_len]
+        header = b"\x02" + le(self.epoch, 4) + le(self.sent, 8) + who + le(self.sequence, 4)
+        context = lp(suite.wire_name) + full_hash(self.topic)
+        info = lp("E4.2 message key") + context + le(self.epoch, 4) + who
+        nonce = (le(self.sequence, 4) + bytes(suite.aead.nonce_len))[: suite.aead.nonce_len]
         aead = suite.aead.key(hkdf(self.key, info, suite.aead.key_len))
         message = header + aead.seal(nonce, self.payload, header)
         if suite.signature is None:
             return message
-        signed = _lp("E4.2 message signature") + context + message
+        signed = lp("E4.2 message signature") + context + message
         return message + _signer(suite, self.signer or self.sender).sign(signed)
 
 
@@ -106,23 +101,6 @@ class Letter:
 def _signer(suite: Suite, name: str) -> Signer:
     assert suite.signature
     return suite.signature.signer(suite.device.load(private_of(suite, name)))
-
-
-class Store:
-    """Keeps all that was saved, as bytes; once ``full`` it refuses."""
-
-    def __init__(self) -> None:
-        self.saved: list[bytes] = []
-        self.full = False
-
-    def __call__(self, state: State2) -> None:
-        if self.full:
-            raise StorageError("the disk is full")
-        self.saved.append(dump(state))
-
-    @property
-    def last(self) -> State2:
-        return load(self.saved[-1])
 
 
 def epoch_of(suite: Suite, key: TopicKey, number: int = EPOCH, use: int = 1, **rest: Any) -> Epoch:
@@ -147,7 +125,7 @@ class Device2:
         self.tolerance, self.trusted = tolerance, clock_is_trusted
         self.id = client_id(name)
         self.private_name = name
-        self.store = Store()
+        self.store = Store[State2]()
         self.sequence = 0
         held = {TOPIC: (epoch_of(suite, topic_key("key"), validity_s=validity_s),)} if topics is None else topics
         peers = {} if suite.is_symmetric else {client_id(n): Peer(signature_public(suite, n)) for n in knows}
@@ -167,7 +145,7 @@ class Device2:
     def accept(self, letter: Letter, now: float = NOW) -> Any:
         return self.client.unprotect(letter.wire(self.suite), letter.topic, now)
 
-    def command(self, *commands: Command2, now: float = NOW, sequence: int = 0) -> Handled2:
+    def command(self, *commands: Command2, now: float = NOW, sequence: int = 0) -> Handled[Command2]:
         """Let the C2 send one command, with a sequence after all others if none is given."""
         return self.client.command(self.sealed(*commands, sequence=sequence), now)
 
@@ -187,7 +165,7 @@ class Device2:
         assert data is not None
         return open_report(self.suite, self.channel(c2, private), self.id, data)
 
-    def ack(self, handled: Handled2, c2: str = "", private: str = "") -> Ack:
+    def ack(self, handled: Handled[Command2], c2: str = "", private: str = "") -> Ack:
         report = self.report(handled.report, c2, private)
         assert isinstance(report, Ack)
         return report
@@ -197,7 +175,7 @@ class Device2:
         assert isinstance(report, Hello)
         return report
 
-    def offer(self, handled: Handled2) -> Offer:
+    def offer(self, handled: Handled[Command2]) -> Offer:
         offers = [report for data in handled.reports if isinstance(report := self.report(data), Offer)]
         return offers[-1]
 
@@ -213,21 +191,3 @@ class Device2:
 def set_key(epoch: int, key: str = "", *, topic: str = TOPIC, **rest: Any) -> SetTopicKey:
     """SetTopicKey with a key that follows from a name, or from the number of the epoch."""
     return SetTopicKey(full_hash(topic), epoch, topic_key(key or str(epoch)), **rest)
-
-
-def digest_of(suite: Suite, topics: Mapping[str, tuple[int, int, bytes]], peers: Mapping[ClientId, bytes]) -> bytes:
-    """State digest, 16 bytes, computed from the text. Args: topics: newest sending epoch, newest epoch, its key."""
-    records = [
-        b"\x01" + full_hash(name) + _le(sends, 4) + _le(newest, 4) + hkdf(key, _lp("E4.2 fingerprint"), 8)
-        for name, (sends, newest, key) in topics.items()
-    ]
-    records += [b"\x02" + peer + sha3_256(public).digest()[:8] for peer, public in peers.items()]
-    return sha3_256(b"".join(sorted(records))).digest()[:16]
-
-
-def _le(value: int, length: int) -> bytes:
-    return value.to_bytes(length, "little")
-
-
-def _lp(text: str) -> bytes:
-    return bytes([len(text)]) + text.encode()

@@ -50,6 +50,13 @@ def test_an_exact_repeat_is_applied_once_and_acknowledged_once_in_ten_seconds(de
     assert len(device.store.saved) == 2
 
 
+def test_a_command_that_was_not_obeyed_is_answered_once(device: Device) -> None:
+    data = device.sealed(b"\xfe", SECOND)
+    handled = [device.client.command(data, NOW + wait) for wait in (0, 20, 40)]
+    assert [h.outcome for h in handled] == [Outcome.REFUSED] * 3
+    assert [h.report is None for h in handled] == [False, True, True]
+
+
 def test_a_repeat_of_one_of_several_commands_of_a_second_is_seen_across_a_restart(device: Device) -> None:
     commands = [SetTopicKey(topic_key(f"{n}"), topic_hash(TOPIC)) for n in range(4)]
     for command in commands:

@@ -158,11 +158,11 @@ def assert_refused(device: Device, plain: bytes, kind: str) -> None:
     before, saves = device.client.state, len(device.store.saved)
     sealed = device.sealed(plain, SECOND)
     handled = device.client.command(sealed, NOW)
-    assert (handled.outcome, handled.command) == (Outcome.REFUSED, None)
+    assert (handled.outcome, handled.commands) == (Outcome.REFUSED, ())
     assert handled.error is not None and handled.error.kind == kind
     assert untouched(before, device.client.state)
     assert len(device.store.saved) == saves
-    digest = digest_of(device.suite, {TOPIC: topic_key("key")}, before.peers)
+    digest = digest_of({topic_hash(TOPIC): (0, 0, topic_key("key"))}, before.peers)
     assert device.ack(handled) == Ack(digest, sealed[TAG], Outcome.REFUSED, kind)
 
 
@@ -295,6 +295,6 @@ def test_an_ack_says_what_became_of_the_command_and_what_is_held_now(pk: Suite, 
         sealed = device.sealed(command, SECOND)
         handled = device.client.command(sealed, NOW)
         peers = {} if suite.is_symmetric else {client_id(name): private_of(suite, name)[32:] for name in senders}
-        digest = digest_of(suite, {t: topic_key("key" if t == TOPIC else "new") for t in topics}, peers)
-        assert (handled.outcome, handled.command, handled.error) == (Outcome.APPLIED, command, None)
-        assert device.ack(handled) == Ack(digest, sealed[TAG], Outcome.APPLIED)
+        held = {topic_hash(t): (0, 0, topic_key("key" if t == TOPIC else "new")) for t in topics}
+        assert (handled.outcome, handled.commands, handled.error) == (Outcome.APPLIED, (command,), None)
+        assert device.ack(handled) == Ack(digest_of(held, peers), sealed[TAG], Outcome.APPLIED)

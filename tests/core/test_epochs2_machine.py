@@ -14,8 +14,8 @@ from e4core.epochs import HELD_MOST
 from e4core.errors import E4Error
 from e4core.report import Outcome
 from e4core.suite import Suite
-from tests.core.fleet import SECOND, TOPIC, topic_key
-from tests.core.fleet2 import NEVER, Device2, Letter, digest_of, full_hash, set_key
+from tests.core.fleet import SECOND, TOPIC, digest_of, topic_key
+from tests.core.fleet2 import NEVER, Device2, Letter, full_hash, set_key
 from tests.core.suites2 import GCM_PK, SIV_SK
 
 times = st.one_of(st.integers(-30, 60), st.just(None))
@@ -138,9 +138,9 @@ class EpochsMachine(RuleBasedStateMachine):
         if self.said:
             sends = max((number for number, said in self.said.items() if said.use), default=0)
             newest = max(self.said)
-            topics[TOPIC] = (sends, newest, topic_key(self.said[newest].key))
+            topics[full_hash(TOPIC)] = (sends, newest, topic_key(self.said[newest].key))
         peers = {peer: keys.public for peer, keys in self.device.client.state.peers.items()}
-        assert self.device.hello(self.now).digest == digest_of(self.suite, topics, peers)
+        assert self.device.hello(self.now).digest == digest_of(topics, peers)
 
     def fade(self) -> None:
         sends = max((number for number, said in self.said.items() if said.use), default=0)

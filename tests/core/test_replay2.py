@@ -15,10 +15,9 @@ from e4core.replay2 import MOST, TOPICS_MOST, Memories2, Session, TopicMemory
 from e4core.state2 import WINDOW
 from e4core.suite import Suite
 from tests.core.fleet import NOW, SECOND, TOPIC, refused, topic_key
-from tests.core.fleet2 import EPOCH, SUITES, Device2, Letter, epoch_of, full_hash, set_key
+from tests.core.fleet2 import EPOCH, SUITES, Device2, Letter, epoch_of, full_hash, set_key, suites
 from tests.core.strategies import LAW
 
-suites = pytest.mark.parametrize("suite", SUITES, ids=lambda suite: suite.name)
 INF = float("inf")
 
 

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from hmac import digest as hmac_digest
-
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 from hypothesis import given
@@ -23,9 +21,12 @@ from tests.core.fleet import (
     Device,
     client_id,
     digest_of,
+    hkdf,
+    lp,
     private_of,
     refused,
     shared_secret,
+    topic_hash,
     topic_key,
 )
 from tests.core.strategies import LAW, damaged, ids
@@ -40,12 +41,9 @@ reports: st.SearchStrategy[Report] = st.one_of(
 
 def opened_by_hand(device: Device, data: bytes) -> bytes:
     """Plaintext of a report of Format 1."""
-    wire_name = device.suite.wire_name.encode()
-    context = b"\x0bE4.2 report" + bytes([len(wire_name)]) + wire_name + device.id + data[:26]
-    secret = hmac_digest(bytes(32), shared_secret(device.suite, device.private, device.c2), "sha256")
-    first = hmac_digest(secret, b"\x10E4.2 control key" + context + b"\1", "sha256")
-    second = hmac_digest(secret, first + b"\x10E4.2 control key" + context + b"\2", "sha256")
-    return AESSIV(first + second).decrypt(data[26:], [data[:26]])
+    context = lp("E4.2 report") + lp(device.suite.wire_name) + device.id + data[:26]
+    key = hkdf(shared_secret(device.suite, device.private, device.c2), lp("E4.2 control key") + context, 64)
+    return AESSIV(key).decrypt(data[26:], [data[:26]])
 
 
 def test_a_hello_has_the_bytes_of_the_specification(suite: Suite, device: Device) -> None:
@@ -53,7 +51,7 @@ def test_a_hello_has_the_bytes_of_the_specification(suite: Suite, device: Device
     assert data[:10] == b"\x02\x02" + bytes(8)
     plain = opened_by_hand(device, data)
     peers = {} if suite.is_symmetric else {client_id("sender"): private_of(suite, "sender")[32:]}
-    assert plain[:25] == b"\0" + bytes(8) + digest_of(suite, {TOPIC: topic_key("key")}, peers)
+    assert plain[:25] == b"\0" + bytes(8) + digest_of({topic_hash(TOPIC): (0, 0, topic_key("key"))}, peers)
     assert len(plain) == 41
 
 

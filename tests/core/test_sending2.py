@@ -11,10 +11,8 @@ from e4core.command2 import RemoveTopic, ResetTopics
 from e4core.sending2 import COUNTERS_MOST, SEQUENCES, OwnSession
 from e4core.suite import Suite
 from tests.core.fleet import NOW, TOPIC, refused
-from tests.core.fleet2 import EPOCH, SUITES, Device2, full_hash, set_key
+from tests.core.fleet2 import EPOCH, Device2, full_hash, set_key, suites
 from tests.core.suites2 import GCM_SK
-
-suites = pytest.mark.parametrize("suite", SUITES, ids=lambda suite: suite.name)
 
 
 def place(data: bytes) -> tuple[bytes, int, int]:

@@ -59,7 +59,7 @@ def full_state(suite: Suite) -> State:
 
 def starts(suite: Suite, state: State) -> None:
     """A client on this state works, or nothing but an `E4Error` says why not."""
-    client = Client(suite, state, Store())
+    client = Client(suite, state, Store[State]())
     client.hello()
     for topic in (TOPIC, state.control_topic):
         try:
@@ -187,7 +187,7 @@ def test_there_is_one_spelling_of_bytes_in_a_file_of_e4go_too(suite: Suite, slot
 
 def test_a_state_of_another_suite_starts_no_client(sk: Suite, pk: Suite) -> None:
     with pytest.raises(UnsupportedSuite):
-        Client(pk, full_state(sk), Store())
+        Client(pk, full_state(sk), Store[State]())
 
 
 @pytest.mark.parametrize(
@@ -196,7 +196,7 @@ def test_a_state_of_another_suite_starts_no_client(sk: Suite, pk: Suite) -> None
 def test_a_state_with_a_senders_key_that_is_none_starts_no_client(pk: Suite, public: bytes) -> None:
     state = replace(full_state(pk), peers={ClientId(bytes(16)): public})
     with refused("bad_key"):
-        Client(pk, load(dump(state)), Store())
+        Client(pk, load(dump(state)), Store[State]())
 
 
 def test_a_symmetric_device_has_no_c2_key(sk: Suite) -> None:

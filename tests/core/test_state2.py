@@ -38,10 +38,10 @@ from tests.core.fleet2 import (
     private_of,
     public_of,
     signature_public,
+    suites,
 )
 from tests.core.strategies import LAW, damaged, ids, names, topic_keys, warped
 
-suites = pytest.mark.parametrize("suite", SUITES, ids=lambda suite: suite.name)
 u32, u64 = st.integers(0, 2**32 - 1), st.integers(0, 2**64 - 1)
 eight = st.binary(min_size=8, max_size=8)
 topics = st.binary(min_size=32, max_size=32).map(FullTopicHash)
@@ -203,6 +203,17 @@ def test_no_secret_shows_itself(suite: Suite) -> None:
         assert secret is not None
         assert repr(bytes(secret)) not in shown
         assert bytes(secret).hex() not in shown
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("use", 2), ("use", True), ("fingerprint", "00" * 7), ("until", -1), ("key", "")]
+)
+def test_a_field_of_an_epoch_of_the_wrong_form_is_refused(field: str, value: object) -> None:
+    body = json.loads(Device2(SUITES[0]).store.saved[-1])
+    ((topic, [epoch]),) = body["topics"].items()
+    body["topics"] = {topic: [{**epoch, field: value}]}
+    with refused("bad_state", "bad_key"):
+        load(json.dumps(body).encode())
 
 
 @pytest.mark.parametrize("suite", PUBLIC_KEY, ids=lambda suite: suite.name)

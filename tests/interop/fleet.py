@@ -79,8 +79,9 @@ class Fleet:
             self.outcomes[error.kind] += 1
             return
         self.outcomes[handled.outcome.name.lower()] += 1
-        if isinstance(handled.command, SetTopicKey):
-            member.given.append(handled.command.key)
+        for command in handled.commands:
+            if isinstance(command, SetTopicKey):
+                member.given.append(command.key)
         if member.reports and handled.report:
             self._report(member, handled.report)
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 import base64
 import dataclasses
 import json
-import multiprocessing
 import os
 import traceback
 from collections.abc import Callable
@@ -19,13 +18,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from e4core.errors import Conflict, E4Error, InvalidInput, KeyNotFound, KmsError, Tampered
-from e4core.keys import Secret
 from e4core.kms import Kms, KmsFactory
 from e4core.plugins import KMS
 from e4kms.file import FileKms, create, open_kms, path_of
-
-SECRET = Secret(bytes(range(32)))
-CONTEXT = b"the context"
+from tests.kms.samples import CONTEXT, SECRET, shown
 
 
 @pytest.fixture
@@ -38,13 +34,6 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 def kms(path: Path) -> FileKms:
     return open_kms(f"file://{path}")
-
-
-def test_a_secret_comes_back_after_a_restart(path: Path) -> None:
-    wrapped = open_kms(f"file://{path}").wrap(SECRET, CONTEXT)
-    reopened = open_kms(f"file://{path}")
-    reopened.check()
-    assert reopened.unwrap(wrapped, CONTEXT) == SECRET
 
 
 def test_a_relative_uri_names_the_same_file(path: Path, kms: FileKms) -> None:
@@ -92,10 +81,6 @@ def test_the_path_of_a_uri_is_where_the_key_is_made(tmp_path: Path) -> None:
     uri = f"file://{tmp_path}/kek.json"
     assert create(path_of(uri))
     open_kms(uri).check()
-
-
-def test_wrapping_twice_never_gives_the_same(kms: FileKms) -> None:
-    assert kms.wrap(SECRET, CONTEXT).blob != kms.wrap(SECRET, CONTEXT).blob
 
 
 # What may stand in the file, and who may read it
@@ -221,87 +206,7 @@ def test_garbage_in_the_file_raises_only_our_errors(tmp_path_factory: pytest.Tem
         open_kms(f"file://{path}")
 
 
-# A key is made once
-
-
-def test_making_a_key_again_leaves_the_first(path: Path) -> None:
-    before = path.read_bytes()
-    assert not create(path)
-    assert path.read_bytes() == before
-    assert list(path.parent.iterdir()) == [path]
-
-
-def test_a_key_is_not_made_through_a_dangling_link(tmp_path: Path) -> None:
-    (tmp_path / "kek.json").symlink_to(tmp_path / "elsewhere.json")
-    assert not create(tmp_path / "kek.json")
-    assert not (tmp_path / "elsewhere.json").exists()
-
-
-@pytest.mark.parametrize("folder", ["missing", "file"])
-def test_a_folder_that_cannot_hold_a_key_is_an_error(tmp_path: Path, folder: str) -> None:
-    (tmp_path / "file").touch()
-    with pytest.raises(KmsError, match=r"cannot be written.*; name a file in a folder that exists"):
-        create(tmp_path / folder / "kek.json")
-
-
-def test_a_key_that_cannot_get_its_name_leaves_nothing_behind(tmp_path: Path) -> None:
-    with pytest.raises(KmsError, match="cannot be written"):
-        create(tmp_path / ("k" * 300))
-    assert not list(tmp_path.iterdir())
-
-
-ROUNDS = 25
-RACERS = 4
-
-
-def race(folder: Path, start: Any, results: Any) -> None:
-    outcome = []
-    for number in range(ROUNDS):
-        path = folder / f"{number}.json"
-        start.wait(timeout=60)
-        made = create(path)
-        outcome.append((made, open_kms(f"file://{path}").wrap(SECRET, CONTEXT).key_id))
-    results.put(outcome)
-
-
-def test_racing_creators_end_with_one_key(tmp_path: Path) -> None:
-    spawn = multiprocessing.get_context("spawn")
-    start, results = spawn.Barrier(RACERS), spawn.Queue()
-    racers = [spawn.Process(target=race, args=(tmp_path, start, results)) for _ in range(RACERS)]
-    for racer in racers:
-        racer.start()
-    outcomes = [results.get(timeout=120) for _ in racers]
-    for racer in racers:
-        racer.join(timeout=60)
-    for of_one_file in zip(*outcomes, strict=True):
-        assert sum(made for made, _ in of_one_file) == 1
-        assert len({key_id for _, key_id in of_one_file}) == 1
-    assert len(list(tmp_path.iterdir())) == ROUNDS
-
-
 # What a wrap is bound to
-
-
-def test_every_flipped_bit_of_a_wrap_is_an_alarm(kms: FileKms) -> None:
-    wrapped = kms.wrap(SECRET, CONTEXT)
-    for bit in range(len(wrapped.blob) * 8):
-        blob = bytearray(wrapped.blob)
-        blob[bit // 8] ^= 1 << bit % 8
-        with pytest.raises(Tampered):
-            kms.unwrap(dataclasses.replace(wrapped, blob=bytes(blob)), CONTEXT)
-
-
-def test_every_other_length_of_a_wrap_is_an_alarm(kms: FileKms) -> None:
-    wrapped = kms.wrap(SECRET, CONTEXT)
-    for blob in [wrapped.blob[:length] for length in range(len(wrapped.blob))] + [wrapped.blob + b"\0"]:
-        with pytest.raises(Tampered):
-            kms.unwrap(dataclasses.replace(wrapped, blob=blob), CONTEXT)
-
-
-@pytest.mark.parametrize("context", [b"", b"the contexT", b"the context\0", b"the contex"])
-def test_another_context_is_an_alarm(kms: FileKms, context: bytes) -> None:
-    with pytest.raises(Tampered):
-        kms.unwrap(kms.wrap(SECRET, CONTEXT), context)
 
 
 def test_another_mechanism_is_an_alarm(kms: FileKms) -> None:
@@ -324,31 +229,13 @@ def test_a_wrap_of_another_key_under_this_key_id_is_an_alarm(path: Path, kms: Fi
         open_kms(f"file://{path}").unwrap(wrapped, CONTEXT)
 
 
-def test_a_closed_kms_has_forgotten_its_key(kms: FileKms) -> None:
-    wrapped = kms.wrap(SECRET, CONTEXT)
-    kms.close()
-    kms.close()
-    uses: list[Callable[[], object]] = [
-        lambda: kms.wrap(SECRET, CONTEXT),
-        lambda: kms.unwrap(wrapped, CONTEXT),
-        kms.check,
-    ]
-    for use in uses:
-        with pytest.raises(KmsError, match="closed"):
-            use()
-
-
 # Secrets show themselves nowhere
-
-
-def _shown(secret: bytes) -> list[str]:
-    return [secret.hex(), base64.b64encode(secret).decode(), repr(secret)[2:-1]]
 
 
 def test_no_repr_shows_the_key(path: Path, kms: FileKms) -> None:
     text = repr(kms) + str(kms) + repr(kms.wrap(SECRET, CONTEXT))
     key = base64.b64decode(json.loads(path.read_text())["key"])
-    assert not [form for form in _shown(key) + _shown(SECRET) if form in text]
+    assert not [form for form in shown(key) + shown(SECRET) if form in text]
 
 
 def test_no_error_about_a_damaged_file_holds_the_key(path: Path) -> None:
@@ -366,7 +253,7 @@ def test_no_error_about_a_wrap_holds_a_secret(kms: FileKms) -> None:
     with pytest.raises(Tampered) as caught:
         kms.unwrap(wrapped, b"other")
     text = "".join(traceback.format_exception(caught.value))
-    assert not [form for form in _shown(SECRET) if form in text]
+    assert not [form for form in shown(SECRET) if form in text]
 
 
 def test_it_is_registered_as_the_kms_of_file_uris(path: Path) -> None:

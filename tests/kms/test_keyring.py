@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The keyring: what it seals opens only in its place, and a DEK is used only if it is the one that was made."""
+"""The keyring: what it seals opens only in its place, and every MAC and lookup serves its own purpose alone."""
 
 from __future__ import annotations
 
@@ -18,36 +18,15 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from e4core.errors import E4Error, InvalidInput, KeyNotFound, KmsError, KmsUnavailable, Tampered
+from e4core.errors import E4Error, KmsError, Tampered
 from e4core.keys import Secret
-from e4core.kms import Kms, Wrapped
-from e4kms.deks import Dek, Purpose, State, Wrap, create
+from e4core.kms import Wrapped
+from e4kms.deks import Purpose, State, Wrap
 from e4kms.keyring import Keyring
-from e4kms.records import MAC_LEN, UNKNOWN_VERSION, AuthorityRow, Cell
-from tests.kms.memory import MalleableKms, MemoryKms
-
-DATABASE = bytes(range(16))
-OTHER_DATABASE = bytes(range(1, 17))
-URI, SPARE = "memory:main", "memory:spare"
-CELL = Cell("client", "private", b"row 1")
-ROW = AuthorityRow("client", b"row 1", 7, (b"public key", "name", 3, None))
-
-
-class Stand:
-    """A database's DEKs, version 1 of each purpose, and the KMS that wraps them."""
-
-    def __init__(self, kms: Kms | None = None) -> None:
-        self.kms = kms or MemoryKms()
-        self.deks = {purpose: self.make(purpose) for purpose in Purpose}
-
-    def make(self, purpose: Purpose, version: int = 1, database_id: bytes = DATABASE) -> Dek:
-        return create(purpose, version, database_id, {URI: self.kms})
-
-    def unwrap(self, *instead: Dek) -> Keyring:
-        """With ``instead`` in place of the DEKs of the same purpose."""
-        purposes = {dek.purpose for dek in instead}
-        kept = [dek for purpose, dek in self.deks.items() if purpose not in purposes]
-        return Keyring.unwrap([*instead, *kept], DATABASE, {URI: self.kms})
+from e4kms.records import MAC_LEN, UNKNOWN_VERSION, Cell
+from tests.kms.memory import MalleableKms
+from tests.kms.rings import CELL, DATABASE, ROW, GlassKms, Stand
+from tests.kms.samples import flips
 
 
 @pytest.fixture
@@ -63,12 +42,6 @@ def ring(stand: Stand) -> Keyring:
 @pytest.fixture(scope="module")
 def shared_ring() -> Keyring:
     return Stand().unwrap()
-
-
-def flips(data: bytes) -> list[bytes]:
-    return [
-        bytes(b ^ (1 << bit % 8) if i == bit // 8 else b for i, b in enumerate(data)) for bit in range(len(data) * 8)
-    ]
 
 
 # Records
@@ -239,21 +212,6 @@ def test_a_lookup_is_the_same_for_the_same_value_only(stand: Stand, ring: Keyrin
 # The derivations, read a second time from their description (RFC 5869 with the standard library alone)
 
 
-class GlassKms:
-    """Hides nothing: the wrap is the secret."""
-
-    def wrap(self, secret: Secret, context: bytes, /) -> Wrapped:
-        return Wrapped("glass", "none", bytes(secret))
-
-    def unwrap(self, wrapped: Wrapped, context: bytes, /) -> Secret:
-        assert context[:18] == b"\x0e\0\0\0e4 dek wrap v1"
-        return Secret(wrapped.blob)
-
-    def check(self) -> None: ...
-
-    def close(self) -> None: ...
-
-
 def fields(*parts: bytes) -> bytes:
     return b"".join(len(part).to_bytes(4, "little") + part for part in parts)
 
@@ -283,187 +241,6 @@ def test_check_values_and_working_keys_are_derived_as_described() -> None:
     assert ring.mac(ROW)[4:] == hmac.digest(derive(roots[Purpose.AUTHORITY], b"authority", b"mac"), granted, "sha256")
     assert ring.audit_mac(b"x")[4:] == hmac.digest(derive(roots[Purpose.AUDIT], b"audit", b"mac"), b"x", hashlib.sha256)
     assert ring.lookup(b"x")[4:] == hmac.digest(derive(roots[Purpose.LOOKUP], b"lookup", b"mac"), b"x", "sha256")
-
-
-# Only the DEK that was made is used
-
-
-@pytest.fixture(params=["binding", "careless", "malleable"])
-def any_stand(request: pytest.FixtureRequest) -> Stand:
-    """Whatever the KMS itself notices, the keyring notices too."""
-    kinds: dict[str, Callable[[], Kms]] = {
-        "binding": MemoryKms,
-        "careless": lambda: MemoryKms(binds_context=False),
-        "malleable": MalleableKms,
-    }
-    return Stand(kinds[request.param]())
-
-
-def test_the_wraps_of_two_purposes_swapped_are_an_alarm(any_stand: Stand) -> None:
-    audit, authority = any_stand.deks[Purpose.AUDIT], any_stand.deks[Purpose.AUTHORITY]
-    for swapped in (replace(audit, wraps=authority.wraps), replace(authority, purpose=Purpose.AUDIT)):
-        with pytest.raises(Tampered):
-            any_stand.unwrap(swapped)
-
-
-def test_the_wraps_of_two_versions_swapped_are_an_alarm(any_stand: Stand) -> None:
-    first, second = any_stand.deks[Purpose.RECORDS], any_stand.make(Purpose.RECORDS, 2)
-    for swapped in (replace(first, wraps=second.wraps), replace(first, version=2), replace(second, version=1)):
-        with pytest.raises(Tampered):
-            any_stand.unwrap(swapped)
-
-
-def test_a_dek_of_another_database_is_an_alarm(any_stand: Stand) -> None:
-    with pytest.raises(Tampered):
-        any_stand.unwrap(any_stand.make(Purpose.RECORDS, 1, OTHER_DATABASE))
-    with pytest.raises(Tampered):
-        Keyring.unwrap(any_stand.deks.values(), OTHER_DATABASE, {URI: any_stand.kms})
-
-
-def test_every_flipped_bit_of_a_wrap_is_an_alarm(any_stand: Stand) -> None:
-    dek = any_stand.deks[Purpose.RECORDS]
-    wrapped = dek.wraps[0].wrapped
-    for blob in [*flips(wrapped.blob), *(wrapped.blob[:length] for length in range(len(wrapped.blob)))]:
-        with pytest.raises(Tampered):
-            any_stand.unwrap(replace(dek, wraps=(Wrap(0, URI, replace(wrapped, blob=blob)),)))
-
-
-def test_every_flipped_bit_of_a_check_value_is_an_alarm(stand: Stand) -> None:
-    dek = stand.deks[Purpose.LOOKUP]
-    for changed in [*flips(dek.check_value), dek.check_value[:15], b""]:
-        with pytest.raises(Tampered):
-            stand.unwrap(replace(dek, check_value=changed))
-
-
-def test_one_bad_dek_spoils_the_ring_even_if_it_is_old(stand: Stand) -> None:
-    old = replace(stand.make(Purpose.AUDIT, 1), state=State.DECRYPT_ONLY, check_value=bytes(16))
-    with pytest.raises(Tampered):
-        stand.unwrap(old, stand.make(Purpose.AUDIT, 2))
-
-
-@pytest.mark.parametrize("purpose", Purpose)
-def test_a_purpose_without_an_active_version_is_an_error(stand: Stand, purpose: Purpose) -> None:
-    for deks in (
-        [dek for dek in stand.deks.values() if dek.purpose is not purpose],
-        [replace(dek, state=State.DECRYPT_ONLY) if dek.purpose is purpose else dek for dek in stand.deks.values()],
-    ):
-        with pytest.raises(KmsError, match=f"no active version of the {purpose} DEK"):
-            Keyring.unwrap(deks, DATABASE, {URI: stand.kms})
-
-
-@pytest.mark.parametrize("stored", ["", "Active", "destroyed"])
-def test_a_stored_word_that_was_never_written_is_an_alarm(stored: str) -> None:
-    for vocabulary in (State, Purpose):
-        with pytest.raises(Tampered):
-            vocabulary(stored)
-
-
-@pytest.mark.parametrize(
-    ("version", "database_id"),
-    [(0, DATABASE), (-1, DATABASE), (2**32, DATABASE), (1, b""), (1, bytes(15)), (1, bytes(17))],
-)
-def test_a_version_or_database_id_of_another_form_is_refused(stand: Stand, version: int, database_id: bytes) -> None:
-    with pytest.raises(InvalidInput):
-        stand.make(Purpose.RECORDS, version, database_id)
-    with pytest.raises(InvalidInput):
-        Keyring.unwrap([replace(dek, version=version) for dek in stand.deks.values()], database_id, {URI: stand.kms})
-
-
-def test_two_deks_never_have_one_root(stand: Stand) -> None:
-    glass = GlassKms()
-    assert len({create(Purpose.RECORDS, 1, DATABASE, {URI: glass}).wraps[0].wrapped.blob for _ in range(100)}) == 100
-
-
-def test_a_dek_whose_wrap_does_not_open_is_never_made() -> None:
-    class Forgetful(MemoryKms):
-        def unwrap(self, wrapped: Wrapped, context: bytes, /) -> Secret:
-            return Secret(bytes(32))
-
-    with pytest.raises(KmsError):
-        create(Purpose.RECORDS, 1, DATABASE, {URI: Forgetful()})
-
-
-# Failover
-
-
-class Pair:
-    """Every DEK wrapped by two KMSes, the main one first."""
-
-    def __init__(self) -> None:
-        self.main = MemoryKms()
-        self.spare = MemoryKms(self.main.kek)
-        # listed backwards, for it is the slot that orders
-        self.deks = [
-            replace(dek, wraps=(Wrap(1, SPARE, dek.wraps[0].wrapped), *dek.wraps))
-            for dek in Stand(self.main).deks.values()
-        ]
-        self.main.asked = 0
-
-    def unwrap(self, deks: list[Dek] | None = None) -> Keyring:
-        return Keyring.unwrap(deks or self.deks, DATABASE, {URI: self.main, SPARE: self.spare})
-
-
-@pytest.fixture
-def pair() -> Pair:
-    return Pair()
-
-
-def test_the_first_slot_is_asked_first_and_alone(pair: Pair) -> None:
-    assert pair.unwrap().passed_over == frozenset()
-    assert (pair.main.asked, pair.spare.asked) == (4, 0)
-
-
-def test_an_unavailable_kms_is_passed_over_and_named(pair: Pair) -> None:
-    record = pair.unwrap().seal(CELL, b"key")
-    pair.main.available = False
-    ring = pair.unwrap()
-    assert ring.open(CELL, record) == b"key"
-    assert ring.passed_over == {URI}
-
-
-def test_a_kms_that_is_no_longer_configured_is_passed_over(pair: Pair) -> None:
-    ring = Keyring.unwrap(pair.deks, DATABASE, {SPARE: pair.spare})
-    assert ring.passed_over == frozenset()
-    assert pair.spare.asked == 4
-
-
-def test_no_kms_that_answers_means_try_later(pair: Pair) -> None:
-    pair.main.available = pair.spare.available = False
-    with pytest.raises(KmsUnavailable, match="memory:main, memory:spare"):
-        pair.unwrap()
-
-
-def test_no_configured_kms_is_an_error_of_the_configuration(pair: Pair) -> None:
-    with pytest.raises(KmsError, match="configure one of") as caught:
-        Keyring.unwrap(pair.deks, DATABASE, {"memory:other": MemoryKms()})
-    assert not isinstance(caught.value, KmsUnavailable)
-    with pytest.raises(KmsError, match="none"):
-        pair.unwrap([replace(dek, wraps=()) for dek in pair.deks])
-
-
-def test_a_tampered_wrap_never_fails_over(pair: Pair) -> None:
-    def tampered(wrap: Wrap) -> Wrap:
-        return (
-            replace(wrap, wrapped=replace(wrap.wrapped, blob=flips(wrap.wrapped.blob)[0])) if wrap.uri == URI else wrap
-        )
-
-    deks = [replace(dek, wraps=tuple(map(tampered, dek.wraps))) for dek in pair.deks]
-    with pytest.raises(Tampered):
-        pair.unwrap(deks)
-    assert (pair.main.asked, pair.spare.asked) == (1, 0)
-
-
-def test_a_root_that_fails_its_check_value_never_fails_over(pair: Pair) -> None:
-    with pytest.raises(Tampered):
-        pair.unwrap([replace(dek, check_value=bytes(16)) for dek in pair.deks])
-    assert (pair.main.asked, pair.spare.asked) == (1, 0)
-
-
-def test_a_key_that_is_gone_never_fails_over(pair: Pair) -> None:
-    pair.main = MemoryKms()
-    with pytest.raises(KeyNotFound):
-        pair.unwrap()
-    assert pair.spare.asked == 0
 
 
 # Secrets show themselves nowhere

@@ -14,7 +14,7 @@ from e4kms.deks import Dek, Purpose, State, create
 from e4kms.keyring import Keyring, Lease
 from e4kms.records import UNKNOWN_VERSION
 from tests.kms.memory import MemoryKms
-from tests.kms.test_keyring import CELL, DATABASE, ROW, URI
+from tests.kms.rings import CELL, DATABASE, ROW, URI
 
 
 class Stand:
