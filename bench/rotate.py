@@ -37,7 +37,7 @@ from e4kms import file as file_kms
 MEMBERS = 1000
 TOPIC = "bench"
 COMMAND_LEN = 73
-REPEAT = 7
+REPEAT = 15
 IN_FLIGHT = 20
 
 
