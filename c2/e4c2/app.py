@@ -14,14 +14,14 @@ import socket
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 import sqlalchemy as sa
 
 from e4backends.modules import Modules
-from e4c2 import approved, tokens
+from e4c2 import approved, formats, tokens
 from e4c2.api import http, listener
 from e4c2.api.listener import Listener
 from e4c2.api.own import public_uri
@@ -116,8 +116,9 @@ async def recover(settings: Settings, clock: Clock = time.time) -> tuple[Token, 
 async def _open_store(stack: AsyncExitStack, settings: Settings, clock: Clock) -> tuple[Store, Realm, Locksmith, bytes]:
     """Database, realm, locksmith and database id, for this process alone."""
     suite = load_suite(settings.suite)
+    _check_grace(suite, settings.grace_s)
     if settings.require_fips:
-        approved.require(suite, settings.kms, Modules.of_this_process())
+        approved.require(suite, settings.kms, settings.c2_key, Modules.of_this_process())
     token_keys = TokenKeys(settings.c2_key, suite) if settings.c2_key else None
     files.make_folder(settings.data)
     for path in (settings.data / "c2.lock", _lock_of(settings.database_file)):
@@ -127,6 +128,7 @@ async def _open_store(stack: AsyncExitStack, settings: Settings, clock: Clock) -
     store = stack.enter_context(closing(Store(settings.database_file)))
     lease = Lease(settings.keys_held_s, settings.keys_used)
     realm, database_id = await store.write(_open_realm, suite, kmses, clock, lease, token_keys)
+    realm = replace(realm, grace_s=settings.grace_s)
     stack.callback(realm.close)
     for uri in sorted(realm.keyring.passed_over):
         log.warning("%s did not answer; the next KMS did", uri)
@@ -169,6 +171,15 @@ def _open_realm(
 ) -> tuple[Realm, bytes]:
     realm = open_realm(db, suite, kmses, clock, lease, token_keys)
     return realm, db.scalars(sa.select(realm_table.c.database_id)).one()
+
+
+def _check_grace(suite: Suite, grace_s: int) -> None:
+    fixed = formats.of(suite).fixed_grace_s
+    if fixed not in (None, grace_s):
+        raise InvalidInput(
+            f"in the suite {suite.name} devices keep a former topic key for {fixed} s; leave out grace_s",
+            kind="bad_setting",
+        )
 
 
 def _lock_of(database: Path) -> Path:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import partial
@@ -18,13 +18,14 @@ import sqlalchemy as sa
 from e4c2 import deks, ledger, tokens
 from e4c2.commands import BATCH, pause, prune, requeue
 from e4c2.format import Sealed
+from e4c2.intake import Intake
 from e4c2.key_changes import ARRIVES_WITHIN_S
 from e4c2.model import Delivery, client, outbox
 from e4c2.outages import Outage
-from e4c2.reports import REPORTS, receive_all, sender
+from e4c2.reports import REPORTS, receive_all, senders
 from e4c2.rows import Realm, portions
 from e4c2.store.engine import Store
-from e4core.errors import InvalidInput, KmsUnavailable, Tampered, TransportError
+from e4core.errors import KmsUnavailable, RateExceeded, Tampered, TransportError, UnknownKey
 from e4core.transport import Incoming, Transport
 
 log = logging.getLogger(__name__)
@@ -56,7 +57,8 @@ class Courier:
         self._landed: list[_Flight] = []
         self._reports: deque[Incoming] = deque()
         self._reported = asyncio.Event()
-        self.refused: Counter[str] = Counter()
+        self._intake = Intake(realm.suite, partial(store.read, senders))
+        self.refused = self._intake.refused
         """Reports refused, by kind of error."""
         self._sealing, self._opening = Outage("commands"), Outage("reports")
 
@@ -162,13 +164,10 @@ class Courier:
 
     async def _listen(self) -> None:
         async for incoming in self._transport:
-            try:
-                sender(self._realm.suite, incoming)
-            except InvalidInput as error:  # before it takes up memory
-                self.refused[error.kind] += 1
+            if not await self._intake.admits(incoming):
                 continue
             if len(self._reports) >= REPORTS_WAITING:
-                self.refused["overload"] += 1
+                self._intake.refuse(RateExceeded("more reports wait than can be kept", kind="overload"))
                 continue
             self._reports.append(incoming)
             self._reported.set()
@@ -191,8 +190,9 @@ class Courier:
         with self._opening.met():
             refused = await self._store.write(receive_all, self._realm, batch)
             for error in refused:
-                self.refused[error.kind] += 1
-                log.log(logging.ERROR if isinstance(error, Tampered) else logging.INFO, "report refused: %s", error)
+                self._intake.refuse(error)
+            if any(isinstance(error, UnknownKey) for error in refused):
+                self._intake.doubt()
             self._woken.set()
         return self._opening.failure is None
 

@@ -77,3 +77,5 @@ class Format(Generic[R]):
     key_change: KeyChange[R]
     commands_age: bool
     """Whether a device refuses a command that comes late."""
+    fixed_grace_s: int | None
+    """For which devices keep a former topic key; None: for as long as the C2 says."""

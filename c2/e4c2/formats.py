@@ -11,6 +11,7 @@ from e4c2 import acks, acks2, epochs, key_changes, sealing, sealing2
 from e4c2.format import Format
 from e4c2.rows import Realm, Row
 from e4core.errors import UnsupportedSuite
+from e4core.message import GRACE_S
 from e4core.suite import Suite
 
 
@@ -26,6 +27,8 @@ def _unnumbered(_db: sa.Connection, _realm: Realm, _topics: Collection[Row]) -> 
 
 
 _FORMATS: Mapping[int, Format[Realm]] = {
-    1: Format(sealing.claim, acks.answer, _unnumbered, key_changes.FORMAT1, commands_age=True),
-    2: Format(sealing2.claim, acks2.answer, epochs.advance, key_changes.FORMAT2, commands_age=False),
+    1: Format(sealing.claim, acks.answer, _unnumbered, key_changes.FORMAT1, commands_age=True, fixed_grace_s=GRACE_S),
+    2: Format(
+        sealing2.claim, acks2.answer, epochs.advance, key_changes.FORMAT2, commands_age=False, fixed_grace_s=None
+    ),
 }

@@ -21,6 +21,7 @@ from e4c2.model import GRANTING, SEALED, metadata
 from e4c2.token_keys import TokenKeys
 from e4core.errors import Conflict, Tampered
 from e4core.keys import Secret
+from e4core.message import GRACE_S
 from e4core.suite import Channel, Suite
 from e4kms.keyring import Keyring
 from e4kms.records import AuthorityRow, Cell, Field
@@ -80,6 +81,8 @@ class Realm:
     token_keys: TokenKeys | None
     """Where the C2's own private keys are made, if not in the database."""
     format: Format[Realm] = field(repr=False)
+    grace_s: int = GRACE_S
+    """For which what was protected under the former key of a topic or a peer is still read after a routine change."""
     channels: Kept[Channel] = field(default_factory=Kept, repr=False, compare=False)
     """To devices, ready for use: making one opens a record, and in public-key suites costs a point multiplication."""
     verified: Kept[bool] = field(default_factory=Kept, repr=False, compare=False)

@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from e4core.errors import InvalidInput, StorageError
+from e4core.message import GRACE_S
 
 FILE = Path("e4.toml")
 CONFIG_VARIABLE = "E4_CONFIG"
@@ -65,6 +66,12 @@ class Settings(BaseSettings):
 
     keys_used: int = Field(default=2**32, ge=1000)
     """Uses after which they are opened anew, at the latest."""
+
+    grace_s: int = Field(default=GRACE_S, ge=0, le=30 * 24 * 3600)
+    """Seconds for which what was protected under a former key, of a topic or a sender, is still read after a routine change.
+
+    In ``sk`` and ``pk`` devices keep to 3600, and nothing else is accepted.
+    """
 
     broker: str = "embedded://127.0.0.1:1883"
     """URI of the broker. ``embedded://ADDRESS:PORT[?password-file=PATH]`` runs one inside this process; port 0 takes a free one.

@@ -73,7 +73,9 @@ def show(state: StateOption, passphrase_file: PassphraseFileOption = None, outpu
 
     file = states.existing(state, passphrase_file)
     held = states.load(file)
-    show_record(output, {**_facts(load_suite(held.suite), held), "encrypted": file.is_sealed()})
+    synchronised = not held.clean and file.is_synchronised()
+    facts = {**_facts(load_suite(held.suite), held), "synchronised": synchronised, "encrypted": file.is_sealed()}
+    show_record(output, facts)
 
 
 @app.command()

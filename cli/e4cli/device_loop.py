@@ -5,13 +5,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import suppress
 
 from e4cli.messages import fields, line
 from e4cli.output import Output, Row, remark, show_event
-from e4core.errors import StorageError, UnknownKey
-from e4core.formats import AnyClient
-from e4core.transport import Transport
+from e4core.errors import ClockUnset, StorageError, UnknownKey
 from e4device.runtime import Device
 
 _STDIN = 0
@@ -19,21 +18,37 @@ _CHUNK_LEN = 65_536
 
 
 async def work(
-    client: AnyClient, transport: Transport, hello_delay: float, topics: list[str], publish: str | None, output: Output
+    device: Device,
+    id_: str,
+    topics: list[str],
+    publish: str | None,
+    output: Output,
+    mark_synchronised: Callable[[], None],
+    *,
+    waits_for_time: bool,
 ) -> None:
     """Connect, tell so, exchange messages, and tell what happened.
 
-    Args: hello_delay: seconds.  topics: to print.  publish: where the lines of stdin go, if anywhere.
+    Args: topics: to print.  publish: where the lines of stdin go, if anywhere.  mark_synchronised: called when the C2 has answered.
     """
-    device = Device(client, transport, hello_delay_s=hello_delay)
+
+    async def follow() -> None:
+        await device.wait_synchronised()
+        with suppress(StorageError):  # the device does without whoever looks at it
+            mark_synchronised()
+        if waits_for_time:
+            _tell(output, {"event": "synchronised"})
+
     connected = False
     try:
         async with device:
             for topic in topics:
                 await device.subscribe(topic)
             connected = True
-            _tell(output, {"event": "connected", "id": client.state.client_id.hex()})
-            await _exchange(device, publish, ends_with_input=not topics, output=output)
+            _tell(output, {"event": "connected", "id": id_})
+            if waits_for_time:
+                remark("not synchronised; waiting for the time from the C2")
+            await _exchange(device, follow(), publish, ends_with_input=not topics, output=output)
     finally:
         if connected:
             _tell(output, {"event": "stopped", **device.counters.snapshot()})
@@ -47,19 +62,23 @@ def _tell(output: Output, event: Row) -> None:
         remark(str(event["event"]))
 
 
-async def _exchange(device: Device, publish: str | None, ends_with_input: bool, output: Output) -> None:
+async def _exchange(
+    device: Device, follow: Coroutine[None, None, None], publish: str | None, ends_with_input: bool, output: Output
+) -> None:
     printing = asyncio.ensure_future(_print_messages(device, output))
-    work = [printing]
+    work = {printing}
     if publish is not None:
-        work.append(asyncio.ensure_future(_publish_lines(device, publish)))
+        work.add(asyncio.ensure_future(_publish_lines(device, publish)))
+    running = {*work, asyncio.ensure_future(follow)}
     try:
-        done, _ = await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
+        while work <= running:
+            done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
         if publish is not None and not ends_with_input:
             await printing
     finally:
-        for task in work:
+        for task in (*work, *running):
             task.cancel()
 
 
@@ -83,6 +102,8 @@ async def _publish(device: Device, topic: str, payload: bytes) -> None:
                 remark(f"{error}; waiting for it")
             told = True
             await asyncio.sleep(1)
+        except ClockUnset:
+            await device.wait_synchronised()
 
 
 async def _lines() -> AsyncIterator[bytes]:

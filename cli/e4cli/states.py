@@ -75,14 +75,14 @@ def discard(file: StateFile) -> None:
 
 
 @contextmanager
-def client_of(file: StateFile) -> Iterator[AnyClient]:
+def client_of(file: StateFile, *, clock_is_trusted: bool = True) -> Iterator[AnyClient]:
     """The client with the state in ``file``, which is locked meanwhile; its replay memory is saved at the end. Raises: E4Error."""
     from e4core.formats import new_client
     from e4core.plugins import load_suite
 
     with file:
         state = load(file)
-        client = new_client(load_suite(state.suite), state, file.save)
+        client = new_client(load_suite(state.suite), state, file.save, clock_is_trusted=clock_is_trusted)
         try:
             yield client
         finally:

@@ -66,7 +66,8 @@ class Device:
     ) -> None:
         """Not yet connected.
 
-        Args: clock: Unix seconds with their fraction.  hello_delay_s: the hello after each new connection waits a random part of
+        Args: clock: Unix seconds with their fraction; for a client that trusts no clock any that runs evenly, such as
+        `time.monotonic`.  hello_delay_s: the hello after each new connection waits a random part of
         this, so that a fleet does not speak at once.  backlog: messages kept for an application that does not read; when there
         are more, the oldest go.  answer_within_s: what the broker has to answer the first subscription, once connected.
         """
@@ -97,6 +98,10 @@ class Device:
     def synchronised(self) -> bool:
         """True once the C2 has answered the hello of this connection."""
         return self.counters.hellos > 0 and self._client.synchronised
+
+    async def wait_synchronised(self) -> None:
+        """Return when the C2 has answered a hello."""
+        await self._answered.wait()
 
     async def __aenter__(self) -> Self:
         """Connect, subscribe to the control topic and begin.

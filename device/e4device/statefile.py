@@ -2,8 +2,9 @@
 """The file in which a device keeps its state: in clear (`e4core.state`), under a passphrase (`e4device.sealed`), or e4go's.
 
 Only one process at a time may use a state, or both would accept the same message. So whoever writes holds a lock on ``NAME.lock``
-beside the file, which stays there, for the state itself is replaced by each save. ``.NAME.new`` is the next state while it is
-written; what a crash left of it is removed by the next who takes the lock, and never read.
+beside the file, which stays there, for the state itself is replaced by each save; while a device is at work, it says whether that
+is synchronised. ``.NAME.new`` is the next state while it is written; what a crash left of it is removed by the next who takes the
+lock, and never read.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from e4core import e4go, files, transition
-from e4core.errors import InvalidInput, StorageError
+from e4core.errors import Conflict, InvalidInput, StorageError
 from e4core.formats import AnyState, check_keys, dump, faded, load
 from e4core.jsonform import parse_json
 from e4core.keys import Secret
@@ -27,6 +28,7 @@ from e4device.passphrase import RECOMMENDED, Cost
 from e4device.sealed import Sealed, SealingKey, is_sealed
 
 SuiteLoader = Callable[[str], Suite]
+_SYNCHRONISED = b"synchronised\n"
 
 
 class StateFile:
@@ -57,10 +59,10 @@ class StateFile:
 
     def __enter__(self) -> Self:
         """Take the lock. Raises: Conflict (``in_use``): another process has it. StorageError."""
-        path = self.path.with_name(f"{self.path.name}.lock")
-        in_use = f"another process uses this state ({path} is locked); stop it first"
-        self._lock = files.Lock.take(path, in_use)
+        in_use = f"another process uses this state ({self._lock_path} is locked); stop it first"
+        self._lock = files.Lock.take(self._lock_path, in_use)
         files.discard(self._new)
+        self._say(b"")
         return self
 
     def __exit__(
@@ -107,6 +109,22 @@ class StateFile:
         """Whether the state is under a passphrase. Raises: StorageError; InvalidInput (``bad_state``)."""
         return is_sealed(parse_json(files.read(self.path)))
 
+    def mark_synchronised(self) -> None:
+        """The device that holds the lock is synchronised: for those who ask `is_synchronised`. Raises: StorageError."""
+        self._require_lock()
+        self._say(_SYNCHRONISED)
+
+    def is_synchronised(self) -> bool:
+        """Whether a device that is at work with this state has had an answer of the C2 since its start."""
+        try:
+            if files.read(self._lock_path) == _SYNCHRONISED:
+                files.Lock.take(self._lock_path, "").release()  # what a crash left says nothing
+        except Conflict:
+            return True
+        except StorageError:
+            pass
+        return False
+
     def export_e4go(self, path: str | os.PathLike[str], now: float) -> None:
         """Write the state as e4go's file, in clear, to ``path``, where there is none yet. What was received is forgotten.
 
@@ -120,6 +138,18 @@ class StateFile:
     @property
     def _new(self) -> Path:
         return self.path.with_name(f".{self.path.name}.new")
+
+    @property
+    def _lock_path(self) -> Path:
+        return self.path.with_name(f"{self.path.name}.lock")
+
+    def _say(self, text: bytes) -> None:
+        assert self._lock
+        try:
+            os.ftruncate(self._lock.fd, 0)
+            os.pwrite(self._lock.fd, text, 0)
+        except OSError as error:
+            raise StorageError(f"{self._lock_path} cannot be written: {error.strerror}") from error
 
     def _own(self, data: bytes, body: dict[str, Any]) -> AnyState:
         if body.get("format") != FORMAT:

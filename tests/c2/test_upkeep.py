@@ -294,7 +294,7 @@ def test_what_is_too_long_for_a_report_takes_up_no_memory(sk: World, topic: str,
 
 def test_many_reports_do_not_keep_others_who_write_waiting(sk: World) -> None:
     number = 500
-    topic = report_topic(ClientId(bytes(16)))
-    waiting, still_waiting = reports_while_the_writer_is_busy(sk, topic, bytes(report.LONGEST), number)
+    forged = b"\2\2" + bytes(report.LONGEST - 2)
+    waiting, still_waiting = reports_while_the_writer_is_busy(sk, report_topic(sk.add("a").id), forged, number)
     assert waiting > 400
     assert still_waiting >= waiting - 100

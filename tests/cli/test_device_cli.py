@@ -57,7 +57,7 @@ class TestInit:
             assert (made["id"], made["control_topic"]) == (device.hex(), control_topic(device))
             assert made["public_key"] == ((tmp_path / "pk.pub").read_bytes().hex() if suite == "pk" else None)
             assert stat.S_IMODE(state.stat().st_mode) == 0o600
-            assert answer("device", "show", "--state", state) == {**made, "encrypted": False}
+            assert answer("device", "show", "--state", state) == {**made, "synchronised": False, "encrypted": False}
             assert loaded(state).private == Secret((tmp_path / suite).read_bytes())
 
     def test_an_id_can_be_given_instead_of_a_name(self, tmp_path: Path) -> None:

@@ -80,6 +80,7 @@ class TestRun:
                 sync = fleet.device.seal(RemoveTopic(TopicHash(hello.nonce)), time.time())
                 await fleet.link.publish(fleet.device.control_topic, sync, 2)
                 assert (await next_of(Ack, fleet.device, fleet.link)).outcome is Outcome.APPLIED
+                assert (await asyncio.to_thread(answer, "device", "show", "--state", fleet.state))["synchronised"]
                 await fleet.publish(b"rain\x1b")
                 message = await event(process, "message")
                 assert (message["topic"], message["text"]) == (TOPIC, "rain\x1b")
@@ -199,7 +200,7 @@ class TestRun:
                 protect = ("device", "protect", "--topic", TOPIC, "--state", fleet.state)
                 assert "another process" in await asyncio.to_thread(refused, 9, *protect)
                 shown = await asyncio.to_thread(answer, "device", "show", "--state", fleet.state)
-                assert shown["stopped_in_order"] is False
+                assert (shown["stopped_in_order"], shown["synchronised"]) == (False, False)
 
         tell(mosquitto.uri, tmp_path, story)
 
@@ -217,6 +218,13 @@ def test_a_broker_that_is_not_there_or_no_uri_is_told_in_one_line(tmp_path: Path
     refused(17, "device", "run", "--state", state, "--broker", "mqtt://127.0.0.1:1")
     refused(3, "device", "run", "--state", state, "--broker", "127.0.0.1")
     refused(12, "device", "run", "--state", state, "--broker", "gopher://x")
+    assert loaded(state).clean
+
+
+def test_without_a_clock_a_device_of_format_1_is_refused_before_anything_else(tmp_path: Path) -> None:
+    state = stored(tmp_path / "state", TinyC2(load_suite("sk")).enrol("x").state)
+    said = refused(11, "device", "run", "--no-clock", "--state", state, "--broker", "mqtt://127.0.0.1:1")
+    assert "needs a clock" in said
     assert loaded(state).clean
 
 

@@ -91,6 +91,20 @@ def test_another_process_is_excluded_too_and_a_symbolic_link_is_no_way_round(tmp
     assert subprocess.run(command, check=False).returncode == 0
 
 
+def test_others_are_told_that_a_device_is_synchronised_while_it_is_at_work(make: Callable[[], StateFile]) -> None:
+    told = [make().is_synchronised()]
+    created(make())
+    told.append(make().is_synchronised())
+    with make() as file:
+        told.append(make().is_synchronised())
+        file.mark_synchronised()
+        told.append(make().is_synchronised())
+    told.append(make().is_synchronised())
+    with make():
+        told.append(make().is_synchronised())
+    assert told == [False, False, False, True, False, False]
+
+
 def test_saving_without_the_lock_is_refused(make: Callable[[], StateFile]) -> None:
     file = created(make())
     with pytest.raises(StorageError):
