@@ -50,7 +50,7 @@ class State(_Stored):
     """What a DEK may do.
 
     `PREPARED`: open, not yet seal, so that every server holds it before the first record names it. `RETIRED`: nothing, not even be
-    unwrapped, as nothing names it any more, no backup either.
+    unwrapped, as nothing in its database names it any more; a backup has wraps of its own.
     """
 
     PREPARED = "prepared"

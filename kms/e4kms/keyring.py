@@ -116,10 +116,7 @@ class Keyring:
         }
         self.passed_over = fresh.passed_over
         self._lease, self._until, self._left = fresh._lease, fresh._until, fresh._left
-        held = {id(key) for key in self._keys()}
-        for key in known:
-            if id(key) not in held:
-                key.wipe()
+        self._wipe_all_but_held(known)
 
     def activate(self, purpose: Purpose, version: int) -> None:
         """Make a version that is held the one for all that is new. Raises: KmsError: it is not held."""
@@ -129,6 +126,15 @@ class Keyring:
         else:
             mac = self._verifiers.get((purpose, version_bytes(version)))
             self._macs[purpose] = mac or self._not_held(purpose, version)
+
+    def forget(self, purpose: Purpose, version: int) -> None:
+        """Give up a former version: what names it is neither opened nor accepted any more."""
+        known = self._keys()
+        headers = [record_header(suite, version) for suite in SUITES.values()] if purpose is Purpose.RECORDS else []
+        mac = (purpose, version_bytes(version))
+        self._openers = {header: key for header, key in self._openers.items() if header not in headers}
+        self._verifiers = {name: key for name, key in self._verifiers.items() if name != mac}
+        self._wipe_all_but_held(known)
 
     @property
     def seconds_left(self) -> float:
@@ -220,6 +226,12 @@ class Keyring:
         self._sealer, self._openers, self._macs, self._verifiers = None, {}, {}, {}
         for key in keys:
             key.wipe()
+
+    def _wipe_all_but_held(self, known: list[RecordKey | MacKey]) -> None:
+        held = {id(key) for key in self._keys()}
+        for key in known:
+            if id(key) not in held:
+                key.wipe()
 
     def _keys(self) -> list[RecordKey | MacKey]:
         return [*self._openers.values(), *self._verifiers.values()]

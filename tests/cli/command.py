@@ -13,11 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.cli.forks import Forks
+from tests import forks
 
 PROGRAM = (sys.executable, "-m", "e4cli")
 PATIENCE_S = 30.0
-_FORKS = Forks()
 _CLEARED = ("E4_STATE", "E4_STATE_PASSPHRASE", "E4_BROKER", "E4_DEBUG")
 
 
@@ -41,7 +40,7 @@ def e4(
             check=False,
             start_new_session=True,
         )
-    return _FORKS.run(list(map(str, arguments)), stdin, environment(env), cwd, PATIENCE_S)
+    return forks.run(list(map(str, arguments)), stdin, environment(env), cwd, PATIENCE_S)
 
 
 def ok(*arguments: str | Path, stdin: bytes = b"", env: Mapping[str, str] | None = None) -> bytes:

@@ -15,6 +15,7 @@ import pytest
 from e4cli.demo.events import Claim, Sight
 from e4cli.demo.screen import Pictures
 from tests.cli.command import PROGRAM, environment
+from tests.forks import script
 from tests.servers import Mosquitto, free_port
 from tests.suites import EVERY, installed
 
@@ -24,7 +25,7 @@ SAID = "boiler room: 71.3 degrees"
 
 def run(*options: str, folder: Path, **env: str) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(
-        [*PROGRAM, "demo", *options],
+        [script() / "e4", "demo", *options],
         capture_output=True,
         check=False,
         cwd=folder,

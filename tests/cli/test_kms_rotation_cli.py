@@ -21,34 +21,40 @@ from tests.cli.test_kms_cli import FIRST, PURPOSES, Shop, all_by, c2, keys, resu
 
 __all__ = ["c2", "shop"]
 
+ALL = [word for purpose in PURPOSES for word in ("--purpose", purpose)]
+FOLLOWED = {"records": "retired", "authority": "retired", "lookup": "decrypt_only", "audit": "decrypt_only"}
+"""What becomes of a former key."""
+
 
 class TestRotate:
     def test_new_keys_are_made_and_all_rows_put_under_them(self, c2: C2, shop: Shop) -> None:
-        assert results(c2.answer("kms", "rotate", "--dry-run")) == [("rotate", "to be done")] * 4
+        assert results(c2.answer("kms", "rotate", *ALL, "--dry-run")) == [("rotate", "to be done")] * 4
         assert set(keys(c2)) == set(all_by())
-        assert results(c2.answer("kms", "rotate")) == [("rotate", "done")] * 4
+        assert results(c2.answer("kms", "rotate", *ALL)) == [("rotate", "done")] * 4
         made = keys(c2)
         assert {name: key["state"] for name, key in made.items()} == {
-            **{(purpose, 1): "decrypt_only" for purpose in PURPOSES},
+            **{(purpose, 1): FOLLOWED[purpose] for purpose in PURPOSES},
             **{(purpose, 2): "active" for purpose in PURPOSES},
         }
         behind = c2.answer("kms", "status")["behind"]
         assert (behind["records"], behind["authority"]) == (0, 0)
         # all KMSes of the settings open what is made now
         assert [wrap["uri"] for wrap in made["records", 2]["wraps"]] == [FIRST, shop.spare]
-        assert c2.answer("kms", "verify")["wraps"] == 4 + 8
+        assert c2.answer("kms", "verify")["wraps"] == 2 + 8
         assert [row["name"] for row in c2.answer("clients", "list")] == ["one", "two"]
 
-    def test_of_one_purpose_it_says_what_it_did_as_a_table(self, c2: C2) -> None:
-        rows = c2.table("kms", "rotate", "--purpose", "records", "--no-wait")
+    def test_it_acts_on_records_unless_told_otherwise_and_says_so_as_a_table(self, c2: C2) -> None:
+        rows = c2.table("kms", "rotate", "--no-wait")
         assert rows == [["purpose", "version", "kms", "step", "result"], ["records", "1", "all", "rotate", "done"]]
-        assert sorted(version for purpose, version in keys(c2) if purpose == "records") == [1, 2]
+        assert set(keys(c2)) == {*all_by(), ("records", 2)}
+        rows = c2.table("kms", "rotate", "--purpose", "audit", "--purpose", "lookup")[1:]
+        assert [row[0] for row in rows] == ["audit", "lookup"]
 
     @pytest.mark.parametrize("step", ["between two keys", "while rows follow"])
     def test_one_that_ctrl_c_ended_ends_well_when_it_is_given_again(self, c2: C2, shop: Shop, step: str) -> None:
         between = step == "between two keys"
         with held_up(c2.served, third_rotation if between else rows_that_follow) as (url, reached, go):
-            command = [*PROGRAM, "kms", "rotate", "--url", url]
+            command = [*PROGRAM, "kms", "rotate", *ALL, "--url", url]
             with subprocess.Popen(
                 command,
                 cwd=shop.folder,
@@ -68,7 +74,7 @@ class TestRotate:
                     process.kill()
         half = {purpose for purpose, version in keys(c2) if version == 2}
         assert half == (set(PURPOSES[:2]) if between else set(PURPOSES))
-        c2.ok("kms", "rotate")
+        c2.ok("kms", "rotate", *ALL)
         assert {purpose for purpose, version in keys(c2) if version > 1} == set(PURPOSES)
         behind = c2.answer("kms", "status")["behind"]
         assert (behind["records"], behind["authority"]) == (0, 0)
@@ -77,7 +83,7 @@ class TestRotate:
 
     def test_given_again_while_rows_follow_it_makes_no_newer_keys(self, c2: C2) -> None:
         self.stop(c2)
-        rows = c2.answer("kms", "rotate", "--no-wait")
+        rows = c2.answer("kms", "rotate", *ALL, "--no-wait")
         assert [(row["purpose"], row["result"]) for row in rows if row["result"] == "nothing to do"] == [
             ("records", "nothing to do")
         ]
@@ -135,19 +141,19 @@ def held_up(served: Served, holds: Holds) -> Iterator[tuple[str, Event, Event]]:
 
 class TestRetire:
     def test_a_former_key_is_destroyed_once_somebody_says_that_it_is_meant(self, c2: C2) -> None:
-        retire = ["kms", "retire", "--purpose", "records", "--version", "1"]
-        c2.ok("kms", "rotate", "--purpose", "records")
-        assert c2.table(*retire, "--dry-run")[1] == ["records", "1", "all", "retire", "to be done"]
+        retire = ["kms", "retire", "--purpose", "audit", "--version", "1"]
+        c2.ok("kms", "rotate", "--purpose", "audit")
+        assert c2.table(*retire, "--dry-run")[1] == ["audit", "1", "all", "retire", "to be done"]
         assert "--yes" in c2.refused(2, *retire)
         shown = on_a_terminal([*PROGRAM, *retire], c2.env, until="Go on?", answer=b"n\n", code=1)
         assert "backups" in shown
         assert "nothing is done" in shown
-        assert keys(c2)["records", 1]["state"] == "decrypt_only"
+        assert keys(c2)["audit", 1]["state"] == "decrypt_only"
         on_a_terminal([*PROGRAM, *retire], c2.env, until="done", answer=b"y\n", code=0)
-        assert (keys(c2)["records", 1]["state"], keys(c2)["records", 1]["wraps"]) == ("retired", [])
+        assert (keys(c2)["audit", 1]["state"], keys(c2)["audit", 1]["wraps"]) == ("retired", [])
         assert len(c2.answer("clients", "list")) == 2
         assert results(c2.answer(*retire, "--dry-run")) == [("retire", "nothing to do")]
-        assert results(c2.answer(*retire, "--yes")) == [("retire", "done")]
+        assert results(c2.answer(*retire, "--yes")) == [("retire", "nothing to do")]
         c2.ok("kms", "verify")
 
     def test_it_answers_in_json(self, c2: C2) -> None:

@@ -31,6 +31,7 @@ from typing import Any
 
 import pytest
 
+from tests.forks import script
 from tests.servers import free_port
 
 GUIDES = Path(__file__).parents[2] / "docs" / "guides"
@@ -129,7 +130,7 @@ class Desk:
     def _variables(self, name: str) -> dict[str, str]:
         away = ("E4_", "PYTEST_", "PYTHON")
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(away)}
-        programs = self.environment / "bin" if self.environment else Path(sys.executable).parent
+        programs = f"{self.environment}/bin" if self.environment else f"{script()}:{Path(sys.executable).parent}"
         return {
             **inherited,
             **({} if self.environment else {"PYTHONPATH": str(self.folder)}),

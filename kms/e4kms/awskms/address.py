@@ -15,7 +15,9 @@ _MAX_TIMEOUT_S = 300
 _URI = re.compile(r"[!-~]+")
 _ALIAS = r"alias/[A-Za-z0-9/_-]{1,250}"
 _KEY_ID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|mrk-[0-9a-f]{32}"
-_ARN = re.compile(rf"(?P<home>arn:aws[a-z-]*:kms:(?P<region>[a-z0-9-]+):[0-9]{{12}}):({_ALIAS}|key/({_KEY_ID}))")
+_HOME = r"arn:aws[a-z-]*:kms:(?P<region>[a-z0-9-]+):[0-9]{12}"
+_ARN = re.compile(rf"{_HOME}:({_ALIAS}|key/({_KEY_ID}))")
+_KEY_ARN = re.compile(rf"{_HOME}:key/({_KEY_ID})")
 _KEY = re.compile(rf"(?P<alias>{_ALIAS})|{_KEY_ID}")
 _REGION = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _PROFILE = re.compile(r"[\w.@+ /-]{1,64}", re.ASCII)
@@ -25,17 +27,17 @@ _PROFILE = re.compile(r"[\w.@+ /-]{1,64}", re.ASCII)
 class Address:
     """``awskms:///KEY?option=value&...``, where KEY is ``alias/NAME``, the id of a key, or the ARN of either.
 
-    Options: ``region`` (else that of the ARN, else where boto3 finds one), ``profile`` (of AWS's configuration files, else as boto3
-    chooses), ``endpoint`` (URL, instead of AWS's own), ``timeout`` (seconds for a whole call), ``danger-plain-http=yes`` (root
-    secrets and credentials may cross a network in the clear).
+    Options: ``former`` (ARNs of keys that may open too, with commas between them), ``region`` (else that of the ARN, else where
+    boto3 finds one), ``profile`` (of AWS's configuration files, else as boto3 chooses), ``endpoint`` (URL, instead of AWS's own),
+    ``timeout`` (seconds for a whole call), ``danger-plain-http=yes`` (root secrets and credentials may cross a network in the
+    clear).
 
-    Attributes: home: what every ARN of this account and region begins with, if it is known.  alias: ``alias/NAME``, if that is
-        how the key is named.
+    Attributes: alias: ``alias/NAME``, if that is how the key is named.
     """
 
     key: str
-    home: str = ""
     alias: str = ""
+    former: tuple[str, ...] = ()
     region: str = ""
     profile: str = ""
     endpoint: str = ""
@@ -57,16 +59,15 @@ class Address:
         if arn:
             if given.setdefault("region", arn["region"]) != arn["region"]:
                 refuse("the region of this awskms URI is not the one of its ARN; leave the option out")
-            return cls(path, home=arn["home"], **given)
+            return cls(path, **given)
         if not key:
             refuse("an awskms URI names a key by alias/NAME, by the id of the key, or by the ARN of either")
         return cls(path, alias=key["alias"] or "", **given)
 
 
-def home_of(arn: str) -> str | None:
-    """Partition, service, region and account of the ARN of a key; None if it is no such ARN."""
-    parts = _ARN.fullmatch(arn)
-    return parts["home"] if parts else None
+def is_key_arn(text: str) -> bool:
+    """Whether it names a key itself, and so always the same one."""
+    return bool(_KEY_ARN.fullmatch(text))
 
 
 def is_private(url: str) -> bool:
@@ -96,7 +97,15 @@ def _is_bare(parts: SplitResult) -> bool:
     return bool(parts.hostname and parts.port != 0) and "@" not in parts.netloc and not (parts.query or parts.fragment)
 
 
+def _key_arns(text: str) -> tuple[str, ...]:
+    arns = tuple(text.split(","))
+    if not all(map(is_key_arn, arns)):
+        raise ValueError
+    return arns
+
+
 _OPTIONS: dict[str, Option] = {
+    "former": ("former", _key_arns, "one or more ARNs of keys, not of aliases, with commas between them"),
     "region": ("region", _like(_REGION), "the name of a region: eu-west-1"),
     "profile": (
         "profile",

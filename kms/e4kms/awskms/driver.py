@@ -11,9 +11,9 @@ from typing import Any
 from e4core.errors import Conflict, E4Error, KeyNotFound, KmsError, KmsUnavailable, Tampered
 from e4core.keys import Secret
 from e4core.kms import Wrapped
-from e4kms.awskms.address import Address, home_of
+from e4kms.awskms.address import Address, is_key_arn
 from e4kms.awskms.calls import Connection
-from e4kms.awskms.failures import UNSUPPORTED
+from e4kms.awskms.failures import UNSUPPORTED, OtherKey
 
 MECHANISM = "awskms-symmetric-default"
 CONTEXT_NAME = "e4-context"
@@ -21,6 +21,7 @@ CONTEXT_NAME = "e4-context"
 
 _MAX_BLOB_LEN = 6144
 _PROBE_LEN = 32
+_PROBED = b"e4 probe"
 
 
 def open_kms(uri: str) -> AwsKms:
@@ -31,16 +32,16 @@ def open_kms(uri: str) -> AwsKms:
 class AwsKms:
     """``Wrapped.blob`` is the ciphertext blob of AWS's Encrypt, ``key_id`` the ARN of the key that made it.
 
-    The context is bound natively, as the encryption context: the value "hex:" and the context in hex. After the key material was
-    rotated, or the alias was given to another key of the same account and region, what was wrapped before still opens.
+    The context is bound natively, as the encryption context: the value "hex:" and the context in hex. Each call names a key of the
+    URI, which AWS KMS holds the wrap to: the one that it names now, whatever its material, or one of its former ones. For who can
+    write to the database can wrap under other keys of the account, and must not so choose our root secrets.
     """
 
-    __slots__ = ("_address", "_connection", "_home")
+    __slots__ = ("_address", "_connection")
 
     def __init__(self, address: Address) -> None:
         self._address = address
         self._connection = Connection(address)
-        self._home = address.home
 
     def wrap(self, secret: Secret, context: bytes, /) -> Wrapped:
         answer = self._connection.call(
@@ -49,10 +50,8 @@ class AwsKms:
         return self._wrapped(answer)
 
     def unwrap(self, wrapped: Wrapped, context: bytes, /) -> Secret:
-        self._require_ours(wrapped)
-        answer = self._connection.call(
-            "decrypt", KeyId=wrapped.key_id, CiphertextBlob=wrapped.blob, EncryptionContext=_bound(context)
-        )
+        bound = _bound(context)
+        answer = self._opened("decrypt", wrapped, "KeyId", CiphertextBlob=wrapped.blob, EncryptionContext=bound)
         return Secret(self._part(answer, "Plaintext", bytes))
 
     def rewrap(self, wrapped: Wrapped, context: bytes, /) -> Wrapped:
@@ -60,12 +59,12 @@ class AwsKms:
 
         Raises: as `unwrap`.
         """
-        self._require_ours(wrapped)
         bound = _bound(context)
-        answer = self._connection.call(
+        answer = self._opened(
             "re_encrypt",
+            wrapped,
+            "SourceKeyId",
             CiphertextBlob=wrapped.blob,
-            SourceKeyId=wrapped.key_id,
             SourceEncryptionContext=bound,
             DestinationKeyId=self._address.key,
             DestinationEncryptionContext=bound,
@@ -95,8 +94,8 @@ class AwsKms:
                 ) from None
 
     def check(self) -> None:
-        probe, context = Secret(os.urandom(_PROBE_LEN)), b"e4 probe"
-        if self.unwrap(self.wrap(probe, context), context) != probe:
+        probe = _probe()
+        if self.unwrap(self.wrap(probe, _PROBED), _PROBED) != probe:
             raise KmsError(f"{self._address}: the key does not give back what it wrapped; do not use this service")
 
     def close(self) -> None:
@@ -109,30 +108,31 @@ class AwsKms:
             return
         raise Conflict(f"{self._address}: the alias exists already; use the key that it names", kind="exists")
 
+    def _opened(self, operation: str, wrapped: Wrapped, names_key: str, **parameters: object) -> Mapping[str, Any]:
+        """The answer of what opens a wrap. Args: names_key: the parameter for its key, by which the answer tells that too."""
+        made_by = wrapped.key_id
+        if not is_key_arn(made_by) or wrapped.mechanism != MECHANISM or not 1 <= len(wrapped.blob) <= _MAX_BLOB_LEN:
+            raise Tampered(f"{self._address}: this is no wrap of AWS KMS; restore it from a backup")
+        asked = made_by if made_by in self._address.former else self._address.key
+        try:
+            answer = self._connection.call(operation, **{names_key: asked}, **parameters)
+        except OtherKey:
+            # an alias or a key id is no ARN, but whatever it wraps tells that
+            if made_by in (asked, now := self.wrap(_probe(), _PROBED).key_id):
+                raise self._changed() from None
+            raise KeyNotFound(
+                f"{self._address}: wrapped under {made_by}, and the URI names {now} now; if you know the other as its former "
+                f"key, add former={made_by} to the URI, else restore the wrap from a backup"
+            ) from None
+        if self._part(answer, names_key, str) != made_by:
+            raise self._changed()
+        return answer
+
     def _wrapped(self, answer: Mapping[str, Any]) -> Wrapped:
         arn = self._part(answer, "KeyId", str)
-        home = home_of(arn)
-        if home is None:
+        if not is_key_arn(arn):
             raise self._no_answer()
-        self._home = home
         return Wrapped(arn, MECHANISM, self._part(answer, "CiphertextBlob", bytes))
-
-    def _require_ours(self, wrapped: Wrapped) -> None:
-        """Who can write to the database must not have us ask for a key of theirs, and so choose our root secrets."""
-        home = home_of(wrapped.key_id)
-        if home is None or wrapped.mechanism != MECHANISM or not 1 <= len(wrapped.blob) <= _MAX_BLOB_LEN:
-            raise Tampered(f"{self._address}: this is no wrap of AWS KMS; restore it from a backup")
-        if home != self._own_home():
-            raise KeyNotFound(
-                f"{self._address}: wrapped under {wrapped.key_id}, which is not of the same account and region; "
-                "use the URI that it was wrapped with"
-            )
-
-    def _own_home(self) -> str:
-        if not self._home:
-            # an alias or a key id does not tell the account, but whatever it wraps does
-            self.wrap(Secret(os.urandom(_PROBE_LEN)), b"e4 probe")
-        return self._home
 
     def _part(self, answer: Mapping[str, Any], name: str, kind: type[Any]) -> Any:
         part = answer.get(name)
@@ -140,8 +140,15 @@ class AwsKms:
             raise self._no_answer()
         return part
 
+    def _changed(self) -> Tampered:
+        return Tampered(f"{self._address}: a wrap names a key that did not make it; restore it from a backup")
+
     def _no_answer(self) -> KmsUnavailable:
         return KmsUnavailable(f"{self._address}: what answers there does not speak as AWS KMS does; check the endpoint")
+
+
+def _probe() -> Secret:
+    return Secret(os.urandom(_PROBE_LEN))
 
 
 def _bound(context: bytes) -> dict[str, str]:

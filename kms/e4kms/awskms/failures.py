@@ -22,6 +22,10 @@ UNSUPPORTED = "kms_unsupported"
 _MAX_REASON_LEN = 300
 
 
+class OtherKey(KeyNotFound):
+    """Not the key that the call named made the wrap; whether that is an alarm, the caller knows."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Failure:
     """``quoted``: AWS's own text follows; it helps, and holds no secret."""
@@ -122,8 +126,7 @@ _BY_CODE: dict[str, _Failure] = {
     "SignatureDoesNotMatch": _IDENTITY,
     "UnrecognizedClientException": _IDENTITY,
     "InvalidCiphertextException": _CHANGED,
-    # every call names the key that the wrap names, so the two were not written together
-    "IncorrectKeyException": _CHANGED,
+    "IncorrectKeyException": _Failure(OtherKey, "another key made this wrap"),
     "AlreadyExistsException": _Failure(Conflict, "the alias exists already; use the key that it names", "exists"),
     "InvalidKeyUsageException": _Failure(
         KmsError, "the key is not one for encryption; name one of the key spec SYMMETRIC_DEFAULT", UNSUPPORTED

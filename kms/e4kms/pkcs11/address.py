@@ -34,6 +34,7 @@ _FOLDERS = (
     "lib64",
     "lib",
 )
+_HEX = re.compile(r"(?:[0-9a-f]{2})+")
 _NUMBER = re.compile(r"[0-9]{1,18}")
 _DECIMAL = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")
 
@@ -95,9 +96,10 @@ class Address:
 
     Before the ``?``, in any order: ``token`` (its label), ``serial``, ``manufacturer``, ``model``, ``slot-id``; then ``object``
     (label of the key), ``id`` (its CKA_ID), ``type`` (``secret-key`` or ``private``). After it: ``module-path``, absolute, or
-    ``module-name``, looked for where distributions put modules; ``pin-source`` (``file:/path`` or ``env:NAME``); ``timeout``
-    (seconds for a whole call). One of token, serial and slot-id is needed, one of object and id, the module and the pin-source.
-    With ``object`` alone there must be one key of that label.
+    ``module-name``, looked for where distributions put modules; ``pin-source`` (``file:/path`` or ``env:NAME``); ``former``
+    (CKA_IDs, in hex and with commas between them, of keys that may open too); ``timeout`` (seconds for a whole call). One of
+    token, serial and slot-id is needed, one of object and id, the module and the pin-source. With ``object`` alone there must be
+    one key of that label.
     """
 
     token: TokenAddress
@@ -106,6 +108,7 @@ class Address:
     label: str = ""
     id: bytes = b""
     type: str = ""
+    former: tuple[bytes, ...] = ()
     timeout_s: float = field(default=5.0, kw_only=True)
 
     def __str__(self) -> str:
@@ -178,6 +181,13 @@ def _type(value: bytes) -> str:
     return value.decode()
 
 
+def _ids(value: bytes) -> tuple[bytes, ...]:
+    ids = value.decode().split(",")
+    if not all(map(_HEX.fullmatch, ids)):
+        raise ValueError
+    return tuple(map(bytes.fromhex, ids))
+
+
 def _path(value: bytes) -> Path:
     path = Path(os.fsdecode(value))
     if not path.is_absolute() or b"\0" in value:
@@ -233,5 +243,6 @@ _QUERY: dict[str, _Attribute] = {
         "the name of an installed PKCS#11 module, as softhsm2; else give its module-path",
     ),
     "pin-source": ("pin", _pin_source, "file:/absolute/path or env:NAME"),
+    "former": ("former", _ids, "one or more CKA_IDs of keys, in lower-case hex with commas between them"),
     "timeout": ("timeout_s", _seconds, f"a number of seconds, at most {_MAX_TIMEOUT_S}"),
 }

@@ -3,7 +3,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pkcs11
@@ -11,14 +15,43 @@ from pkcs11 import Attribute, KeyType, MechanismFlag
 
 from e4core.errors import Conflict
 from e4kms.pkcs11.address import Address
-from e4kms.pkcs11.keys import GUARDED, KEY_TYPES, Kek, candidates, ids, in_the_way
+from e4kms.pkcs11.keys import GUARDED, KEY_TYPES, Kek, candidates, ids, in_the_way, remainders
 from e4kms.pkcs11.ladder import LADDER, UNFIT, Rung
 from e4kms.pkcs11.module import Link
 from e4kms.pkcs11.refusals import is_final, unsupported
 
 _ID_LEN = 16
 _RSA_BITS, _RSA_TRIAL_BITS, _SYMMETRIC_BITS = 3072, 2048, 256
+_LOCK_PAUSE_S = 0.01
 _NOTHING = MechanismFlag(0)
+
+
+@contextmanager
+def one_at_a_time(address: Address) -> Iterator[None]:
+    """Keep others on this machine from making a key by the same module meanwhile: tokens show late what another process has made.
+
+    Who keeps the lock for longer than the timeout of the URI is not waited for: `create` looks for itself.
+    """
+    try:
+        file = os.open(address.module, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:  # that it is no module is found out where it is used
+        yield
+        return
+    try:
+        deadline = time.monotonic() + address.timeout_s
+        while not _locked(file) and time.monotonic() < deadline:
+            time.sleep(_LOCK_PAUSE_S)
+        yield
+    finally:
+        os.close(file)
+
+
+def _locked(file: int) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def create(link: Link, address: Address) -> None:
@@ -27,6 +60,8 @@ def create(link: Link, address: Address) -> None:
         raise _exists(address)
     rung = _best(link, address)
     with link.token.open(rw=True) as session:
+        if address.id:
+            _clear(session, address)  # no two keys may have one id
         kek = _made(session, rung, address.id or os.urandom(_ID_LEN), address.label, store=True)
         try:
             is_only = len(candidates(session, address)) == 1
@@ -37,6 +72,9 @@ def create(link: Link, address: Address) -> None:
         if not is_only:
             _destroy(kek)
             raise _exists(address)
+        # only now: that of who is about to make the same key looks like a remainder, and he is going to give way to this one
+        with suppress(pkcs11.PKCS11Error):
+            _clear(session, address)
 
 
 def _best(link: Link, address: Address) -> Rung:
@@ -61,16 +99,22 @@ def _best(link: Link, address: Address) -> Rung:
 def _made(session: pkcs11.Session, rung: Rung, id: bytes, label: str, *, store: bool) -> Kek:
     # first, so that no KEK is ever without it
     mac = _mac(session, ids(id)[1] if id else b"", label, store) if rung.needs_mac else None
+    try:
+        key = _key(session, rung, id, label, store)
+    except pkcs11.PKCS11Error:
+        _discard(mac)
+        raise
+    return Kek(id, rung.key_type, session, key, mac)
+
+
+def _key(session: pkcs11.Session, rung: Rung, id: bytes, label: str, store: bool) -> Any:
     may = {**GUARDED, **dict.fromkeys(rung.uses, True)}
     names: dict[str, Any] = {"id": id, "label": label, "store": store, "capabilities": _NOTHING}
-    key: Any
-    if rung.key_type is KeyType.RSA:
-        # NSS asks for the use of the public half that belongs to that of the private one
-        halves = {"public_template": {Attribute.ENCRYPT: True}, "private_template": may}
-        _, key = session.generate_keypair(KeyType.RSA, _RSA_BITS if store else _RSA_TRIAL_BITS, **halves, **names)
-    else:
-        key = session.generate_key(KeyType.AES, _SYMMETRIC_BITS, template=may, **names)
-    return Kek(id, rung.key_type, session, key, mac)
+    if rung.key_type is not KeyType.RSA:
+        return session.generate_key(KeyType.AES, _SYMMETRIC_BITS, template=may, **names)
+    # NSS asks for the use of the public half that belongs to that of the private one
+    halves = {"public_template": {Attribute.ENCRYPT: True}, "private_template": may}
+    return session.generate_keypair(KeyType.RSA, _RSA_BITS if store else _RSA_TRIAL_BITS, **halves, **names)[1]
 
 
 def _mac(session: pkcs11.Session, id: bytes, label: str, store: bool) -> Any:
@@ -82,8 +126,20 @@ def _mac(session: pkcs11.Session, id: bytes, label: str, store: bool) -> Any:
 
 
 def _destroy(kek: Kek) -> None:
-    for key in filter(None, (kek.key, kek.mac)):
-        key.destroy()
+    kek.key.destroy()
+    _discard(kek.mac)
+
+
+def _discard(mac: Any) -> None:
+    # one that stays, or that others have removed by now, does no harm
+    if mac:
+        with suppress(pkcs11.PKCS11Error):
+            mac.destroy()
+
+
+def _clear(session: pkcs11.Session, address: Address) -> None:
+    for mac in remainders(session, address):
+        mac.destroy()
 
 
 def _exists(address: Address) -> Conflict:

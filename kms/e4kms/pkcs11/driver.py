@@ -2,8 +2,8 @@
 """A key in a PKCS#11 token as a KMS.
 
 ``Wrapped.key_id`` is the CKA_ID of the key in hex, ``Wrapped.mechanism`` the rung of `e4kms.pkcs11.ladder` that made
-``Wrapped.blob``. All three and the context are bound. To rotate, make a key of another label and let the URI name that: wraps
-under the old key open as long as the token has it.
+``Wrapped.blob``. All three and the context are bound. A wrap opens only under the key that the URI names now, or one of its former
+ones: others of the token may be known to somebody, who must not choose our root secrets by writing to the database.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ import re
 import pkcs11
 from cryptography.exceptions import InvalidTag
 
-from e4core.errors import KmsError, Tampered
+from e4core.errors import KeyNotFound, KmsError, Tampered
 from e4core.keys import Secret
 from e4core.kms import Wrapped
 from e4kms.pkcs11 import keys
 from e4kms.pkcs11.access import Access
 from e4kms.pkcs11.address import Address
-from e4kms.pkcs11.creation import create
+from e4kms.pkcs11.creation import create, one_at_a_time
 from e4kms.pkcs11.keys import Kek
 from e4kms.pkcs11.ladder import KEY_LEN, LADDER, RUNGS, UNFIT, Rung
 from e4kms.pkcs11.module import Link
@@ -64,7 +64,8 @@ class Pkcs11Kms:
 
         Raises: Conflict (``exists``); KmsError.
         """
-        self._access.run(lambda link: create(link, self._address))
+        with one_at_a_time(self._address):
+            self._access.run(lambda link: create(link, self._address))
 
     def check(self) -> None:
         def job(link: Link) -> bool:
@@ -85,28 +86,39 @@ class Pkcs11Kms:
 
     def _unwrap(self, link: Link, rung: Rung, id: bytes, blob: bytes, context: bytes) -> Secret:
         def opened(kek: Kek) -> Secret:
-            if not kek.may(*rung.uses):
-                raise InvalidTag  # it never wrapped so
             return Secret(rung.open(kek, rung, blob, _bound(id, rung, context)))
 
         try:
             try:
-                return opened(keys.by_id(link, rung.key_type, id))
+                return opened(self._kek(link, rung, id))
             except pkcs11.PKCS11Error:
                 link.renew()
             try:
-                return opened(keys.by_id(link, rung.key_type, id))
+                return opened(self._kek(link, rung, id))
             except pkcs11.NoSuchKey:
                 raise
             except pkcs11.PKCS11Error:
                 link.renew()
             # tokens have the same error for a changed wrap and for trouble of their own: what opens now, if not this?
-            rung.probe(keys.by_id(link, rung.key_type, id))
+            rung.probe(self._kek(link, rung, id))
         except InvalidTag:
             pass
         raise Tampered(
             f"a secret wrapped under key {id.hex()} was changed or belongs elsewhere; restore it from a backup"
         )
+
+    def _kek(self, link: Link, rung: Rung, id: bytes) -> Kek:
+        """What opens a wrap. Raises: KeyNotFound: the URI does not name it; InvalidTag: it never wrapped so; KmsError."""
+        is_former = id in self._address.former
+        kek = keys.by_id(link, rung.key_type, id) if is_former else keys.named(link, self._address)
+        if kek.id != id:
+            raise KeyNotFound(
+                f"wrapped under key {id.hex()}, and {self._address} is key {kek.id.hex()}; if you know the other as its former "
+                f"key, add former={id.hex()} to the URI, else restore the wrap from a backup"
+            )
+        if kek.type is not rung.key_type or not kek.may(*rung.uses):
+            raise InvalidTag
+        return kek
 
     def _rung(self, link: Link) -> Rung:
         """The best that works with the key that the URI names. Raises: KmsError; pkcs11.PKCS11Error."""

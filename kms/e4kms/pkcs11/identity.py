@@ -19,6 +19,7 @@ from e4core.errors import Conflict, InvalidInput, KmsError, Tampered
 from e4core.keys import Secret
 from e4kms.pkcs11.access import Access
 from e4kms.pkcs11.address import Address
+from e4kms.pkcs11.creation import one_at_a_time
 from e4kms.pkcs11.curves import ED25519, P256_AGREE, P256_SIGN, X25519, Curve, Making, checked_peer, ecdh, ecdsa, eddsa
 from e4kms.pkcs11.keys import GUARDED, in_the_way, require_guarded, stored
 from e4kms.pkcs11.module import Link
@@ -78,7 +79,8 @@ class TokenIdentity:
 
     def create(self) -> None:
         """Make the pair. Raises: Conflict (``exists``); KmsError (``kms_unsupported``): not on this token."""
-        self._access.run(self._create)
+        with one_at_a_time(self._address):
+            self._access.run(self._create)
 
     def close(self) -> None:
         self._access.close()

@@ -28,6 +28,7 @@ GUARDED: Mapping[Attribute, bool] = {Attribute.SENSITIVE: True, Attribute.EXTRAC
 """A key that nobody can read or take out, though he knows the PIN."""
 
 
+_MAC = b"-mac"
 _BATCH = 10
 _METHODS: Mapping[Attribute, str] = {
     Attribute.ENCRYPT: "encrypt",
@@ -61,7 +62,7 @@ def named(link: Link, address: Address) -> Kek:
 
 
 def by_id(link: Link, key_type: KeyType, id: bytes) -> Kek:
-    """The KEK of that CKA_ID, whatever its label, so that old wraps open after a rotation. Raises: as `named`."""
+    """The KEK of that CKA_ID, whatever its label. Raises: as `named`."""
     if (key_type, id) not in link.keys:
         found = _search(link.session, CLASSES[key_type], key_type, {Attribute.ID: id})
         link.keys[key_type, id] = _only(link.session, found, f"the key with id {id.hex()}")
@@ -81,12 +82,27 @@ def in_the_way(session: pkcs11.Session, address: Address) -> bool:
     by_label = [{Attribute.CLASS: CLASSES[kind], Attribute.LABEL: address.label} for kind in KEY_TYPES[address.type]]
     by_id = [{Attribute.CLASS: kind, Attribute.ID: id} for kind in CLASSES.values() for id in ids(address.id)]
     wanted = by_label * bool(address.label) + by_id * bool(address.id)
-    return any(stored(session, names) for names in wanted)
+    left_over = remainders(session, address)
+    return any(key not in left_over for names in wanted for key in stored(session, names))
+
+
+def remainders(session: pkcs11.Session, address: Address) -> list[Any]:
+    """HMAC keys of the name in the URI that no KEK has: whoever was about to make that was interrupted."""
+    by_label, by_id = {Attribute.LABEL: address.label}, {Attribute.ID: ids(address.id)[1]}
+    wanted = [by_label] * bool(address.label) + [by_id] * bool(address.id)
+    found = [key for given in wanted for key in _search(session, ObjectClass.SECRET_KEY, KeyType.GENERIC_SECRET, given)]
+    return [key for key in found if _is_guarded(key) and _is_alone(session, bytes(key[Attribute.ID]))]
+
+
+def _is_alone(session: pkcs11.Session, mac_id: bytes) -> bool:
+    id = mac_id.removesuffix(_MAC)
+    keks = ({Attribute.CLASS: kind, Attribute.ID: id} for kind in CLASSES.values())
+    return id != mac_id and not any(stored(session, kek) for kek in keks)
 
 
 def ids(id: bytes) -> tuple[bytes, bytes]:
     """CKA_ID of the KEK, and of its HMAC key: not the same, for NSS replaces a secret key by the next of the same id."""
-    return id, id + b"-mac"
+    return id, id + _MAC
 
 
 def mac_key(session: pkcs11.Session, id: bytes) -> Any:
@@ -115,8 +131,12 @@ def _only(session: pkcs11.Session, found: list[Any], subject: object) -> Kek:
 
 def require_guarded(key: Any, subject: object) -> None:
     """Raises: KmsError (``kms_unsupported``): it may leave the token."""
-    if any(key[attribute] is not value for attribute, value in GUARDED.items()):
+    if not _is_guarded(key):
         raise unsupported(f"{subject} can be taken out of the token; let this driver make another key")
+
+
+def _is_guarded(key: Any) -> bool:
+    return all(key[attribute] is value for attribute, value in GUARDED.items())
 
 
 def _search(

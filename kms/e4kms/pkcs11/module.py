@@ -23,6 +23,8 @@ import pkcs11
 from e4core.errors import E4Error, KmsDenied, KmsError, KmsUnavailable
 from e4core.keys import Secret
 from e4kms.pkcs11.address import TokenAddress
+from e4kms.pkcs11.pins import remember_refused, require_not_refused
+from e4kms.pkcs11.refusals import is_wrong_pin
 
 T = TypeVar("T")
 
@@ -82,7 +84,7 @@ class Module:
         )
 
     def link(self, wanted: TokenAddress, pin: Callable[[], Secret]) -> Link:
-        """Raises: KmsDenied: only one attempt at the PIN is left; KmsError; pkcs11.PKCS11Error."""
+        """Raises: KmsDenied: only one attempt at the PIN is left; KmsError; pkcs11.PKCS11Error: for a PIN refused before, too."""
         token = self._token(wanted)
         login = self._logins.get(token.slot.slot_id) or self._log_in(token, wanted, pin())
         link = Link(token, token.open(), self.generation)
@@ -159,10 +161,15 @@ class Module:
             raise pkcs11.PinLocked
         if token.flags & pkcs11.TokenFlag.USER_PIN_FINAL_TRY:
             raise KmsDenied(f"{wanted} would lock at one more wrong PIN; log in once with the tools of its vendor")
+        require_not_refused(self._path, token, pin)
         try:
             anchor = token.open(user_pin=pin.decode())
         except pkcs11.UserAlreadyLoggedIn:  # by somebody else in this process
             anchor = token.open()
+        except pkcs11.PKCS11Error as error:
+            if is_wrong_pin(error):
+                remember_refused(self._path, token, pin, error)
+            raise
         login = self._logins[token.slot.slot_id] = _Login(anchor)
         return login
 

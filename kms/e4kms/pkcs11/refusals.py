@@ -73,6 +73,11 @@ def concerns_pin(error: pkcs11.PKCS11Error) -> bool:
     return type(error) in _LOGIN
 
 
+def is_wrong_pin(error: pkcs11.PKCS11Error) -> bool:
+    """Whether it is this PIN that is refused, rather than any."""
+    return _LOGIN.get(type(error)) is _PIN
+
+
 def is_final(error: pkcs11.PKCS11Error) -> bool:
     """Whether a restart of the module cannot change the answer."""
     return type(error) in _LOGIN or type(error) in _USE

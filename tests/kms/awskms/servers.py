@@ -125,12 +125,25 @@ class _Handler(BaseHTTPRequestHandler):
                 fault(self, self.server.stopped)
             self.close_connection = True
             return
+        status, text = self._moto(operation, body)
+        answer(text, status)(self, self.server.stopped)
+
+    def _moto(self, operation: str, body: bytes) -> tuple[int, bytes]:
+        if operation == "ReEncrypt":
+            asked = json.loads(body)
+            opening = {"CiphertextBlob": "CiphertextBlob", "KeyId": "SourceKeyId"}
+            opening["EncryptionContext"] = "SourceEncryptionContext"
+            # moto does not look at the SourceKeyId
+            status, text = self._moto("Decrypt", json.dumps({to: asked[of] for to, of in opening.items()}).encode())
+            if status != 200:
+                return status, text
+        headers = {name: value for name, value in self.headers.items() if name != "Content-Length"}
+        headers["X-Amz-Target"] = f"TrentService.{operation}"
         with closing(http.client.HTTPConnection("127.0.0.1", self.server.moto_port, timeout=30)) as moto:
-            moto.request("POST", "/", body, dict(self.headers))
+            moto.request("POST", "/", body, headers)
             response = moto.getresponse()
             # which key made a wrap is no secret to AWS, while moto denies every other one
-            body = response.read().replace(b"AccessDeniedException", b"IncorrectKeyException")
-            answer(body, response.status)(self, self.server.stopped)
+            return response.status, response.read().replace(b"AccessDeniedException", b"IncorrectKeyException")
 
     def log_message(self, *_arguments: object) -> None: ...
 

@@ -21,8 +21,8 @@ HOME = "arn:aws:kms:eu-west-1:123456789012"
         ("awskms:///alias/e4", Address("alias/e4", alias="alias/e4")),
         (f"awskms:///{KEY}", Address(KEY)),
         (f"awskms:///mrk-{'0a' * 16}", Address(f"mrk-{'0a' * 16}")),
-        (f"awskms:///{HOME}:key/{KEY}", Address(f"{HOME}:key/{KEY}", home=HOME, region="eu-west-1")),
-        (f"awskms:///{HOME}:alias/a/b?region=eu-west-1", Address(f"{HOME}:alias/a/b", home=HOME, region="eu-west-1")),
+        (f"awskms:///{HOME}:key/{KEY}", Address(f"{HOME}:key/{KEY}", region="eu-west-1")),
+        (f"awskms:///{HOME}:alias/a/b?region=eu-west-1", Address(f"{HOME}:alias/a/b", region="eu-west-1")),
         (
             "awskms:///alias/e4?region=us-gov-west-1&endpoint=https://vpce-1.kms.example:444/&timeout=0.5&profile=e4%20c2",
             Address(
@@ -33,6 +33,10 @@ HOME = "arn:aws:kms:eu-west-1:123456789012"
                 timeout_s=0.5,
                 profile="e4 c2",
             ),
+        ),
+        (
+            f"awskms:///alias/e4?former={HOME}:key/{KEY},{HOME}:key/mrk-{'0a' * 16}",
+            Address("alias/e4", alias="alias/e4", former=(f"{HOME}:key/{KEY}", f"{HOME}:key/mrk-{'0a' * 16}")),
         ),
         (
             "awskms:///alias/e4?danger-plain-http=yes&endpoint=http://kms.example",
@@ -79,6 +83,10 @@ SECRET = "wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY"
         "awskms:///alias/e4?endpoint=https://",
         "awskms:///alias/e4?danger-plain-http=no",
         "awskms:///alias/e4?profile=",
+        "awskms:///alias/e4?former=",
+        f"awskms:///alias/e4?former={KEY}",
+        f"awskms:///alias/e4?former={HOME}:alias/e4",
+        f"awskms:///alias/e4?former={HOME}:key/{KEY},",
         "awskms:///alias/e4?profile=a%0Ab",
         f"awskms://AKIAEXAMPLE:{SECRET}@/alias/e4",
         f"awskms:///alias/e4?secret_access_key={SECRET}",

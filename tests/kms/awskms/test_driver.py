@@ -120,20 +120,6 @@ def test_what_this_driver_never_makes_is_an_alarm_and_asks_nobody(
     assert proxy.operations == ["Encrypt"]
 
 
-@pytest.mark.parametrize("known", [True, False])
-def test_keys_of_another_account_are_never_asked_for(
-    open_at: OpenKms, alias: str, proxy: FaultProxy, known: bool
-) -> None:
-    wrapped = open_at(alias).wrap(SECRET, CONTEXT)
-    kms = open_at(wrapped.key_id, options="") if known else open_at(alias)
-    foreign = dataclasses.replace(wrapped, key_id=wrapped.key_id.replace(":123456789012:", ":666666666666:"))
-    assert foreign != wrapped
-    for use in (kms.unwrap, kms.rewrap):
-        with pytest.raises(KeyNotFound, match="not of the same account"):
-            use(foreign, CONTEXT)
-    assert set(proxy.operations) == {"Encrypt"}
-
-
 def test_the_keyring_notices_swapped_wraps_and_swapped_secrets(kms: AwsKms) -> None:
     records, audit = (deks.create(p, 1, DATABASE_ID, {"uri": kms}) for p in (deks.Purpose.RECORDS, deks.Purpose.AUDIT))
     deks.unwrap(records, DATABASE_ID, {"uri": kms})
@@ -148,31 +134,8 @@ def test_the_keyring_notices_swapped_wraps_and_swapped_secrets(kms: AwsKms) -> N
 # Which key
 
 
-def test_the_key_of_a_wrap_is_recorded_and_asked_for(
-    account: Account, kms: AwsKms, alias: str, proxy: FaultProxy
-) -> None:
-    wrapped = kms.wrap(SECRET, CONTEXT)
-    assert wrapped.key_id == account.client.describe_key(KeyId=alias)["KeyMetadata"]["Arn"]
-    kms.unwrap(wrapped, CONTEXT)
-    assert proxy.asked[-1][1]["KeyId"] == wrapped.key_id
-
-
-def test_an_alias_may_move_to_another_key(account: Account, kms: AwsKms, alias: str, proxy: FaultProxy) -> None:
-    before, new = kms.wrap(SECRET, CONTEXT), account.new_key()
-    account.point(alias, new)
-    assert kms.wrap(SECRET, CONTEXT).key_id == new
-    assert kms.unwrap(before, CONTEXT) == SECRET
-
-    after = kms.rewrap(before, CONTEXT)
-    assert proxy.operations[-1] == "ReEncrypt"
-    assert after.key_id == new != before.key_id
-    assert kms.unwrap(after, CONTEXT) == SECRET
-
-
-def test_a_wrap_does_not_open_under_the_name_of_another_key(account: Account, kms: AwsKms) -> None:
-    wrapped = kms.wrap(SECRET, CONTEXT)
-    with pytest.raises(Tampered):
-        kms.unwrap(dataclasses.replace(wrapped, key_id=account.new_key()), CONTEXT)
+def test_the_key_of_a_wrap_is_recorded(account: Account, kms: AwsKms, alias: str) -> None:
+    assert kms.wrap(SECRET, CONTEXT).key_id == account.client.describe_key(KeyId=alias)["KeyMetadata"]["Arn"]
 
 
 def test_rotated_material_opens_the_old_and_the_rewrapped(account: Account, kms: AwsKms, alias: str) -> None:

@@ -16,7 +16,7 @@ from e4core.errors import Conflict, E4Error, InvalidInput, KeyNotFound, KmsDenie
 from e4core.keys import Secret
 from e4kms.awskms import AwsKms, open_kms
 from e4kms.awskms.address import Address
-from e4kms.awskms.failures import translated
+from e4kms.awskms.failures import OtherKey, translated
 from tests.kms.awskms.conftest import CREDENTIALS, OpenKms
 from tests.kms.awskms.servers import REGION, Fault, FaultProxy, answer, drip, drop, hang, refusal
 from tests.servers import free_port
@@ -218,7 +218,7 @@ def test_renewed_credentials_are_taken_up(open_at: OpenKms, alias: str, proxy: F
         ("InvalidSignatureException", KmsDenied, "kms_denied"),
         ("MissingAuthenticationToken", KmsDenied, "kms_denied"),
         ("RequestExpired", KmsDenied, "kms_denied"),
-        ("IncorrectKeyException", Tampered, "tampered"),
+        ("IncorrectKeyException", OtherKey, "kms_key_not_found"),
         ("AlreadyExistsException", Conflict, "exists"),
         ("LimitExceededException", KmsError, "kms"),
         ("", KmsError, "kms"),

@@ -23,7 +23,7 @@ WHOLE = f"pkcs11:token=t;object=k?{MODULE}&{PIN}"
 def test_all_that_can_be_said() -> None:
     parsed = Address.parse(
         "pkcs11:object=my%20key;token=Token%20%C3%A9;serial=00ab;manufacturer=Maker;model=M%3B1;slot-id=7;id=%00%ffx;"
-        "type=private?timeout=2.5&pin-source=env:THE_PIN&module-path=/opt/a%20b.so"
+        "type=private?timeout=2.5&former=00ff,0a&pin-source=env:THE_PIN&module-path=/opt/a%20b.so"
     )
     assert parsed == Address(
         TokenAddress("Token é", "00ab", "Maker", "M;1", 7),
@@ -32,6 +32,7 @@ def test_all_that_can_be_said() -> None:
         "my key",
         b"\0\xffx",
         "private",
+        (b"\0\xff", b"\n"),
         timeout_s=2.5,
     )
 
@@ -50,6 +51,10 @@ def test_the_file_of_a_pin(source: str) -> None:
 @pytest.mark.parametrize(
     "uri",
     [
+        f"{WHOLE}&former=",
+        f"{WHOLE}&former=0",
+        f"{WHOLE}&former=FF",
+        f"{WHOLE}&former=00,",
         "",
         "pkcs11",
         "pkcs11:",

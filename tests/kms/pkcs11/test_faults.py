@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -15,8 +16,10 @@ from pkcs11 import Attribute, TokenFlag
 
 from e4core.errors import KeyNotFound, KmsDenied, KmsError, KmsUnavailable, Tampered
 from e4kms.pkcs11 import Pkcs11Kms, open_kms
+from e4kms.pkcs11.identity import P256_SIGN, open_identity
 from e4kms.pkcs11.module import Module, module_at
-from tests.kms.pkcs11.conftest import CONTEXT, OpenKms, new_secret
+from e4kms.pkcs11.refusals import is_wrong_pin
+from tests.kms.pkcs11.conftest import CONTEXT, OpenKms, new_key, new_secret
 from tests.kms.pkcs11.tokens import Token
 
 PIN_WRONG = "kms_pin_wrong"
@@ -30,20 +33,25 @@ def no_wrong_pin_so_far(request: pytest.FixtureRequest) -> None:
         log_in(token, token.pin)
 
 
+def wrong_pin() -> str:
+    """One that was never tried: no process tries another twice."""
+    return f"w-{os.urandom(3).hex()}"
+
+
 def pin_file(uri: str) -> Path:
     return Path(uri.partition("pin-source=file:")[2].partition("&")[0])
 
 
 def test_a_wrong_pin_is_refused(open_at: OpenKms, key: str) -> None:
     with pytest.raises(KmsDenied) as caught:
-        open_at(key, pin="wrong-42").check()
+        open_at(key, pin=wrong_pin()).check()
     assert caught.value.kind == PIN_WRONG
 
 
 def test_after_a_wrong_pin_nothing_is_tried_until_opened_again(token: Token, kms: Pkcs11Kms, key: str) -> None:
     wrapped = kms.wrap(secret := new_secret(), CONTEXT)
     kms.close()
-    refused = open_kms(uri := token.uri(key, pin="wrong-42"))
+    refused = open_kms(uri := token.uri(key, pin=wrong_pin()))
     calls = (refused.check, refused.create_key, lambda: refused.unwrap(wrapped, CONTEXT))
     with pytest.raises(KmsDenied):
         refused.check()
@@ -59,7 +67,7 @@ def test_after_a_wrong_pin_nothing_is_tried_until_opened_again(token: Token, kms
 
 
 def test_many_threads_with_a_wrong_pin_try_it_once(token: Token, open_at: OpenKms, key: str) -> None:
-    kms = open_at(key, pin="wrong-42")
+    kms = open_at(key, pin=wrong_pin())
 
     def kind(_: int) -> str:
         with pytest.raises(KmsDenied) as caught:
@@ -72,15 +80,45 @@ def test_many_threads_with_a_wrong_pin_try_it_once(token: Token, open_at: OpenKm
     open_at(key).create_key()  # the right one still opens it
 
 
+def test_a_wrong_pin_is_sent_to_the_token_once_whoever_asks(token: Token, open_at: OpenKms, key: str) -> None:
+    wrong = wrong_pin()
+    with pytest.raises(KmsDenied):
+        open_at(key, pin=wrong).check()
+    kms, pair = open_at(new_key(), pin=wrong), open_identity(token.uri(new_key(), pin=wrong), P256_SIGN)
+    set_pin(token, token.pin, wrong)
+    try:  # that the token would take it by now shows that it is not sent
+        for call in (kms.check, kms.create_key, pair.public):
+            with pytest.raises(KmsDenied) as caught:
+                call()
+            assert caught.value.kind == PIN_WRONG
+    finally:
+        set_pin(token, wrong, token.pin)
+        pair.close()
+    open_at(key).create_key()
+
+
+def set_pin(token: Token, old: str, new: str) -> None:
+    def change(_: Module) -> None:
+        with bare(token).open(rw=True, user_pin=old) as session:
+            session.set_pin(old, new)
+
+    module_at(token.module).call(change, 20)
+
+
+@pytest.mark.parametrize("error", [pkcs11.PinLocked, pkcs11.UserPinNotInitialized, pkcs11.DeviceRemoved])
+def test_a_pin_that_was_not_judged_may_be_sent_again(error: type[pkcs11.PKCS11Error]) -> None:
+    assert is_wrong_pin(pkcs11.PinIncorrect()) and not is_wrong_pin(error())
+
+
 def test_the_last_attempt_at_a_pin_is_never_made(token: Token, open_at: OpenKms, key: str) -> None:
     for _ in range(20 if token.counts_pins else 3):
         if flags(token) & TokenFlag.USER_PIN_FINAL_TRY:
             break
         with pytest.raises(KmsDenied) as caught:
-            open_at(key, pin="wrong-42").check()
+            open_at(key, pin=wrong_pin()).check()
         assert caught.value.kind == PIN_WRONG
     if token.counts_pins:
-        for pin in ("wrong-42", token.pin):
+        for pin in (wrong_pin(), token.pin):
             with pytest.raises(KmsDenied, match="lock"):
                 open_at(key, pin=pin).check()
         assert not flags(token) & TokenFlag.USER_PIN_LOCKED
@@ -93,7 +131,7 @@ def test_a_locked_pin_is_said_to_be_locked(token: Token, open_at: OpenKms, key: 
         if flags(token) & TokenFlag.USER_PIN_LOCKED:
             break
         with pytest.raises(pkcs11.PKCS11Error):
-            log_in(token, "wrong-42")
+            log_in(token, wrong_pin())
     if token.counts_pins:
         with pytest.raises(KmsDenied, match="locked"):
             open_at(key).check()

@@ -29,7 +29,8 @@ def test_a_key_that_the_token_does_not_have_is_not_found(kms: Pkcs11Kms, open_at
     for call in (absent.check, lambda: absent.wrap(new_secret(), CONTEXT)):
         with pytest.raises(KeyNotFound):
             call()
-    assert absent.unwrap(wrapped, CONTEXT)  # any key of the token opens what it wrapped
+    with pytest.raises(KeyNotFound):
+        absent.unwrap(wrapped, CONTEXT)
 
 
 def test_the_key_is_made_once(kms: Pkcs11Kms, open_at: OpenKms, key: str) -> None:
@@ -41,15 +42,30 @@ def test_the_key_is_made_once(kms: Pkcs11Kms, open_at: OpenKms, key: str) -> Non
     assert kms.unwrap(wrapped, CONTEXT) == secret
 
 
-def test_after_a_rotation_old_wraps_open_and_move(kms: Pkcs11Kms, open_at: OpenKms) -> None:
-    old = kms.wrap(secret := new_secret(), CONTEXT)
-    newer = open_at(new_key())
-    newer.create_key()
-    new = newer.rewrap(old, CONTEXT)
-    assert newer.unwrap(old, CONTEXT) == newer.unwrap(new, CONTEXT) == secret
-    assert new.key_id == newer.wrap(secret, CONTEXT).key_id != old.key_id
+def test_no_wrap_chooses_another_key(token: Token, kms: Pkcs11Kms, open_at: OpenKms) -> None:
+    """Who writes the database and knows another key of the token must not choose what is in a root secret."""
+    id = os.urandom(4)
+    import_key(token, other := new_key(), CRYPT + WRAP, id)
+    import_key(token, other, (Attribute.SIGN, Attribute.VERIFY), id + b"-mac", kind=KeyType.GENERIC_SECRET)
+    forged = open_at(other).wrap(new_secret(), CONTEXT)
+    for use in (kms.unwrap, kms.rewrap):
+        with pytest.raises(KeyNotFound, match=f"add former={id.hex()}"):
+            use(forged, CONTEXT)
     with pytest.raises(Tampered):
-        newer.rewrap(old, b"another context")
+        kms.unwrap(replace(forged, key_id=kms.wrap(new_secret(), CONTEXT).key_id), CONTEXT)
+
+
+def test_after_a_rotation_wraps_under_a_former_key_open_and_move(kms: Pkcs11Kms, open_at: OpenKms, key: str) -> None:
+    old = kms.wrap(secret := new_secret(), CONTEXT)
+    open_at(newer := new_key()).create_key()
+    again = open_at(newer, options=f"&former=00,{old.key_id}")
+    new = again.rewrap(old, CONTEXT)
+    assert again.unwrap(old, CONTEXT) == again.unwrap(new, CONTEXT) == secret
+    assert new.key_id == again.wrap(secret, CONTEXT).key_id != old.key_id
+    with pytest.raises(Tampered):
+        again.rewrap(old, b"another context")
+    with pytest.raises(KeyNotFound):
+        open_at(key).unwrap(new, CONTEXT)
 
 
 def test_a_key_may_be_named_by_its_id(kms: Pkcs11Kms, open_at: OpenKms, key: str) -> None:
