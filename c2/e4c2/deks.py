@@ -8,13 +8,15 @@ for what it opens to is checked, and whoever deletes one only takes a way in.
 from __future__ import annotations
 
 from collections.abc import Collection
+from contextlib import suppress
 
 import sqlalchemy as sa
 
 from e4c2 import ledger, resealing
 from e4c2.model import dek, dek_wrap
+from e4c2.roll import roll_of
 from e4c2.rows import Realm, Row, find_all, insert, strange, typed, update
-from e4core.errors import Conflict, NotFound
+from e4core.errors import Conflict, KmsError, NotFound
 from e4core.kms import Wrapped
 from e4kms.deks import CHECK_VALUE_LEN, Dek, Purpose, State, Wrap
 
@@ -96,15 +98,39 @@ def add(db: sa.Connection, realm: Realm, made: Dek) -> None:
 
 
 def activate(db: sa.Connection, realm: Realm, purpose: Purpose, version: int) -> None:
-    """From now on this prepared version is used for all that is new, those before only for what is old. Raises: NotFound."""
+    """From now on this prepared version is used for all that is new, those before only for what is old.
+
+    The keyring of ``realm`` follows in this very transaction, so that nobody who writes after it uses another.
+    Raises: NotFound. Tampered. KmsError: it is not held.
+    """
     row = _row(db, realm, purpose, version)
     for former in find_all(db, realm, dek, dek.c.purpose == purpose.value, dek.c.state == State.ACTIVE.value):
         update(db, realm, dek, former, state=State.DECRYPT_ONLY.value)
+        roll_of(db).if_undone(lambda active=former["version"]: _activate_again(realm, purpose, active))  # type: ignore[misc]
     update(db, realm, dek, row, state=State.ACTIVE.value)
+
+    def activate_here() -> None:
+        realm.keyring.activate(purpose, version)
+
+    if purpose is Purpose.RECORDS:
+        ledger.renew(db, realm.keyring, activate_here)
+    else:
+        activate_here()
+
+
+def retire_former(db: sa.Connection, realm: Realm) -> list[Dek]:
+    """Destroy all former versions that rows were put under newer ones from, and that none is under any more; which those are."""
+    former = [each for each in load(db) if each.purpose in resealing.RESEALED and each.state is State.DECRYPT_ONLY]
+    behind = resealing.behind(db, realm) if former else {}
+    gone = [each for each in former if not behind[each.purpose]]
+    for each in gone:
+        _destroy(db, realm, each.purpose, each.version)
+    return gone
 
 
 def retirable(db: sa.Connection, realm: Realm, purpose: Purpose, version: int) -> Dek:
-    """A former version that nothing is under, or one that is retired. Raises: NotFound. Conflict."""
+    """A former version that nothing is under, or one that is retired. Raises: NotFound. Conflict. Tampered."""
+    _row(db, realm, purpose, version)  # which is checked
     found = require(db, purpose, version)
     if found.state is State.RETIRED:
         return found
@@ -120,12 +146,9 @@ def retirable(db: sa.Connection, realm: Realm, purpose: Purpose, version: int) -
 
 
 def retire(db: sa.Connection, realm: Realm, purpose: Purpose, version: int) -> None:
-    """Destroy a `retirable` version: without wraps nothing can open it any more. Raises: NotFound. Conflict."""
-    if retirable(db, realm, purpose, version).state is State.RETIRED:
-        return
-    row = _row(db, realm, purpose, version)
-    update(db, realm, dek, row, state=State.RETIRED.value)
-    db.execute(sa.delete(dek_wrap).where(dek_wrap.c.purpose == purpose.value, dek_wrap.c.version == version))
+    """Destroy a `retirable` version: without wraps nothing opens it in this database. Raises: NotFound. Conflict."""
+    if retirable(db, realm, purpose, version).state is not State.RETIRED:
+        _destroy(db, realm, purpose, version)
 
 
 def put_wraps(db: sa.Connection, before: Dek, after: Dek) -> None:
@@ -136,6 +159,18 @@ def put_wraps(db: sa.Connection, before: Dek, after: Dek) -> None:
         sa.delete(dek_wrap).where(dek_wrap.c.purpose == after.purpose.value, dek_wrap.c.version == after.version)
     )
     _store_wraps(db, after)
+
+
+def _destroy(db: sa.Connection, realm: Realm, purpose: Purpose, version: int) -> None:
+    if purpose is Purpose.LOOKUP:
+        resealing.forget_answers(db, version)
+    update(db, realm, dek, _row(db, realm, purpose, version), state=State.RETIRED.value)
+    db.execute(sa.delete(dek_wrap).where(dek_wrap.c.purpose == purpose.value, dek_wrap.c.version == version))
+
+
+def _activate_again(realm: Realm, purpose: Purpose, version: int) -> None:
+    with suppress(KmsError):  # the keys are gone: what is renewed is as the database says
+        realm.keyring.activate(purpose, version)
 
 
 def _spares(dek: Dek, kmses: Collection[str]) -> list[str]:

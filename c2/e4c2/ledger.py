@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """What no single row can tell: that all granting rows are there, each in its newest generation.
 
-One sum for the whole database, modulo 2**256: of HMAC-SHA256 of every row's MAC. Each change of a row changes the sum in the same
-transaction; `verify` adds it all up anew, at start and every hour. So a row that was put back to an older state, with the MAC of
-that time, or that was deleted behind the C2's back, is found, unless everything that was granted or revoked since is put back with
-it. (An exclusive or would forget pairs: what was put back, and taken out twice, could be put back again.) The key of that HMAC is
-random, and sealed together with the sum: who knew it could solve for a set of rows that fits.
+One sum for the whole database, modulo 2**256: of HMAC-SHA256 of every row's MAC. Each change of a row changes the sum, and is
+counted, in the same transaction; `verify` adds it all up anew, at start and every hour. So a row that was put back to an older
+state, with the MAC of that time, or that was deleted behind the C2's back, is found. (An exclusive or would forget pairs: what was
+put back, and taken out twice, could be put back again.) The key of that HMAC is random, and sealed together with the sum, under the
+newest DEK alone: who knew it could solve for a set of rows that fits. A rotation of that DEK draws a new one.
+
+Between two sums `e4c2.roll` knows which MACs are valid. A row that it misses is not used before all was added up: either somebody
+else of right wrote it, or it is an alarm. While the C2 runs the count never goes back, so the database as a whole does not either.
 
 Cost: a change, of however many rows, reads and writes one more; `verify` grows with the number of rows (some microseconds each).
 """
@@ -14,49 +17,93 @@ from __future__ import annotations
 
 import hmac
 import os
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass
 
 import sqlalchemy as sa
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.hmac import HMAC
 
 from e4c2.model import GRANTING, ledger, metadata
+from e4c2.roll import State, is_present, part, roll_of
 from e4core.errors import Tampered
+from e4kms.deks import Purpose
 from e4kms.keyring import Keyring
-from e4kms.records import Cell
+from e4kms.records import HEADER_LEN, Cell
 
 _LEN = 32
+_MODULUS = 1 << 8 * _LEN
+_NUMBER_LEN = 8
 _ID = 1
 _CELL = Cell(ledger.name, "sum", _ID.to_bytes(8, "little"))
+_NEVER = State(-1, 0)
+_OLDER = "the database was put back to an older state behind the C2's back; restore it from a backup"
+_CHANGED = (
+    "rows that grant something were removed, added or put back to an older state behind the C2's back;"
+    " restore the database from a backup"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """What is sealed: key (32 B) | number of changes (8 B) | sum (32 B), little-endian."""
+
+    key: bytes
+    state: State
+
+    def sealed(self, keyring: Keyring) -> bytes:
+        number, total = self.state
+        return keyring.seal(_CELL, self.key + number.to_bytes(_NUMBER_LEN, "little") + total.to_bytes(_LEN, "little"))
 
 
 def begin(db: sa.Connection, keyring: Keyring) -> None:
-    """The sum of an empty database, made with it and never again."""
-    db.execute(sa.insert(ledger).values(id=_ID, sum=keyring.seal(_CELL, os.urandom(_LEN) + bytes(_LEN))))
+    """The sum of an empty database, made with it."""
+    held = _Held(os.urandom(_LEN), State(0, 0))
+    db.execute(sa.insert(ledger).values(id=_ID, sum=held.sealed(keyring)))
+    roll_of(db).fill(held.state, set())
 
 
 def shift(
     db: sa.Connection, keyring: Keyring, *, added: Collection[bytes] = (), removed: Collection[bytes] = ()
 ) -> None:
-    """Take rows into the sum, and out of it, by their MACs."""
+    """Take rows into the sum, and out of it, by their MACs. Raises: Tampered: it is not as it was left."""
     if not added and not removed:
         return
-    key, total = _held(db, keyring)
-    sealed = keyring.seal(_CELL, key + _bytes(total + _sum(key, added) - _sum(key, removed)))
-    db.execute(sa.update(ledger).where(ledger.c.id == _ID).values(sum=sealed))
+    held, roll = _held(db, keyring), roll_of(db)
+    number, total = held.state
+    total += _sum(held.key, added) - _sum(held.key, removed)
+    if held.state != roll.state:
+        _add_up(db, held, total)  # the rows are changed already
+    roll.shift(_keep(db, keyring, held.key, number + 1, total), added, removed)
+
+
+def renew(db: sa.Connection, keyring: Keyring, activate: Callable[[], object]) -> None:
+    """Draw a new key for the sum, once ``activate`` has given the keyring a new DEK to seal it under. Raises: Tampered."""
+    verify(db, keyring)
+    number = _held(db, keyring).state.number
+    activate()
+    key = os.urandom(_LEN)
+    roll_of(db).shift(_keep(db, keyring, key, number + 1, _sum(key, _macs(db))), (), ())
 
 
 def verify(db: sa.Connection, keyring: Keyring) -> None:
     """Add up all granting tables. Raises: Tampered: rows are missing, were added, or are not in their newest generation."""
-    key, held = _held(db, keyring)
+    held = _held(db, keyring)
     if db.scalar(sa.select(sa.func.count()).select_from(ledger)) != 1:
         raise Tampered("the table ledger has a row too many; restore the database from a backup")
-    total = sum(_sum(key, _macs(db, metadata.tables[name])) for name in GRANTING)
-    if not hmac.compare_digest(_bytes(total), _bytes(held)):
-        raise Tampered(
-            "rows that grant something were removed, added or put back to an older state behind the C2's back;"
-            " restore the database from a backup"
-        )
+    _add_up(db, held, held.state.total)
+
+
+def require_valid(db: sa.Connection, keyring: Keyring, macs: Collection[bytes]) -> None:
+    """Raises: Tampered: one of these is not the MAC of a row that is valid now, or this connection cannot tell."""
+    roll = roll_of(db)
+    if roll.holds(macs):
+        return
+    # an alarm stands until all is right again: else whoever puts back rows could have everything added up at each request
+    if is_present(db) and roll.failure is None:
+        verify(db, keyring)
+    if roll.failure or not roll.holds(macs):
+        raise Tampered(roll.failure or _CHANGED)
 
 
 def require(db: sa.Connection, keyring: Keyring) -> None:
@@ -64,21 +111,52 @@ def require(db: sa.Connection, keyring: Keyring) -> None:
     _held(db, keyring)
 
 
-def _held(db: sa.Connection, keyring: Keyring) -> tuple[bytes, int]:
-    """Key and sum."""
+def _add_up(db: sa.Connection, held: _Held, expected: int) -> None:
+    """Raises: Tampered: the rows do not come to ``expected``, or the ledger is older than this process knows it."""
+    roll, parts = roll_of(db), set[bytes]()
+    known = roll.state or _NEVER
+    if is_present(db) and held.state != known and held.state.number <= known.number:
+        raise Tampered(_OLDER)
+    fits = hmac.compare_digest(_bytes(_sum(held.key, _noted(_macs(db), parts))), _bytes(expected))
+    if is_present(db) and fits:
+        roll.fill(held.state, parts)
+    if not fits:
+        roll.failure = _CHANGED
+        raise Tampered(_CHANGED)
+
+
+def _held(db: sa.Connection, keyring: Keyring) -> _Held:
     held = db.scalar(sa.select(ledger.c.sum).where(ledger.c.id == _ID))
     if held is None:
         raise Tampered("the ledger is gone from the database; restore it from a backup")
     if not isinstance(held, bytes):
         raise Tampered("the ledger holds what is never written there; restore the database from a backup")
+    if held[:HEADER_LEN] != keyring.newest(Purpose.RECORDS):
+        raise Tampered("the ledger is not under the newest key; restore the database from a backup")
     content = keyring.open(_CELL, held)
-    return bytes(content[:_LEN]), int.from_bytes(content[_LEN:], "little")
+    number, total = content[_LEN:-_LEN], content[-_LEN:]
+    return _Held(bytes(content[:_LEN]), State(int.from_bytes(number, "little"), int.from_bytes(total, "little")))
 
 
-def _macs(db: sa.Connection, table: sa.Table) -> Iterator[bytes]:
-    for mac in db.scalars(sa.select(table.c.mac)):
-        if not isinstance(mac, bytes):
-            raise Tampered(f"a MAC in {table.name} is not one; restore the database from a backup")
+def _keep(db: sa.Connection, keyring: Keyring, key: bytes, number: int, total: int) -> State:
+    state = State(number, total % _MODULUS)
+    sealed = _Held(key, state).sealed(keyring)
+    db.execute(sa.update(ledger).where(ledger.c.id == _ID).values(sum=sealed))
+    return state
+
+
+def _macs(db: sa.Connection) -> Iterator[bytes]:
+    for name in GRANTING:
+        for mac in db.scalars(sa.select(metadata.tables[name].c.mac)):
+            if not isinstance(mac, bytes):
+                raise Tampered(f"a MAC in {name} is not one; restore the database from a backup")
+            yield mac
+
+
+def _noted(macs: Iterable[bytes], parts: set[bytes]) -> Iterator[bytes]:
+    """The same, as they go by."""
+    for mac in macs:
+        parts.add(part(mac))
         yield mac
 
 
@@ -94,4 +172,4 @@ def _term(keyed: HMAC, mac: bytes) -> bytes:
 
 
 def _bytes(total: int) -> bytes:
-    return (total % (1 << 8 * _LEN)).to_bytes(_LEN, "little")
+    return (total % _MODULUS).to_bytes(_LEN, "little")

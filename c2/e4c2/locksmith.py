@@ -124,16 +124,17 @@ class Locksmith:
         return await asyncio.to_thread(wrapping.check_wrap, dek, self._database_id, uri, kms)
 
     async def retire(self, purpose: Purpose, version: int, dry_run: bool = False) -> Dek:
-        """Destroy a former version that no row names; backups of before are of no use then.
+        """Destroy a former version that no row names: this database has no wrap of it any more.
 
+        A backup has its own wraps, and opens as long as a KMS opens one of them.
         Args: dry_run: only say whether it would be refused.
-        Raises: NotFound. Conflict. KmsError: it is destroyed, but still held in memory; the next call goes on with it.
+        Raises: NotFound. Conflict.
         """
         if dry_run:
             return await self._store.read(deks.retirable, self._realm, purpose, version)
         async with self._changing:
             await self._store.write(deks.retire, self._realm, purpose, version)
-            await self._renew()
+            self._realm.keyring.forget(purpose, version)
         return await self._store.read(deks.require, purpose, version)
 
     async def _keep(self) -> None:
@@ -210,11 +211,18 @@ class Locksmith:
                 "rows that somebody changed in the database stay under their former keys, and are to be restored from a backup:"
                 f" {len(passed_over)}, one of them as {error}"
             )
+        await self._retire_former()
+
+    async def _retire_former(self) -> None:
+        """What all rows have left is destroyed at once, for who knows it must gain nothing by that."""
+        async with self._changing:
+            for dek in await self._store.write(deks.retire_former, self._realm):
+                self._realm.keyring.forget(dek.purpose, dek.version)
+                log.info("nothing is under %s any more; it is destroyed", dek)
 
     async def _activate(self, purpose: Purpose, version: int) -> None:
         async def activate() -> None:
             await self._store.write(deks.activate, self._realm, purpose, version)
-            self._realm.keyring.activate(purpose, version)
             self._behind.set()
 
         await _whole(activate())

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 from e4c2 import ledger
 from e4c2.model import GRANTING, SEALED, idempotency, metadata, token
+from e4c2.model import ledger as ledger_table
 from e4c2.rows import Realm, Row, reveal, row_id, typed, update_all, verified
 from e4core.errors import InvalidInput, Tampered
 from e4kms.deks import Purpose
@@ -29,6 +30,7 @@ _COLUMNS: dict[Purpose, list[sa.Column[bytes]]] = {
     Purpose.AUDIT: [],
 }
 """Which begin with the version of the DEK that they were made under; those of look-ups stay as they are until their rows go."""
+_ANSWERS = idempotency.c.key
 RESEALED = (Purpose.RECORDS, Purpose.AUTHORITY)
 _BEFORE_VERSION = {Purpose.RECORDS: HEADER_LEN - VERSION_LEN}
 
@@ -88,10 +90,15 @@ def behind(db: sa.Connection, realm: Realm) -> dict[Purpose, int]:
 
 
 def is_named(db: sa.Connection, purpose: Purpose, version: int) -> bool:
-    """Whether something still names this version."""
+    """Whether something still names this version that has to stay: stored answers go with it (`forget_answers`)."""
     start, name = _BEFORE_VERSION.get(purpose, 0) + 1, version_bytes(version)
-    columns = ((column, _part(column, start, VERSION_LEN) == name) for column in _COLUMNS[purpose])
-    return any(_count(db, column.table, of) for column, of in columns)
+    columns = [column for column in _COLUMNS[purpose] if column is not _ANSWERS]
+    return any(_count(db, column.table, _part(column, start, VERSION_LEN) == name) for column in columns)
+
+
+def forget_answers(db: sa.Connection, version: int) -> None:
+    """Those that are found by this version of the look-up DEK only: a request of before that is sent again is done again."""
+    db.execute(sa.delete(idempotency).where(_part(_ANSWERS, 1, VERSION_LEN) == version_bytes(version)))
 
 
 def total(db: sa.Connection) -> int:
@@ -106,6 +113,8 @@ def reseal(db: sa.Connection, realm: Realm, after: Mark | None = None, limit: in
     """
     passed_over: dict[str, Tampered] = {}
     for table, position in _from(after):
+        if table is ledger_table:  # it is under the newest DEK from the moment that this is in use, or forged
+            continue
         old = sa.or_(*[_old(realm, table, purpose) for purpose in RESEALED])
         rows = db.execute(_next(table, position, limit, old)).all()
         passed_over |= _reseal(db, realm, table, rows)
@@ -123,7 +132,7 @@ def look(db: sa.Connection, realm: Realm, after: Mark | None = None, limit: int 
         ledger.verify(db, realm.keyring)
     for table, position in _from(after):
         found = db.execute(_next(table, position, limit)).all()
-        rows = _right(realm, table, found)
+        rows = _right(db, realm, table, found)
         for row in rows:
             for column in _filled(table, row):
                 reveal(realm, table, row, column)
@@ -139,7 +148,7 @@ def _reseal(db: sa.Connection, realm: Realm, table: sa.Table, rows: Sequence[sa.
     try:
         with db.begin_nested():
             change = _reseal_granting if table.name in GRANTING else _reseal_plain
-            change(db, realm, table, _right(realm, table, rows))
+            change(db, realm, table, _right(db, realm, table, rows))
     except Tampered as error:
         ledger.require(db, realm.keyring)
         if len(rows) == 1:
@@ -149,10 +158,10 @@ def _reseal(db: sa.Connection, realm: Realm, table: sa.Table, rows: Sequence[sa.
     return {}
 
 
-def _right(realm: Realm, table: sa.Table, rows: Sequence[sa.Row[Any]]) -> list[Row]:
+def _right(db: sa.Connection, realm: Realm, table: sa.Table, rows: Sequence[sa.Row[Any]]) -> list[Row]:
     """Raises: Tampered."""
     if table.name in GRANTING:
-        return verified(realm, table, rows)
+        return verified(db, realm, table, rows)
     return [typed(table, row._mapping) for row in rows]
 
 

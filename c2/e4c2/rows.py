@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rows that grant something: written with a MAC and a generation, checked whenever they are read for use.
 
-Who can write to the database can neither forge one, nor swap what is in two of them. That one is missing, or was put back to an
-older state together with its MAC, is found by `e4c2.ledger`.
+Who can write to the database can neither forge one, nor swap what is in two of them, nor put one back to an older state together
+with its MAC: it is not valid any more (`e4c2.roll`). That one is missing is found by `e4c2.ledger`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from e4core.keys import Secret
 from e4core.message import GRACE_S
 from e4core.suite import Channel, Suite
 from e4kms.keyring import Keyring
-from e4kms.records import AuthorityRow, Cell, Field
+from e4kms.records import AuthorityRow, Cell, Field, canonical
 
 Row = Mapping[Any, Any]
 T = TypeVar("T")
@@ -170,15 +170,15 @@ def find_all(db: sa.Connection, realm: Realm, table: sa.Table, *where: sa.Column
 
 def checked(db: sa.Connection, realm: Realm, table: sa.Table, statement: sa.Select[Any]) -> list[Row]:
     """The rows of a statement that selects all columns of ``table``, and others only after them. Raises: Tampered."""
-    return verified(realm, table, db.execute(statement).all())
+    return verified(db, realm, table, db.execute(statement).all())
 
 
-def verified(realm: Realm, table: sa.Table, rows: Sequence[sa.Row[Any]]) -> list[Row]:
-    """The same rows, as `checked` selects them, once all of them are right. Raises: Tampered."""
-    granted = _GRANTED[table.name]
-    for row in rows:
-        values = granted(row)
+def verified(db: sa.Connection, realm: Realm, table: sa.Table, rows: Sequence[sa.Row[Any]]) -> list[Row]:
+    """The same rows, as `checked` selects them, once all of them are right, and valid now. Raises: Tampered."""
+    granted = [_GRANTED[table.name](row) for row in rows]
+    for values in granted:
         realm.verified.get((table.name, values), lambda values=values: _verify(realm, table, values))  # type: ignore[misc]
+    ledger.require_valid(db, realm.keyring, [values[1] for values in granted])
     return [row._mapping for row in rows]
 
 
@@ -238,7 +238,7 @@ def _verify(realm: Realm, table: sa.Table, granted: tuple[Any, ...]) -> bool:
     if not all(map(isinstance, granted, _TYPES[table.name])):
         raise strange(table)
     keys = 2 + len(_PRIMARY[table.name])
-    identity = b"".join([_id_bytes(part) for part in granted[2:keys]])
+    identity = _joined(granted[2:keys])
     fields = tuple([_field(value) for value in granted[keys:]])
     realm.keyring.verify_mac(AuthorityRow(table.name, identity, granted[0], fields), granted[1])
     return True
@@ -254,7 +254,13 @@ def _key(table: sa.Table, values: Any) -> dict[str, Any]:
 
 def row_id(table: sa.Table, values: Any) -> bytes:
     """The primary key as one value, to bind what is sealed to its row."""
-    return b"".join([_id_bytes(values[name]) for name in _PRIMARY[table.name]])
+    return _joined([values[name] for name in _PRIMARY[table.name]])
+
+
+def _joined(key: Sequence[Any]) -> bytes:
+    parts = [_id_bytes(part) for part in key]
+    # with their lengths, else what moves from the one to the other would leave the row's MAC as it is
+    return parts[0] if len(parts) == 1 else canonical(*parts)
 
 
 def _id_bytes(part: bytes | int | str) -> bytes:

@@ -126,16 +126,21 @@ def migrate(
 @lists
 def rotate(
     api: Api,
-    purpose: PurposeOption = None,
+    purposes: Annotated[
+        list[Purpose] | None,
+        typer.Option("--purpose", metavar="|".join(Purpose), help="May be given several times; without it, records."),
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="End when all rows are under the new keys.")] = True,
     dry_run: DryRunOption = False,
 ) -> Iterable[Row]:
-    """Make new keys, and put all rows under them while the C2 serves; tokens that were made before stay under the former one.
+    """Make new keys, and put all rows under them while the C2 serves; then the former ones are destroyed.
 
+    Tokens stay under the look-up key that they were made under, and what is for the audit log too: their former keys stay.
     Given again while rows still follow to the newest keys it makes no newer ones, and goes on to wait.
     """
     status = api.get("/v1/kms")
-    active = [key for key in _keys(api, purpose) if key["state"] == "active"]
+    chosen = purposes or [Purpose.RECORDS]
+    active = [key for key in _keys(api, None) if key["state"] == "active" and key["purpose"] in chosen]
     following = {name for name in _RESEALED if status["behind"][name]}
     rotated = [key for key in active if key["purpose"] not in following]
     _require_all_named(api, rotated)
@@ -155,13 +160,18 @@ def retire(
     yes: YesOption = False,
     dry_run: DryRunOption = False,
 ) -> Iterable[Row]:
-    """Destroy a former key that no row is under any more. Backups of before cannot be opened then."""
+    """Destroy a former key that nothing is under any more: of look-ups, when all tokens of its time are gone, or of the audit log.
+
+    Backups have wraps of their own: one opens as long as a KMS opens these.
+    """
     path = f"/v1/kms/deks/{purpose}/{version}/retire"
     key = api.post(path, dry_run="true")
     if not dry_run:
-        make_sure(yes, f"backups that name version {version} of the {purpose} key can never be opened again")
-    # one that is retired, too: its retirement may have been interrupted
-    step = Step(key, "all", "retire", None if dry_run and key["state"] == "retired" else lambda: api.post(path))
+        make_sure(
+            yes,
+            f"nothing in this database opens with version {version} of the {purpose} key then; backups of before do",
+        )
+    step = Step(key, "all", "retire", None if key["state"] == "retired" else lambda: api.post(path))
     return run([step], dry_run)
 
 
@@ -258,7 +268,7 @@ def _follow(api: Api) -> None:
                 left = sum(status["behind"][name] for name in _RESEALED)
                 total = max(total, left)
                 advance(total - left, total)
-                if not left:
+                if not left and not any(map(_is_left, status["deks"])):
                     return
                 if status["stopped"]:
                     raise Tampered(status["stopped"])
@@ -266,6 +276,11 @@ def _follow(api: Api) -> None:
     except KeyboardInterrupt:
         remark("the new keys are made, and rows follow without this: e4 kms status")
         raise
+
+
+def _is_left(key: Document) -> bool:
+    """Whether it is a former one that goes when all rows have left it."""
+    return key["purpose"] in _RESEALED and key["state"] == "decrypt_only"
 
 
 def _rows(api: Api) -> Iterator[int]:

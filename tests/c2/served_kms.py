@@ -17,6 +17,8 @@ from tests.c2.served import PATIENCE_S, Served, created, serving
 FIRST, SECOND = URIS = ("file:kek.json", "file:second.json")
 WRAPS = [("", 409), ("/remove", 404), ("/rewrap", 404), ("/check", 404)]
 """Routes below ``wraps``, and what each says to a wrap that is there already, or is not there."""
+FOLLOWED = ("records", "authority")
+"""Purposes whose rows follow to a new key."""
 
 
 @contextmanager
@@ -48,10 +50,12 @@ def done(answer: httpx2.Response, status: int) -> Any:
 
 
 def rotated(c2: Served, purpose: str, version: int = 1) -> Any:
-    """The version that follows, as soon as all rows have followed too."""
+    """The version that follows, as soon as all rows have followed too, and what they left is destroyed."""
     made = done(c2.http.post(path(purpose, version, "rotate")), 202)
     deadline = time.monotonic() + PATIENCE_S
-    while any(c2.http.get("/v1/kms").json()["behind"][each] for each in ("records", "authority")):
+    while any(c2.http.get("/v1/kms").json()["behind"][each] for each in FOLLOWED) or any(
+        of in FOLLOWED and dek["state"] == "decrypt_only" for (of, _), dek in deks(c2).items()
+    ):
         assert time.monotonic() < deadline
         time.sleep(0.01)
     return made

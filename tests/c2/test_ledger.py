@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from e4c2 import clients, tokens, topics
+from e4c2 import clients, ledger, tokens, topics
 from e4c2.c2keys import NO_VERSION
 from e4c2.model import GRANTING
 from e4c2.rows import Realm
@@ -82,12 +82,14 @@ def test_the_sum_is_that_of_an_hmac_of_every_mac(database: Database) -> None:
         content = realm.keyring.open(Cell("ledger", "sum", bytes([1, *bytes(7)])), sealed)
         terms = (hmac.digest(content[:32], mac, "sha256") for mac in macs)
         total = sum(int.from_bytes(term, "little") for term in terms) % 2**256
-        assert content[32:] == total.to_bytes(32, "little")
+        assert int.from_bytes(content[32:40], "little") == changes
+        assert content[40:] == total.to_bytes(32, "little")
         seen.append(total)
 
     seen: list[int] = []
     macs = [mac for name in GRANTING for (mac,) in database.sql(f"SELECT mac FROM {name}") if isinstance(mac, bytes)]
     ((sealed,),) = database.sql("SELECT sum FROM ledger")
+    changes = 8  # four DEKs, a client, a topic, a member, a token
     database.change(summed)
     assert seen
 
@@ -96,11 +98,23 @@ def put_back(db: Any, _realm: Realm) -> None:
     db.execute(sa.text("INSERT INTO membership SELECT * FROM former"))
 
 
+def evict_again(db: Any, realm: Realm) -> None:
+    """As it would be if nobody saw that it was put back."""
+    ledger.shift(db, realm.keyring, removed=db.scalars(sa.text("SELECT mac FROM membership")).all())
+    db.execute(sa.text("DELETE FROM membership"))
+
+
 def test_what_is_put_back_as_often_as_it_is_evicted_is_found(database: Database) -> None:
     database.sql("CREATE TABLE former AS SELECT * FROM membership")
-    database.change(evict, put_back, evict, put_back)
+    database.change(evict, put_back, evict_again, put_back)
     with pytest.raises(Tampered):
         database.change()
+
+
+def test_what_is_put_back_is_not_even_evicted_again(database: Database) -> None:
+    database.sql("CREATE TABLE former AS SELECT * FROM membership")
+    with pytest.raises(Tampered):
+        database.change(evict, put_back, evict)
 
 
 def test_a_topic_put_back_to_its_former_key_is_found(database: Database) -> None:

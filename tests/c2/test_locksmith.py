@@ -63,7 +63,7 @@ def test_a_rotation_that_a_crash_interrupted_is_gone_on_with(shop: Shop) -> None
     shop.world.do(deks.add, create(Purpose.RECORDS, 2, shop.database_id, kmses, State.PREPARED))
     shop.restart()
     assert shop.states(Purpose.RECORDS) == ["active", "prepared"]
-    shop.work_until(lambda: shop.states(Purpose.RECORDS) == ["decrypt_only", "active"] and shop.behind() == 0)
+    shop.work_until(lambda: shop.states(Purpose.RECORDS) == ["retired", "active"] and shop.behind() == 0)
     assert shop.world.realm.keyring.newest(Purpose.RECORDS)[-4:] == b"\2\0\0\0"
 
 

@@ -9,11 +9,11 @@ from itertools import pairwise
 import pytest
 import sqlalchemy as sa
 
-from e4c2 import clients, deks, idempotency, ledger, links, resealing, tokens, topics
+from e4c2 import clients, deks, idempotency, ledger, resealing, tokens, topics
 from e4c2.idempotency import Answer, Request
 from e4c2.model import GRANTING, SEALED, Reason, metadata
 from e4c2.resealing import TABLES, Mark, Resealed
-from e4c2.rows import Realm
+from e4c2.rows import Realm, find_all
 from e4core.errors import InvalidInput, Tampered
 from e4kms import file as kek_file
 from e4kms.deks import Purpose, State, create
@@ -49,7 +49,6 @@ def rotate(world: World, purpose: Purpose) -> None:
     world.do(deks.add, create(purpose, version, database_id, kms, State.PREPARED))
     world.realm.keyring.renew(Keyring.unwrap(world.store.run(deks.load), database_id, kms))
     world.do(deks.activate, purpose, version)
-    world.realm.keyring.activate(purpose, version)
 
 
 def reseal_all(world: World, limit: int = resealing.BATCH) -> dict[str, Tampered]:
@@ -173,9 +172,9 @@ def sealed_cells() -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize(("table", "column"), [*sealed_cells(), *((table, "mac") for table in GRANTING)])
 def test_a_changed_cell_is_found_by_looking_and_stays_as_it_is(fleet: World, table: str, column: str) -> None:
-    last = f"substr({column}, 1, length({column}) - 1) || x'00'"
-    other = f"substr({column}, 1, length({column}) - 1) || x'01'"
-    forge = f"CAST(CASE WHEN {column} = {last} THEN {other} ELSE {last} END AS BLOB)"
+    # what || gives is text in SQLite, and never equal to a blob
+    last, other = (f"CAST(substr({column}, 1, length({column}) - 1) || {end} AS BLOB)" for end in ("x'00'", "x'01'"))
+    forge = f"CASE WHEN {column} = {last} THEN {other} ELSE {last} END"
     for purpose in RESEALED:
         rotate(fleet, purpose)
     fleet.sql(f"UPDATE {table} SET {column} = {forge} WHERE {column} IS NOT NULL")
@@ -259,9 +258,9 @@ def test_the_older_state_of_a_resealed_row_is_found(fleet: World) -> None:
         "UPDATE link SET mac = :mac, generation = :generation WHERE holder = :holder AND peer = :peer",
         **{name: old[name] for name in ("mac", "generation", "holder", "peer")},
     )
-    assert fleet.do(links.page, "a") is not None
-    with pytest.raises(Tampered):
-        fleet.do(verify_ledger)
+    for use in (lambda: fleet.do(find_all, metadata.tables["link"]), lambda: fleet.do(verify_ledger)):
+        with fleet.refuses(Tampered):
+            use()
 
 
 def test_marks_are_read_as_they_are_written(fleet: World) -> None:

@@ -44,6 +44,7 @@ class Gate:
         self._app = app
         self._c2 = c2
         self._body_s = body_s
+        self._told: dict[str, set[str]] = {path: set() for path in OPEN_PATHS}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -52,7 +53,7 @@ class Gate:
         try:
             await self._admit(scope, receive, answering)
         except E4Error as error:
-            if status_of(error) >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            if status_of(error) >= HTTPStatus.INTERNAL_SERVER_ERROR and self._is_news(scope["path"], error):
                 log.error("%s %r: %s", scope["method"], scope["path"], error)
             await answering.instead(scope, receive, of_error(error))
         # The border of the API: a bug is answered, and its traceback logged without texts, which may quote parameters.
@@ -64,12 +65,20 @@ class Gate:
 
     async def _admit(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] in OPEN_PATHS:
-            return await self._app(scope, _replayed(b"", receive), send)
+            await self._app(scope, _replayed(b"", receive), send)
+            return self._told[scope["path"]].clear()
         scope.setdefault("state", {})["token"] = await self._authenticate(scope)
         if any(name == b"content-encoding" for name, _ in scope["headers"]):
             raise InvalidInput("a body is sent as it is, without Content-Encoding", kind=ENCODED)
         body = await self._body(receive)
         return await self._app(scope, _replayed(body, receive), send)
+
+    def _is_news(self, path: str, error: E4Error) -> bool:
+        """Whether to log it: an outage that anybody may ask for, as often as he likes, is told once."""
+        told = self._told.get(path, set())
+        is_news = error.kind not in told
+        told.add(error.kind)
+        return is_news
 
     async def _authenticate(self, scope: Scope) -> Token:
         given = [value for name, value in scope["headers"] if name == b"authorization"]

@@ -107,7 +107,7 @@ async def providers(asking: Asking) -> Page[Provider]:
 
 @router.post("/deks/{purpose}/{version}/rotate", status_code=202, summary="Make the version that follows this one")
 async def rotate(asking: Asking, purpose: Of, version: Version) -> Dek:
-    """What is under this one follows by and by.
+    """What is under this one follows by and by; then it is destroyed, unless tokens or the audit log are under it.
 
     409 `conflict`: it is not the active one; rows of the rotation before are still behind; or a KMS opens it, beside others, that
     the settings do not name, and that would not open the next one. 503 `kms_unavailable`.
@@ -140,13 +140,13 @@ async def check_wrap(asking: Asking, purpose: Of, version: Version, at: At) -> C
 
 
 @router.post(
-    "/deks/{purpose}/{version}/retire", summary="Destroy a former version; backups of before are of no use then"
+    "/deks/{purpose}/{version}/retire", summary="Destroy a former version: nothing in this database opens it then"
 )
 async def retire(asking: Asking, purpose: Of, version: Version, query: Annotated[Retirement, Query()]) -> Dek:
-    """Given again, it goes on with what a KMS had interrupted.
+    """Those of `records` and `authority` are destroyed by themselves, when all rows have left them. A backup has wraps of its own,
+    and opens as long as a KMS opens these. With a version of `lookup` go the answers of the last 24 hours that are found by it.
 
-    409 `conflict`: it is not a former one, or something is still under it. 503 `kms_unavailable`: it is destroyed in the
-    database, but still held in memory.
+    409 `conflict`: it is not a former one, or something is still under it.
     """
     return _view(await (await asking.locksmith()).retire(purpose, version, query.dry_run))
 

@@ -20,8 +20,9 @@ from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
 
+from e4c2.roll import Roll
 from e4core import files
-from e4core.errors import Conflict, StorageError
+from e4core.errors import Conflict, StorageError, Tampered
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -48,9 +49,11 @@ class Store:
         """
         path = Path(os.path.realpath(path))
         _require_private(path)
+        self._roll = Roll()
         try:
-            self._writer = _engine(path, "BEGIN IMMEDIATE")
-            self._reader = _engine(path, "BEGIN")
+            self._writer = _engine(path, "BEGIN IMMEDIATE", self._roll.options(is_present=True))
+            self._reader = _engine(path, "BEGIN", self._roll.options(is_present=False))
+            self._roll.follow(self._writer)
             with self._writer.begin() as db:
                 _check_ours(db, path)
                 migrate(db)
@@ -63,15 +66,21 @@ class Store:
 
     async def write(self, use_case: UseCase[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a use case that changes something, after all that were handed in before."""
-        return await _in(self._write_thread, self._writer, use_case, *args, **kwargs)
+        return await asyncio.get_running_loop().run_in_executor(
+            self._write_thread, self._written, use_case, args, kwargs
+        )
 
     async def read(self, use_case: UseCase[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a use case that only reads, beside the writer."""
-        return await _in(self._read_threads, self._reader, use_case, *args, **kwargs)
+        """Run a use case that only reads, beside the writer; after it, if there seems to be cause for alarm."""
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self._read_threads, _transact, self._reader, use_case, args, kwargs)
+        except Tampered:  # or the past: a reader may see rows whose keys, or which themselves, were replaced meanwhile
+            return await self.write(use_case, *args, **kwargs)
 
     def run(self, use_case: UseCase[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """`write` for programs without an event loop."""
-        return self._write_thread.submit(_transact, self._writer, use_case, args, kwargs).result()
+        return self._write_thread.submit(self._written, use_case, args, kwargs).result()
 
     def close(self) -> None:
         """Finish what was handed in."""
@@ -79,6 +88,10 @@ class Store:
         self._read_threads.shutdown()
         self._reader.dispose()
         self._writer.dispose()
+
+    def _written(self, use_case: Callable[..., T], args: Any, kwargs: Any) -> T:
+        with self._roll.transaction():
+            return _transact(self._writer, use_case, args, kwargs)
 
 
 def migrate(db: sa.Connection, revision: str = "head") -> None:
@@ -95,13 +108,6 @@ def _check_ours(db: sa.Connection, path: Path) -> None:
         raise StorageError(f"{path} is the database of another program; choose another file")
 
 
-async def _in(
-    threads: ThreadPoolExecutor, engine: sa.Engine, use_case: UseCase[P, T], *args: P.args, **kwargs: P.kwargs
-) -> T:
-    loop = asyncio.get_running_loop()
-    return await loop.run_in_executor(threads, _transact, engine, use_case, args, kwargs)
-
-
 def _transact(engine: sa.Engine, use_case: Callable[..., T], args: Any, kwargs: Any) -> T:
     try:
         with engine.begin() as db:
@@ -110,10 +116,11 @@ def _transact(engine: sa.Engine, use_case: Callable[..., T], args: Any, kwargs: 
         raise StorageError(f"the database refused: {error.orig}") from error
 
 
-def _engine(path: Path, begin: str) -> sa.Engine:
+def _engine(path: Path, begin: str, options: dict[str, Any]) -> sa.Engine:
     engine = sa.create_engine(
         sa.URL.create("sqlite", database=str(path)),
         hide_parameters=True,
+        execution_options=options,
         connect_args={"check_same_thread": False, "timeout": 30},
     )
 
