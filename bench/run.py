@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """``python bench/run.py NAME... [--json]``: figures in seconds, ours against the bare libraries in the same run.
 
-With ``--json`` one JSON object: figure name -> {"ours": s, "floor": s, "ratio": ours / floor}.
+With ``--json`` one JSON object: figure name -> {"ours": s, "floor": s, "ratio": ours / floor}; of a speedup the ratio is
+floor / ours.
 """
 
 from __future__ import annotations

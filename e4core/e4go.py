@@ -13,16 +13,16 @@ from e4core.keys import ClientId, Secret, TopicHash, TopicKey
 from e4core.state import State, TopicState, check_control_topic, check_keys
 from e4core.suite import Suite
 
-SUITES = {0: "sk", 1: "pk"}
-"""``keyType`` -> suite."""
-_KEY_TYPES = {suite: key_type for key_type, suite in SUITES.items()}
+SYMMETRIC, PUBLIC = KEY_TYPES = (0, 1)
+"""``keyType``: what kind of suite a state is of."""
 _ESCAPES = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
 
 
-def load(data: bytes, load_suite: Callable[[str], Suite]) -> State:
+def load(data: bytes, load_suite: Callable[[int], Suite]) -> State:
     """State that e4go saved. Missing tables count as empty, what follows the first JSON value is ignored.
 
     e4go remembers no replays: whoever goes on from here sets ``floor`` and ``command_floor`` to the present.
+    Args: load_suite: gives the suite of e4go for its ``keyType``.
     Raises: InvalidInput (``bad_state``, ``bad_key``, ``bad_length``, ``bad_topic``).
     """
     body = parse_json(data)
@@ -32,25 +32,24 @@ def load(data: bytes, load_suite: Callable[[str], Suite]) -> State:
 def dump(suite: Suite, state: State) -> bytes:
     """The file that e4go would write. Replay memory and floors have no place in it and are lost.
 
-    Raises: InvalidInput (``bad_state``): e4go has no such suite.
+    Args: suite: one that e4go has.
     """
-    if suite.name not in _KEY_TYPES:
-        raise InvalidInput(f"e4go has no suite {suite.name}, only {', '.join(_KEY_TYPES)}", kind="bad_state")
     body = {
         "ID": b64(state.client_id),
         "TopicKeys": _dump_topics(suite, state),
-        "Key": {"keyType": _KEY_TYPES[suite.name], "keyData": _dump_key(suite, state)},
+        "Key": {"keyType": SYMMETRIC if suite.is_symmetric else PUBLIC, "keyData": _dump_key(suite, state)},
         "ReceivingTopic": state.control_topic,
     }
     text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
     return text.translate(_ESCAPES).encode() + b"\n"
 
 
-def _load(body: dict[str, Any], load_suite: Callable[[str], Suite]) -> State:
+def _load(body: dict[str, Any], load_suite: Callable[[int], Suite]) -> State:
     key_type = body["Key"]["keyType"]
-    if key_type not in SUITES:
-        raise InvalidInput(f"key type {key_type!r} is not known; known: 0 (sk), 1 (pk)", kind="bad_state")
-    suite = load_suite(SUITES[key_type])
+    if key_type not in KEY_TYPES:
+        text = f"key type {key_type!r} is not known; known: 0 (a symmetric key), 1 (a key pair)"
+        raise InvalidInput(text, kind="bad_state")
+    suite = load_suite(key_type)
     key = {name.lower(): value for name, value in body["Key"]["keyData"].items()}
     client_id = ClientId(unb64(body["ID"]))
     state = State(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 from e4core.errors import E4Error, InvalidInput, PluginError
 from e4core.kms import Kms
 from e4core.suite import KeyHandle, Suite
+from e4core.suite_check import fault
 from e4core.transport import Transport
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ T = TypeVar("T")
 
 
 def load_suite(name: str) -> Suite:
-    """The suite called ``name``. Raises: PluginError."""
+    """The suite called ``name``, so far as can be seen fit for use. Raises: PluginError."""
     suite = _load(SUITES, name)
     if not isinstance(suite, Suite):
         raise PluginError(f"{SUITES}: {name} of {owners(SUITES, name)} is a {type(suite).__name__}, not a Suite")
@@ -36,7 +37,24 @@ def load_suite(name: str) -> Suite:
         raise PluginError(
             f"{SUITES}: {name} of {owners(SUITES, name)} calls itself {suite.name!r}; the names must agree"
         )
+    if wrong := fault(suite):
+        raise PluginError(f"{SUITES}: {name} of {owners(SUITES, name)} {wrong}")
     return suite
+
+
+def load_equal_suite(name: str, wire_name: str) -> Suite:
+    """The suite called ``name``, or where that cannot be had another of ``wire_name``, which takes the same public keys.
+
+    Raises: PluginError: there is none.
+    """
+    try:
+        return load_suite(name)
+    except PluginError:
+        others = (_if_it_loads(other) for other in names(SUITES))
+        equal = next((suite for suite in others if suite and suite.wire_name == wire_name), None)
+        if equal is None:
+            raise
+        return equal
 
 
 def load_kms(uri: str) -> Kms:
@@ -57,6 +75,13 @@ def load_key(uri: str, algorithm: str) -> KeyHandle:
 def names(group: str) -> list[str]:
     """Names registered in ``group``, by any distribution."""
     return sorted({point.name for point in entry_points(group=group)})
+
+
+def _if_it_loads(name: str) -> Suite | None:
+    try:
+        return load_suite(name)
+    except PluginError:
+        return None
 
 
 def _made(group: str, uri: str, kind: type[T], *arguments: str) -> T:

@@ -155,7 +155,7 @@ def export_e4go(
 
 @app.command("reset-clock")
 def reset_clock(state: StateOption, passphrase_file: PassphraseFileOption = None) -> None:
-    """After the clock of this device ran ahead: forget times beyond now. Nothing sent until now is accepted any more."""
+    """After the clock of this device ran ahead: forget times beyond now. In sk and pk nothing sent before is accepted."""
     with states.client_of(states.existing(state, passphrase_file)) as client:
         client.reset_clock(time.time())
 

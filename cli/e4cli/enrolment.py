@@ -59,7 +59,7 @@ def register(api: Api, name: str, identity: str | None, source: KeySource, send:
     from e4device import keyfiles
 
     about = api.get("/v1/c2")
-    suite = _suite(about)
+    suite = _suite(about, source)
     if source.key is not None:
         return send({"key": b64encode(keyfiles.load_public(source.key, suite.device)).decode()})
     client_id = ClientId(bytes.fromhex(identity) if identity else suite.derive_id(name))
@@ -93,13 +93,15 @@ def _generated(
     return Document({**answer, "state_file": str(path)})
 
 
-def _suite(about: Document) -> Suite:
+def _suite(about: Document, source: KeySource) -> Suite:
+    """A state names its suite, so that needs the very one of the C2; a public key does not."""
     from e4core.errors import PluginError
-    from e4core.plugins import load_suite
+    from e4core.plugins import load_equal_suite, load_suite
 
-    suite = load_suite(about["suite"])
-    if suite.wire_name != about["wire_name"]:
-        raise PluginError(f"the suite {suite.name} here is {suite.wire_name}, at the C2 {about['wire_name']}")
+    name, wire_name = about["suite"], about["wire_name"]
+    suite = load_suite(name) if source.generate else load_equal_suite(name, wire_name)
+    if suite.wire_name != wire_name:
+        raise PluginError(f"the suite {suite.name} here is {suite.wire_name}, at the C2 {wire_name}")
     return suite
 
 

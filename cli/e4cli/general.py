@@ -14,12 +14,15 @@ if TYPE_CHECKING:
 
 
 def suites(output: OutputOption = Output.TABLE) -> None:
-    """Show the installed suites, whose they are, and what they add to a message and a command; lengths are in bytes."""
+    """Show the installed suites, whose they are, and what they add to a message and a command; lengths are in bytes.
+
+    JSON has their parts as well.
+    """
     from e4core.plugins import SUITES, names
 
     rows = [_row(name) for name in names(SUITES)]
     if output is Output.TABLE:
-        rows = [{**row, **{part: _in_a_word(row[part]) for part in _PARTS}} for row in rows]
+        rows = [{name: value for name, value in row.items() if name not in _PARTS} for row in rows]
     show_rows(output, rows)
 
 
@@ -66,13 +69,6 @@ def _sizes(suite: Suite) -> Row:
     )
     sizes = (suite.wire_name, suite.format, *overheads(suite))
     return {**dict(zip(_SIZES, sizes, strict=True)), **dict(zip(_PARTS, parts, strict=True))}
-
-
-def _in_a_word(part: Value) -> Value:
-    """The largest of its lengths that others see, or its name."""
-    if not isinstance(part, dict):
-        return part
-    return part.get("signature") or part.get("public") or str(part["part"])
 
 
 def _key(identity: Identity) -> Row | None:

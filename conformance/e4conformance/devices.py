@@ -20,12 +20,14 @@ from e4core.suite import AeadKey, Suite
 EXACT = Tolerance(skew_s=0)
 SYMMETRIC_KEY = bytes(range(32))
 """Device key where an entry is about messages only."""
+_SUITES = {e4go.SYMMETRIC: "sk", e4go.PUBLIC: "pk"}
+"""``keyType`` of e4go -> its suite here."""
 
 
 def load(state: Mapping[str, Any] | str) -> State:
     """State of e4go, as its file text or parsed."""
     text = state if isinstance(state, str) else json.dumps(state)
-    return e4go.load(text.encode(), load_suite)
+    return e4go.load(text.encode(), lambda key_type: load_suite(_SUITES[key_type]))
 
 
 def device(suite: Suite, state: State) -> Client:

@@ -29,6 +29,8 @@ from e4device.sealed import Sealed, SealingKey, is_sealed
 
 SuiteLoader = Callable[[str], Suite]
 _SYNCHRONISED = b"synchronised\n"
+_E4GO = {e4go.SYMMETRIC: "sk", e4go.PUBLIC: "pk"}
+"""``keyType`` of e4go -> its suite here."""
 
 
 class StateFile:
@@ -102,7 +104,7 @@ class StateFile:
                 f"{self.path} is not sealed under a passphrase; use it without one", kind="passphrase_not_needed"
             )
         if "format" not in body and "Key" in body:
-            return _adopted(e4go.load(data, self._suites), now)
+            return _adopted(data, now, self._suites)
         return faded(self._own(data, body), now)
 
     def is_sealed(self) -> bool:
@@ -131,8 +133,8 @@ class StateFile:
         Raises: as `load`; Conflict (``exists``); InvalidInput: e4go has no such suite.
         """
         state = self.load(now)
-        if not isinstance(state, State):
-            raise InvalidInput(f"e4go has no suite {state.suite}", kind="bad_state")
+        if not isinstance(state, State) or state.suite not in _E4GO.values():
+            raise InvalidInput(f"e4go has no suite {state.suite}, only {', '.join(_E4GO.values())}", kind="bad_state")
         files.create(Path(path), e4go.dump(self._suites(state.suite), state))
 
     @property
@@ -181,10 +183,11 @@ class StateFile:
 
 def import_e4go(path: str | os.PathLike[str], now: float, suites: SuiteLoader = load_suite) -> State:
     """The state in a file of e4go, as of ``now``. Raises: StorageError; InvalidInput."""
-    return _adopted(e4go.load(files.read(Path(path)), suites), now)
+    return _adopted(files.read(Path(path)), now, suites)
 
 
-def _adopted(state: State, now: float) -> State:
+def _adopted(data: bytes, now: float, suites: SuiteLoader) -> State:
+    state = e4go.load(data, lambda key_type: suites(_E4GO[key_type]))
     # The floors: whatever e4go has accepted or obeyed was sent before now, and may be sent again. A C2 dates its commands back, so
     # that the first seconds of these are lost; it sends them again. sent: nor must we repeat what e4go sent in this very second.
     return transition.faded(replace(state, floor=int(now), command_floor=int(now), sent=int(now)), now)

@@ -29,6 +29,7 @@ from e4core.command import (
 )
 from e4core.errors import E4Error
 from e4core.keys import Secret, control_topic
+from e4core.plugins import load_suite
 from tests.c2.conftest import Worlds
 from tests.c2.devices import Witness
 from tests.c2.world import Sent, World
@@ -151,7 +152,7 @@ PUBLIC: list[Step] = [
 
 
 def steps(suite: str) -> st.SearchStrategy[list[Step]]:
-    uses = st.sampled_from(COMMON + (PUBLIC if suite == "pk" else []))
+    uses = st.sampled_from(COMMON + ([] if load_suite(suite).is_symmetric else PUBLIC))
     times = st.sampled_from([0.0, 0.4, 1.0, 3.0, 700.0, -0.5, -2.0, -30.0]).map(moved)
     pair = st.tuples(uses, st.sampled_from([Step(pumped), Step(pumped), moved(0)]), times)
     return st.lists(pair, min_size=3, max_size=12).map(lambda parts: [each for part in parts for each in part])

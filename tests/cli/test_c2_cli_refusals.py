@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import pty
 import select
 import signal
 import subprocess
 import time
+from base64 import b64encode
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 from itertools import count
@@ -22,7 +24,7 @@ from e4core.errors import E4Error
 from tests.c2.served import PATIENCE_S, Served, serving, settings_in
 from tests.c2.test_app_listening import certificate as certificate
 from tests.cli.c2_server import C2, Asked, send, server
-from tests.cli.command import PROGRAM, e4, environment, refused
+from tests.cli.command import PROGRAM, answer, e4, environment, refused
 from tests.cli.test_api_client import ERRORS, PROBLEM, problem
 from tests.servers import Mosquitto, free_port
 
@@ -43,6 +45,17 @@ def key_file(folder: Path, key: bytes = KEY) -> Path:
     path.touch(0o600)
     path.write_bytes(key)
     return path
+
+
+@contextlib.contextmanager
+def registry(about: bytes) -> Iterator[tuple[dict[str, str], list[Asked]]]:
+    """A server that says ``about`` of itself and takes whatever is registered; how it is reached, what it was asked."""
+
+    def reply(asked: Asked, http: BaseHTTPRequestHandler) -> None:
+        send(http, 200, "application/json", about if asked.method == "GET" else b"{}")
+
+    with server(reply) as (url, asked):
+        yield {"E4_URL": url, "E4_TOKEN": "t"}, asked
 
 
 @pytest.mark.parametrize(
@@ -179,6 +192,19 @@ class TestGenerate:
             refused(17, "clients", "create", "a", "--generate", "--state", state, env={"E4_URL": url, "E4_TOKEN": "t"})
         assert state.exists()
         assert [each.method for each in asked] == ["GET", "POST", "POST", "POST"]
+
+    def test_a_public_key_needs_a_suite_of_the_same_wire_name_and_no_more(self, tmp_path: Path) -> None:
+        """Whoever makes a state needs the very suite, as the state names it."""
+        with registry(b'{"suite": "far-away", "wire_name": "sk"}') as (env, asked):
+            answer("clients", "create", "a", "--key", key_file(tmp_path), env=env)
+            assert json.loads(asked[-1].body) == {"name": "a", "key": b64encode(KEY).decode()}
+            state = tmp_path / "state"
+            assert "no 'far-away'" in refused(12, "clients", "create", "a", "--generate", "--state", state, env=env)
+            assert not state.exists()
+        for about in (b'{"suite": "far-away", "wire_name": "far-away"}', b'{"suite": "sk", "wire_name": "pk"}'):
+            with registry(about) as (env, asked):
+                refused(12, "clients", "create", "a", "--key", key_file(tmp_path), env=env)
+            assert [each.method for each in asked] == ["GET"]
 
     def test_a_state_with_a_c2_key_that_was_changed_meanwhile_is_not_left_behind(self, tmp_path: Path) -> None:
         """Else the device would be registered with a key of the C2 that it does not hold."""

@@ -37,7 +37,7 @@ class Pair:
 def pair(request: pytest.FixtureRequest, tmp_path: Path) -> Pair:
     c2, key = TinyC2(load_suite(request.param)), new_key()
     alice, bob = c2.enrol("alice"), c2.enrol("bob")
-    peers = () if request.param == "sk" else (alice, bob)
+    peers = () if load_suite(request.param).is_symmetric else (alice, bob)
     return Pair(
         stored(tmp_path / "alice", with_key(alice, key, *peers)), stored(tmp_path / "bob", with_key(bob, key, *peers))
     )
@@ -55,7 +55,8 @@ class TestInit:
             )
             device = ClientId(load_suite(suite).derive_id("attic"))
             assert (made["id"], made["control_topic"]) == (device.hex(), control_topic(device))
-            assert made["public_key"] == ((tmp_path / "pk.pub").read_bytes().hex() if suite == "pk" else None)
+            public = None if load_suite(suite).is_symmetric else (tmp_path / f"{suite}.pub").read_bytes().hex()
+            assert made["public_key"] == public
             assert stat.S_IMODE(state.stat().st_mode) == 0o600
             assert answer("device", "show", "--state", state) == {**made, "synchronised": False, "encrypted": False}
             assert loaded(state).private == Secret((tmp_path / suite).read_bytes())
@@ -196,8 +197,9 @@ class TestMessages:
         alice = loaded(pair.alice)
         assert shown["payload_base64"] == b64encode(b"rain\xff").decode()
         assert shown["text"] is None
-        assert shown["sender"] == (alice.client_id.hex() if alice.suite == "pk" else None)
-        assert shown["authenticated"] is (alice.suite == "pk")
+        signed = not load_suite(alice.suite).is_symmetric
+        assert shown["sender"] == (alice.client_id.hex() if signed else None)
+        assert shown["authenticated"] is signed
 
     def test_protecting_the_same_again_and_again_waits_and_never_gives_equal_bytes(self, pair: Pair) -> None:
         protect = ("device", "protect", "--topic", TOPIC, "--state", pair.alice)

@@ -66,8 +66,29 @@ def test_the_installed_suites_are_shown_with_their_parts() -> None:
     assert {row["from"] for row in suites.values()} == {"e4core"}
     # those need a library that is not everywhere, and say so
     assert {name for name, row in suites.items() if row["problem"]} <= {"pq", "pq-falcon", "pq-slh"}
-    table = ok("suites").decode()
-    assert re.search(r"pk +e4core +pk +1 +104 +24 +Siv", table)
+
+
+def test_the_table_of_suites_is_narrow() -> None:
+    lines = ok("suites").decode().splitlines()
+    assert any(re.fullmatch(r"pk +e4core +pk +1 +104 +24 +-", line) for line in lines)
+    assert max(len(line) for line in lines if line.endswith(" -")) <= 100
+
+
+def test_a_suite_that_is_broken_takes_nothing_down_but_itself(tmp_path: Path) -> None:
+    info = tmp_path / "acme_suite-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-suite\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[e4.suites]\nno-format = acme:FORMAT\nno-aead = acme:AEAD\n")
+    (tmp_path / "acme.py").write_text("""
+from dataclasses import replace
+from e4backends.sk import SUITE
+FORMAT, AEAD = replace(SUITE, name="no-format", format=3), replace(SUITE, name="no-aead", aead=None)
+""")
+    env = {"PYTHONPATH": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)}
+    suites = {row["suite"]: row["problem"] for row in answer("suites", env=env)}
+    assert suites["sk"] is None
+    assert suites["no-format"] == "e4.suites: no-format of acme-suite is of format 3; there are 1 and 2"
+    assert suites["no-aead"] == "e4.suites: no-aead of acme-suite lacks aead.key_len"
 
 
 @pytest.mark.parametrize(

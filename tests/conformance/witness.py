@@ -74,9 +74,9 @@ class Witness:
         client_id, private = bytes.fromhex(state["client_id"]), b64decode(state["private"])
         peers = {name: b64decode(public) for name, public in state["peers"].items()}
         key = (
-            e4go.SkKey(private)
-            if self.suite == "sk"
-            else e4go.PkKey(client_id, private, b64decode(state["c2_public"]), peers)
+            e4go.PkKey(client_id, private, b64decode(state["c2_public"]), peers)
+            if state["c2_public"]
+            else e4go.SkKey(private)
         )
         self.client = e4go.Client(client_id, _table(state["topics"]), key, state["control_topic"], io.BytesIO())
         for topic_key in self.client.topic_keys.values():
@@ -119,7 +119,7 @@ class Witness:
         self.clean = False
         data, topic = bytes.fromhex(step["protected"]), step["topic"]
         payload = self.client.unprotect(data, topic, self.tolerant(data, step["now"])) or b""
-        sender = b"" if self.suite == "sk" else data[8:24]
+        sender = data[8:24] if isinstance(self.client.key, e4go.PkKey) else b""
         timestamp, siv = int.from_bytes(data[:8], "little"), data[8 + len(sender) :][:16]
         require(timestamp > self.floor, "timestamp_old", "at or below the floor")
         entry = (topic_hash(topic), sender, data[:8], siv)

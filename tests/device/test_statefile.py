@@ -17,10 +17,11 @@ from pathlib import Path
 import pytest
 
 from e4core import e4go
-from e4core.errors import Conflict, StorageError
+from e4core.errors import Conflict, InvalidInput, StorageError
+from e4core.keys import Secret
 from e4core.message import GRACE_S
 from e4core.plugins import load_suite
-from e4core.state import State, TopicState
+from e4core.state import State, TopicState, new_state
 from e4device.statefile import StateFile, import_e4go
 from tests.device.states import CHEAP, E4GO, NOW, PASSPHRASE, STATE, created
 
@@ -214,7 +215,7 @@ class TestE4go:
         text = E4GO[mode]["steps"][-1]["file_text_after"]
         path.write_text(text)
         path.chmod(0o600)
-        held = e4go.load(text.encode(), load_suite).topics
+        held = e4go.load(text.encode(), lambda _: load_suite(mode)).topics
         assert any(keys.previous for keys in held.values())
         after = StateFile(path).load(NOW).topics
         assert after == {topic: TopicState(keys.key) for topic, keys in held.items()}
@@ -244,12 +245,20 @@ class TestE4go:
         source.touch(0o600)
         last = E4GO[mode]["steps"][-1]["file_text_after"]
         source.write_text(last)
-        rotated = max(keys.rotated for keys in e4go.load(last.encode(), load_suite).topics.values())
+        rotated = max(keys.rotated for keys in e4go.load(last.encode(), lambda _: load_suite(mode)).topics.values())
         file = created(StateFile(path, PASSPHRASE, cost=CHEAP), import_e4go(source, rotated + GRACE_S))
         file.export_e4go(tmp_path / "back.json", rotated + GRACE_S)
         # e4go leaves the end of a longer former state behind its line
         assert (tmp_path / "back.json").read_text() == last[: last.index("\n") + 1]
         assert stat.S_IMODE((tmp_path / "back.json").stat().st_mode) == 0o600
+
+    def test_it_has_no_other_suite(self, tmp_path: Path, path: Path) -> None:
+        mine = replace(load_suite("sk"), name="mine")
+        state = new_state(mine, STATE.client_id, Secret(os.urandom(32)))
+        file = created(StateFile(path, suites=lambda _: mine), state)
+        with pytest.raises(InvalidInput, match="e4go has no suite mine"):
+            file.export_e4go(tmp_path / "go.json", NOW)
+        assert not (tmp_path / "go.json").exists()
 
     def test_an_export_never_overwrites(self, tmp_path: Path, path: Path) -> None:
         (tmp_path / "back.json").write_text("mine")

@@ -75,9 +75,11 @@ FAULTS = {
     "more than once": ("SUITE", GOOD),
     "No module named": ("SUITE", "import acme_hsm"),
     "the accelerator": ("SUITE", 'raise OSError("the accelerator does not answer; is its driver loaded?")'),
-    "no attribute": ("SUITES", GOOD),
+    "no attribute 'SUITES'": ("SUITES", GOOD),
     "not a Suite": ("SUITE", f"{GOOD}\nSUITE = ChaCha()"),
     "calls itself": ("SUITE", GOOD.replace('symmetric_suite("chacha-sk"', 'symmetric_suite("chacha"')),
+    "tag_len 12": ("SUITE", GOOD.replace("tag_len = 16", "tag_len = 12")),
+    "when it is tried": ("SUITE", GOOD.replace("def open", "def opened")),
 }
 """What a message says -> what is taken from the module, and the module."""
 PACKAGES = {"no 'chacha-sk'": (), "more than once": ("e4_suite_chacha", "e4_suite_salsa")}
