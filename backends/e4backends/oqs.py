@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hmac
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,7 +15,12 @@ from e4core.keys import Secret
 
 _ML_KEM_MODULUS = 3329
 _FALCON_MODULUS = 12289
-_CHALLENGE_LEN, _Z_BITS, _Z_COUNT, _BETA = 48, 20, 1280, 196  # ML-DSA-65: FIPS 204 sections 4 and 7.2
+# ML-DSA-65: FIPS 204 sections 4 and 7.2; z is 1280 values of 20 bits
+_CHALLENGE_LEN, _Z_LEN, _BETA = 48, 1280 * 20 // 8, 196
+_ONES = (1 << 8 * _Z_LEN) // ((1 << 20) - 1)
+_TOP = _ONES << 19
+_LOW = _ONES * ((1 << 19) - 1)
+_TO_ABOVE, _TO_BEYOND = _ONES * ((1 << 19) - 1 - _BETA), _ONES * _BETA
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +119,7 @@ class MlDsa65:
         return _SignatureKey(public, private, self._native)
 
     def verifier(self, public: bytes, /) -> _Verifier:
-        return _Verifier(checks.public_key(public, self.public_len, "ML-DSA-65"), self._native, _is_short)
+        return _Verifier(checks.public_key(public, self.public_len, "ML-DSA-65"), self._native, is_short)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +153,7 @@ class StoredPair:
         try:
             self.verifier(key.public).verify(b"", key.sign(b""))
         except AuthenticationFailed:
-            raise InvalidInput("the public half does not belong to this private key", kind="bad_key") from None
+            raise _not_its_public_half() from None
         return key
 
     def verifier(self, public: bytes, /) -> _Verifier:
@@ -170,8 +176,17 @@ class SlhDsa:
         return self._native.generate()[1]
 
     def key(self, stored: bytes, /) -> _SignatureKey:
-        private = checks.private_key(stored, self.private_len, "SLH-DSA-SHAKE-256f")
-        return _SignatureKey(bytes(private[64:]), private, self._native)
+        """Computes the public half anew, for some ms.
+
+        Raises: InvalidInput (``bad_key``): the stored one is another, under which nothing would verify.
+        """
+        private, cut = checks.private_key(stored, self.private_len, "SLH-DSA-SHAKE-256f"), self.private_len - 32
+        public, expanded = self._native.expand(Secret(private[:cut]))
+        if not hmac.compare_digest(expanded[:cut], private[:cut]):
+            raise UnsupportedSuite("this version of liboqs expands no SLH-DSA seeds; use another version")
+        if public != private[64:]:
+            raise _not_its_public_half()
+        return _SignatureKey(public, private, self._native)
 
     def verifier(self, public: bytes, /) -> _Verifier:
         public = checks.public_key(public, self.public_len, "SLH-DSA-SHAKE-256f")
@@ -209,13 +224,18 @@ def _is_falcon_public(public: bytes) -> bool:
     return public[0] == 9 and checks.fields_below(int.from_bytes(public[1:], "big"), 14, 512, _FALCON_MODULUS)
 
 
-def _is_short(signature: bytes) -> bool:
+def is_short(signature: bytes) -> bool:
     """The bound on z (FIPS 204, algorithm 8, line 13), which liboqs 0.13 leaves out where it computes with AVX2.
 
-    What stands in the signature is 2^19 - z, and z must be less than 2^19 - beta away from 0.
+    What stands in the signature is 2^19 - z, and z must be less than 2^19 - beta away from 0. All 1280 values are computed at
+    once, in 5 us, a tenth of a verification: the 19 low bits of each plus a constant, so that what is ``above`` beta, or
+    ``beyond`` 2^19 - beta - 1, carries into the top bit. A value is out of bounds where both carries equal its own top bit.
     """
-    packed = int.from_bytes(signature[_CHALLENGE_LEN : _CHALLENGE_LEN + _Z_COUNT * _Z_BITS // 8], "little")
-    complement = packed ^ (1 << _Z_COUNT * _Z_BITS) - 1
-    return checks.fields_below(packed, _Z_BITS, _Z_COUNT, (1 << _Z_BITS) - _BETA) and checks.fields_below(
-        complement, _Z_BITS, _Z_COUNT, (1 << _Z_BITS) - 1 - _BETA
-    )
+    packed = int.from_bytes(signature[_CHALLENGE_LEN : _CHALLENGE_LEN + _Z_LEN], "little")
+    low = packed & _LOW
+    above, beyond = low + _TO_ABOVE, low + _TO_BEYOND
+    return (above ^ packed | beyond ^ packed) & _TOP == _TOP
+
+
+def _not_its_public_half() -> InvalidInput:
+    return InvalidInput("the public half does not belong to this private key", kind="bad_key")

@@ -135,10 +135,16 @@ class _Verifier:
         self._public = public
 
     def verify(self, message: bytes, signature: bytes, /) -> None:
+        if len(signature) != 64:  # libsodium cuts after 64 bytes of both together
+            raise _bad_signature()
         try:
             bindings.crypto_sign_open(signature + message, self._public)
         except BadSignatureError:
-            raise AuthenticationFailed("the signature does not verify", kind="bad_signature") from None
+            raise _bad_signature() from None
+
+
+def _bad_signature() -> AuthenticationFailed:
+    return AuthenticationFailed("the signature does not verify", kind="bad_signature")
 
 
 def x25519(private: bytes, public: bytes) -> Secret:

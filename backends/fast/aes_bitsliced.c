@@ -150,11 +150,12 @@ struct schedule {
 
 static void unpack(struct schedule *schedule, const struct e4_aes_key *key)
 {
+    uint64_t packed[2];
     for (int r = 0; r <= E4_AES_ROUNDS; r++) {
-        uint64_t packed[2];
         memcpy(packed, key->round[r], 16);
         for (int b = 0; b < 8; b++) schedule->round[r][b] = (packed[b / 4] >> b % 4 & LANE) * 15; /* to all lanes */
     }
+    e4_wipe(packed, sizeof packed);
 }
 
 static inline void add(planes q, const planes other)

@@ -23,6 +23,7 @@ static void cmac(const struct e4_siv_key *key, const uint8_t *data, size_t len, 
     if (rest < 16) last[rest] = 0x80;
     e4_xor_block(last, rest < 16 ? key->padded : key->whole);
     key->path->mac(&key->mac, out, last, 1);
+    e4_wipe(last, sizeof last);
 }
 
 void e4_siv_init(struct e4_siv_key *key, const struct e4_aes_path *path, const uint8_t raw[E4_SIV_KEY_LEN])

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha3_256, shake_256
 
 import pytest
@@ -21,10 +21,14 @@ from e4backends.hybrid import Both, Ed25519
 from e4backends.pairs import SignatureKey
 from e4backends.pq_pyca import MlDsa65, MlKem768
 from e4backends.xwing import XWing, combine
-from e4core.errors import AuthenticationFailed, InvalidInput
-from e4core.keys import Secret
-from e4core.suite import Verifier
+from e4core.client2 import Client2
+from e4core.errors import AuthenticationFailed, InvalidInput, Replayed
+from e4core.keys import ClientId, FullTopicHash, Secret, TopicKey
+from e4core.report import fingerprint
+from e4core.state2 import Epoch, Peer, new_state
+from e4core.suite import Suite, Verifier
 from tests.backends.oqs_here import identity, need_liboqs, suite
+from tests.backends.pq_fleet import flipped
 
 WAYS = pytest.mark.parametrize(("sender", "receiver"), [("pq", "pq-pyca"), ("pq-pyca", "pq")])
 stored = st.binary(min_size=96, max_size=96).filter(lambda raw: any(raw[:32]) and any(raw[32:]))
@@ -49,6 +53,30 @@ def test_both_libraries_make_the_same_keys_and_open_what_the_other_seals(
     assert at_c2.open(b"info", b"header", at_device.seal(b"info", b"header", plaintext)) == plaintext
     assert at_device.open(b"info", b"header", at_c2.seal(b"info", b"header", plaintext)) == plaintext
     theirs.signature.verifier(public[:1952]).verify(plaintext, ours.signature.signer(device).sign(plaintext))
+
+
+def client_of(part: Suite, device: bytes, peer: bytes, key: TopicKey) -> Client2:
+    """A member of the topic, who takes the first 16 bytes of public keys for ids."""
+    public, peer_public = (part.device.public(part.device.load(raw)) for raw in (device, peer))
+    state = new_state(part, ClientId(public[:16]), Secret(device), part.c2.public(part.c2.load(b"\7" * 96)))
+    topic = FullTopicHash(part.hash.digest(b"topic"))
+    held = {topic: (Epoch(1000, key, fingerprint(part, key), 1),)}
+    peers = {ClientId(peer_public[:16]): Peer(peer_public[:1952])}
+    return Client2(part, replace(state, topics=held, peers=peers), lambda _state: None)
+
+
+@WAYS
+def test_clients_of_both_libraries_read_the_messages_of_each_other(sender: str, receiver: str) -> None:
+    one, other, key, now = b"\1" * 96, b"\2" * 96, TopicKey(os.urandom(32)), 1_800_000_000.0
+    ours, theirs = client_of(suite(sender), one, other, key), client_of(suite(receiver), other, one, key)
+    for payload in (b"", b"21.5", os.urandom(3000)):
+        data = ours.protect(payload, "topic", now)
+        read = theirs.unprotect(data, "topic", now)
+        assert (read.payload, read.authenticated) == (payload, True)
+        with pytest.raises(Replayed):
+            theirs.unprotect(data, "topic", now)
+        with pytest.raises(AuthenticationFailed):
+            theirs.unprotect(flipped(ours.protect(payload, "topic", now), -1), "topic", now)
 
 
 @WAYS
