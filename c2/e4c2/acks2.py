@@ -24,9 +24,13 @@ from e4core.report import Ack, Hello, Offer, Outcome
 log = logging.getLogger(__name__)
 
 AHEAD_S = 24 * 3600
-"""How far ahead of the clock a sequence may be that a device claims to know."""
+"""How far ahead of the clock a sequence may be that a device claims to know, and the C2 does not."""
+FRESH_EVERY_S = 1
+"""A hello that names the newest command of all was said after it, and is soon answered whatever was answered before."""
 _KEYS = (Kind.ID_KEY.value, Kind.C2_KEY.value)
 """What is confirmed by nothing but a report under the new key."""
+_REFUSABLE = (Kind.TOPIC.value, Kind.PEER.value)
+"""Beside keys, what a device may have refused a command for."""
 
 
 def answer(db: sa.Connection, realm: Realm, row: Row, opened: Opened) -> None:
@@ -37,10 +41,11 @@ def answer(db: sa.Connection, realm: Realm, row: Row, opened: Opened) -> None:
     """
     content = opened.content
     held = sequences.of(db, realm, row["id"])
-    _check_sequence(db, realm, row, content.last_sequence, held["last"] if held else 0)
+    taken, confirmed = (held["last"], held["confirmed"]) if held else (0, 0)
+    _check_sequence(db, realm, row, content.last_sequence, taken)
     match content:
         case Hello():
-            _greeted(db, realm, row, content, held["confirmed"] if held else 0)
+            _greeted(db, realm, row, content, taken, confirmed)
         case Ack():
             _acknowledged(db, realm, row, content)
         case Offer():
@@ -52,19 +57,30 @@ def answer(db: sa.Connection, realm: Realm, row: Row, opened: Opened) -> None:
 
 def _check_sequence(db: sa.Connection, realm: Realm, row: Row, known: int, taken: int) -> None:
     """An old report names a sequence that the device did know, so to go on after it is right at any time."""
+    if known <= taken:  # of a later day too: this C2's clock was ahead when it sealed that
+        return
     if known > (realm.clock() + AHEAD_S) * sequences.PER_SECOND:
         raise InFuture(f"{row['name']} claims to know a command of a later day; check the clocks")
-    if known > taken:
-        log.error(
-            "%s knows a command that this C2 does not: the database was restored, or is not the only one; commands go on after it",
-            row["name"],
-        )
-        sequences.go_on_after(db, realm, row["id"], known)
+    log.error(
+        "%s knows a command that this C2 does not: the database was restored, or is not the only one; commands go on after it",
+        row["name"],
+    )
+    sequences.go_on_after(db, realm, row["id"], known)
 
 
-def _greeted(db: sa.Connection, realm: Realm, row: Row, hello: Hello, confirmed: int) -> None:
-    """The ack of the Sync will say what the device holds."""
-    if reports.sync(db, realm, row, hello) and hello.last_sequence < confirmed:
+def _greeted(db: sa.Connection, realm: Realm, row: Row, hello: Hello, taken: int, confirmed: int) -> None:
+    """The ack of the Sync will say what the device holds.
+
+    Whoever records hellos has each answered once, and keeps none waiting that the device says now.
+    """
+    syncs = [outbox.c.client == row["id"], outbox.c.kind == Kind.SYNC.value]
+    forgot = hello.last_sequence < confirmed
+    if _exists(db, *syncs, outbox.c.object == hello.nonce):
+        return
+    if forgot and _exists(db, *syncs, outbox.c.state == Delivery.PENDING.value):
+        return
+    every_s = FRESH_EVERY_S if hello.last_sequence >= taken else reports.SYNC_EVERY_S
+    if reports.sync(db, realm, row, hello, every_s) and forgot:
         log.warning("%s has forgotten what it confirmed: it was restored, or its hello is an old one", row["name"])
 
 
@@ -76,7 +92,9 @@ def _acknowledged(db: sa.Connection, realm: Realm, row: Row, ack: Ack) -> None:
     mine = [outbox.c.client == row["id"], outbox.c.state.in_(commands.UNCONFIRMED)]
     these = [*mine, outbox.c.sequence == sequence]
     held = sequences.of(db, realm, row["id"])
-    if held is None or ack.subject != report.subject(sequence) or not _exists(db, *these):
+    if held is None or sequence > held["last"]:  # never sent, and may be more than the database can compare with
+        return
+    if ack.subject != report.subject(sequence) or not _exists(db, *these):
         return
     db.execute(sa.update(client).where(client.c.id == row["id"]).values(last_report=realm.clock()))
     sequences.confirm(db, realm, held, sequence)
@@ -84,14 +102,19 @@ def _acknowledged(db: sa.Connection, realm: Realm, row: Row, ack: Ack) -> None:
     if ack.refusal == "pubkey_missing":
         _send_the_rest(db, realm, row, these)
     elif ack.outcome is Outcome.REFUSED:
-        refused = {"state": Delivery.REFUSED.value, "refusal": ack.refusal}
-        db.execute(sa.update(outbox).where(*these).values(**refused))
+        _refuse(db, these, ack.refusal)
     elif ack.outcome is Outcome.APPLIED:
         _confirm(db, these)
     waits, elsewhere = outbox.c.state == Delivery.PENDING.value, outbox.c.sequence != sequence
     undone = [outbox.c.client == row["id"], outbox.c.state.in_(commands.OPEN), outbox.c.kind.not_in(_KEYS)]
-    if _exists(db, *undone, sa.or_(waits, elsewhere)):
-        return
+    if not _exists(db, *undone, sa.or_(waits, elsewhere)):
+        _compare(db, realm, row, ack, these)
+    if ack.outcome is Outcome.REFUSED and _exists(db, *undone, waits):
+        _keep_apart(db, realm, row, sequence)
+
+
+def _compare(db: sa.Connection, realm: Realm, row: Row, ack: Ack, these: list[sa.ColumnElement[bool]]) -> None:
+    """Nothing else is under way: what the device holds is what it should hold, or it is brought there."""
     match reports.holds(db, realm, row, ack.digest), ack.outcome:
         case True, Outcome.ALREADY:  # applied or refused, its digest alone can tell
             _confirm(db, these)
@@ -108,6 +131,22 @@ def _release(db: sa.Connection, row: Row, sequence: int) -> None:
 def _confirm(db: sa.Connection, these: list[sa.ColumnElement[bool]]) -> None:
     shown = [*these, outbox.c.kind.not_in(_KEYS)]
     db.execute(sa.update(outbox).where(*shown).values(state=Delivery.CONFIRMED.value))
+
+
+def _refuse(db: sa.Connection, these: list[sa.ColumnElement[bool]], refusal: str) -> None:
+    """Nothing of it was done. A change of keys is given up only if nothing else can be meant; else it is sent again."""
+    refused = {"state": Delivery.REFUSED.value, "refusal": refusal}
+    others = [outbox.c.kind.not_in(_KEYS)] if _exists(db, *these, outbox.c.kind.in_(_REFUSABLE)) else []
+    db.execute(sa.update(outbox).where(*these, *others).values(**refused))
+    requeue(db, *these)
+
+
+def _keep_apart(db: sa.Connection, realm: Realm, row: Row, sequence: int) -> None:
+    """What is sent again goes when the device has answered what now waits for it (`_release`): should it be refused for the
+    change of keys, it then is for that alone."""
+    keys = [outbox.c.client == row["id"], outbox.c.state == Delivery.PENDING.value, outbox.c.kind.in_(_KEYS)]
+    at = int(realm.clock()) + commands.WAITS_AT_MOST_S
+    db.execute(sa.update(outbox).where(*keys).values(not_before=at, sequence=sequence))
 
 
 def _send_the_rest(db: sa.Connection, realm: Realm, row: Row, these: list[sa.ColumnElement[bool]]) -> None:

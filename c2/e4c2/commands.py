@@ -15,6 +15,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from e4c2 import graces
 from e4c2.model import Delivery, Kind, Status, c2_key, client, link, membership, operation, outbox
 from e4c2.rows import Realm, Row, portions
 from e4core.errors import NotFound
@@ -24,7 +25,7 @@ UNCONFIRMED = (Delivery.SENDING.value, Delivery.SENT.value)
 OPEN = (*_WAITING, *UNCONFIRMED)
 NO_OBJECT = bytes(16)
 KEPT_S = 30 * 24 * 3600
-"""How long deliveries that are done stay on record."""
+"""How long deliveries that are done stay on record: no shorter than the longest grace."""
 WAITS_AT_MOST_S = 3600
 """What is to wait for longer was ordered while the clock ran ahead."""
 BATCH = 500
@@ -196,6 +197,8 @@ def requeue(db: sa.Connection, *which: sa.ColumnElement[bool]) -> None:
 def prune(db: sa.Connection, realm: Realm) -> None:
     """Take what has long been done off the record."""
     before = realm.clock() - KEPT_S
+    if realm.format.fixed_grace_s is None:
+        graces.end(db, before)
     undone = outbox.c.state.in_((Delivery.PENDING.value, Delivery.SENDING.value))
     db.execute(sa.delete(outbox).where(outbox.c.created < before, ~undone, ~_awaited()))
     empty = ~sa.exists().where(outbox.c.operation == operation.c.id)

@@ -8,10 +8,10 @@ import os
 import sqlalchemy as sa
 
 from e4c2.format import KeyChange
-from e4c2.model import Kind, outbox
+from e4c2.model import Delivery, Kind, outbox
 from e4c2.rows import Realm, Row
 from e4core.errors import Conflict
-from e4core.report import NONCE_LEN
+from e4core.report import NONCE_LEN, REFUSALS
 from e4core.suite import Suite
 
 ARRIVES_WITHIN_S = 660
@@ -42,11 +42,15 @@ def _check_cancel1(db: sa.Connection, realm: Realm, row: Row) -> None:
 
 
 def _check_cancel2(db: sa.Connection, realm: Realm, row: Row) -> None:
-    """Commands never get too old. A device that makes its key uses it only after one that is sealed under it."""
+    """Commands never get too old. A device that makes its key uses it only after one that is sealed under it.
+
+    One that has refused the change has none under way: it would have said so under that key.
+    """
     if realm.suite.is_symmetric:
         mine = [outbox.c.client == row["id"], outbox.c.kind == Kind.ID_KEY.value]
-        newest = sa.select(outbox.c.attempts).where(*mine).order_by(outbox.c.id.desc()).limit(1)
-        may_switch = bool(db.scalar(newest))
+        refused = [outbox.c.state == Delivery.REFUSED.value, outbox.c.refusal.in_(REFUSALS)]
+        may_have = sa.and_(outbox.c.attempts > 0, ~sa.and_(*refused))
+        may_switch = bool(db.scalar(sa.select(may_have).where(*mine).order_by(outbox.c.id.desc()).limit(1)))
     else:
         may_switch = row["pending_key"] is not None
     if may_switch:

@@ -100,9 +100,12 @@ def expected_digest(db: sa.Connection, realm: Realm, row: Row) -> bytes:
     return report.digest2(realm.suite, held, believed(realm, peers))
 
 
-def sync(db: sa.Connection, realm: Realm, row: Row, hello: Hello) -> bool:
-    """Answer a hello, at most one in 10 s; it may be a replay, so nothing else follows from it. False: not answered."""
-    if last(db, realm, row, Kind.SYNC, outbox.c.created) > realm.clock() - SYNC_EVERY_S:
+def sync(db: sa.Connection, realm: Realm, row: Row, hello: Hello, every_s: float = SYNC_EVERY_S) -> bool:
+    """Answer a hello, unless one was less than ``every_s`` ago; it may be a replay, so nothing else follows from it.
+
+    False: not answered.
+    """
+    if last(db, realm, row, Kind.SYNC, outbox.c.created) > realm.clock() - every_s:
         return False
     commands.close(db, row["id"], (Kind.SYNC,))
     # what `commands.enqueue` does besides is of no use here, and costs three times as much: a whole fleet may say hello at once

@@ -16,7 +16,7 @@ from itertools import accumulate
 
 import sqlalchemy as sa
 
-from e4c2 import c2keys, epochs, present, sequences
+from e4c2 import c2keys, epochs, graces, present, sequences
 from e4c2.commands import BATCH, NO_OBJECT, UNCONFIRMED, WAITS_AT_MOST_S
 from e4c2.epochs import Epoch
 from e4c2.format import Sealed
@@ -57,6 +57,8 @@ class _Here:
     present: Present
     epochs: Mapping[bytes, Epoch]
     sequences: Mapping[bytes, Row]
+    ends: Mapping[int, int]
+    """`graces.ends`"""
     now: float
 
 
@@ -99,7 +101,8 @@ def claim(db: sa.Connection, realm: Realm, limit: int = BATCH) -> list[Sealed]:
     def read(some: Collection[Row]) -> _Here:
         topics = {row["object"] for row in some if row["kind"] == Kind.TOPIC}
         held = sequences.held(db, realm, {row["client"] for row in some})
-        return _Here(realm, present.read(db, realm, some, c2_keys), epochs.of(db, realm, topics), held, now)
+        found = present.read(db, realm, some, c2_keys)
+        return _Here(realm, found, epochs.of(db, realm, topics), held, graces.ends(db, realm, some, found.topics), now)
 
     sound, here = present.read_sound(db, rows, read)
     drafts = _drafts(here, sound)
@@ -141,8 +144,8 @@ def _open(db: sa.Connection, clients: Sequence[bytes], now: float) -> list[Row]:
     upto = list(accumulate(number[of] for of in clients))
     first = clients[: max(1, bisect_right(upto, DELIVERIES_MOST))]
     wanted = (outbox.c.id, outbox.c.client, outbox.c.kind, outbox.c.object, outbox.c.purge, outbox.c.attempts)
-    mine = sa.select(*wanted, outbox.c.created).where(*undone, outbox.c.client.in_(first))
-    return list(db.execute(mine.order_by(outbox.c.id)).mappings())
+    mine = sa.select(*wanted).where(*undone, outbox.c.client.in_(first)).order_by(outbox.c.id)
+    return list(db.execute(mine).mappings())
 
 
 def _drafts(here: _Here, rows: Collection[Row]) -> dict[bytes, _Draft]:
@@ -176,11 +179,11 @@ def _draft(here: _Here, of: Row, entries: list[_Entry]) -> _Draft:
 def _commands(here: _Here, of: Row, entry: _Entry) -> Iterator[Command2]:
     """What brings the object of a delivery to the present at this device."""
     target = entry.newest["object"]
+    until = 0 if entry.purge else here.ends.get(entry.newest["id"], 0)
     match Kind(entry.newest["kind"]):
         case Kind.TOPIC:
-            yield from _topic(here, of, target, entry.purge)
+            yield from _topic(here, of, target, until)
         case Kind.PEER:
-            until = 0 if entry.purge else int(entry.newest["created"]) + here.realm.grace_s
             public = here.present.peer_key(target, of)
             peer = ClientId(target)
             yield RemovePubKey(peer) if public is None else SetPubKey(peer, public, until)
@@ -199,7 +202,7 @@ def _commands(here: _Here, of: Row, entry: _Entry) -> Iterator[Command2]:
             yield _sync(here, NO_OBJECT)
 
 
-def _topic(here: _Here, of: Row, target: bytes, purge: bool) -> Iterator[Command2]:
+def _topic(here: _Here, of: Row, target: bytes, until: int) -> Iterator[Command2]:
     epoch = here.epochs.get(target)
     if epoch is None:  # nobody ever had a key of it
         return
@@ -207,7 +210,6 @@ def _topic(here: _Here, of: Row, target: bytes, purge: bool) -> Iterator[Command
     if key is None:
         yield RemoveTopic(FullTopicHash(epoch.hash))
         return
-    until = 0 if purge else int(here.present.topics[target]["rotated"]) + here.realm.grace_s
     yield SetTopicKey(FullTopicHash(epoch.hash), epoch.number, key, older_until=until)
 
 
