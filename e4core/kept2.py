@@ -98,13 +98,14 @@ class Kept2:
             self._memories.age(self._horizon(now))
 
     def reset_clock(self, now: float) -> None:
-        """Forget timestamps beyond ``now``, after this device *and* a sender ran with a clock far ahead.
+        """Lower mark and floors that lie beyond ``now``, after this device *and* a sender ran with a clock far ahead.
 
-        Messages that are already under way are then refused, so that none can be replayed.
+        What is remembered stays refused. What was accepted beyond ``now`` and is forgotten (already, or by a crash later on) is
+        accepted once more when its time has come, unless the keys of its topic are renewed before (`format2.md` section 2.7).
         """
-        latest = int(now + self._skew)
-        memories = Memories2(self.suite.signature is not None)
-        self._adopt(replace(self._state, floor=latest, mark=latest), memories=memories)
+        state, latest = self._state, int(now + self._skew)
+        self._keep(replace(state, floor=min(state.floor, latest), mark=min(state.mark, latest)))
+        self._memories.lower(latest)
 
     def forked(self) -> None:
         """Called in the child of a fork: what the parent protects there must not be protected here under the same session."""

@@ -16,6 +16,8 @@ from e4core.report import Ack, Hello, Offer, Outcome
 
 SYNC_WITHIN_S = 10
 """The time of a Sync is taken within this time after the hello that it answers."""
+SYNC_BEFORE_MS = (1 << 32) * 1000
+"""Of a Sync: no time from here on is taken; the numbers of epochs end there, too."""
 HELLOS_KEPT = 8
 
 
@@ -31,7 +33,8 @@ class Obeying2(Kept2):
         """Obey one command from the control topic; the state is saved before this returns.
 
         Raises: InvalidInput (``bad_length``, ``bad_version``). Replayed. AuthenticationFailed (``bad_signature``,
-        ``not_authentic``). And what ``save`` or a key in a token raises: then nothing was changed.
+        ``not_authentic``). And what ``save`` or a key in a token raises: then nothing was changed; but where only the report
+        could not be signed, the command was obeyed, and its repetition is answered with `Outcome.ALREADY`.
         """
         self._check_open()
         sequence = sequence_of(self.suite, data)
@@ -79,7 +82,7 @@ class Obeying2(Kept2):
             if said is None or not isinstance(command, Sync):
                 continue
             if not self._clock_is_trusted:
-                if not 0 <= now - said <= SYNC_WITHIN_S:
+                if not 0 <= now - said <= SYNC_WITHIN_S or command.time_ms >= SYNC_BEFORE_MS:
                     continue
                 self._offset_s += command.time_ms / 1000 - now
                 self._has_clock = True

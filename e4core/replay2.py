@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The bounded memory of what was already accepted in Format 2: sequences, by topic, epoch, sender and session.
 
-What is forgotten leaves its newest timestamp as a *floor* that only rises, and nothing sent at or before it is accepted in a
-session that is not remembered (`format2.md` section 2). An epoch that is over does not come back, so what goes with it raises
-no floor.
+What is forgotten leaves its newest timestamp as a *floor* that only rises. A session begins above the floor and keeps it: nothing
+sent at or before it is ever accepted there, for that may have been accepted before it was forgotten (`format2.md` section 2). An
+epoch that is over does not come back, so what goes with it raises no floor.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Session:
         "who",
     )
 
-    def __init__(self, epoch: int, who: bytes, due: int, validity: float, floor: float) -> None:
+    def __init__(self, epoch: int, who: bytes, due: int, validity: float, floor: int) -> None:
         self.epoch = epoch
         self.who = who
         """Sender id (16) | session (8)."""
@@ -67,7 +67,7 @@ class Session:
         self.validity = validity
         """Seconds for which its messages are acceptable, may be infinite."""
         self.floor = floor
-        """Nothing sent at or before this is accepted: while it is not remembered, later it is -1."""
+        """Nothing sent at or before this is accepted: that from which it came into memory, or would come now."""
         self.open: Open | None = None
         """Opens its messages; None: made when one comes."""
         # of the newest second, for the hot path; see `TopicMemory.recent`
@@ -94,10 +94,9 @@ class Session:
         self.due = sequence + 1
 
     def begin(self, sequence: int) -> None:
-        """The first one that is accepted; those below it may still come."""
+        """The first one that is accepted; those below it may still come, if they were sent after the floor."""
         self.due, self.missing = 0, 0
         self.accept(sequence)
-        self.floor = -1
 
 
 class _Sender:
@@ -128,7 +127,7 @@ class TopicMemory:
 
     def remember(self, session: Session, sequence: int, opener: Open) -> None:
         """Take note of a message that was authentic; at the bound the oldest session of its sender, or of the topic, goes."""
-        if session.floor < 0:
+        if session.who in self.table[session.epoch]:
             session.accept(sequence)
         else:
             session.begin(sequence)
@@ -197,6 +196,15 @@ class TopicMemory:
                     self._forget(sender, session)
                     sender.floor = max(sender.floor, session.newest)
 
+    def lower(self, latest: int) -> None:
+        """No floor stays above ``latest``."""
+        for sender in self._senders.values():
+            sender.floor = min(sender.floor, latest)
+            for session in sender.sessions.values():
+                if session.floor > latest:
+                    # what it accepted before it was forgotten is now known by its sequence alone
+                    session.floor, session.missing = latest, 0
+
     @property
     def newest(self) -> int:
         """Everything that is refused because of this memory was sent at or before this second."""
@@ -218,6 +226,7 @@ class TopicMemory:
                     each.missing,
                     each.newest,
                     0 if each.validity == float("inf") else int(each.validity),
+                    each.floor,
                 )
                 for each in sessions
             ),
@@ -229,9 +238,8 @@ class TopicMemory:
         for key, sender in seen.senders.items():
             memory._senders[key] = _Sender(sender.floor, sender.gone)
         for each in seen.sessions:
-            session = Session(
-                each.epoch, each.sender + each.session, each.highest + 1, float(each.validity_s or "inf"), -1
-            )
+            who, validity = each.sender + each.session, float(each.validity_s or "inf")
+            session = Session(each.epoch, who, each.highest + 1, validity, each.floor)
             session.missing, session.newest = each.missing, each.newest
             memory._add(session)
         return memory
@@ -277,6 +285,11 @@ class Memories2:
         """Args: horizon: what was acceptable until then is not any more."""
         for memory in self._topics.values():
             memory.age(horizon)
+
+    def lower(self, latest: int) -> None:
+        """No floor stays above ``latest``."""
+        for memory in self._topics.values():
+            memory.lower(latest)
 
     def _surplus(self, state: State2) -> list[FullTopicHash]:
         gone = [topic for topic in self._topics if topic not in state.topics]

@@ -59,7 +59,8 @@ class OwnSession:
 
     def __init__(self, suite: Suite, sender: bytes, random: bytes, clock_ns: int, starts: int) -> None:
         """Args: random: 32 bytes of the system's generator.  clock_ns: 0: there is no clock.  starts: saved counter."""
-        seed = lp(b"E4.2 session") + random + clock_ns.to_bytes(8, "little") + starts.to_bytes(8, "little") + sender
+        counted = (clock_ns % (1 << 64)).to_bytes(8, "little") + starts.to_bytes(8, "little")
+        seed = lp(b"E4.2 session") + random + counted + sender
         self.who = sender + sha256(seed).digest()[:SESSION_LEN]
         """Sender id (16) | session (8)."""
         self._nonce = nonces(suite.aead)

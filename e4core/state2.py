@@ -59,6 +59,8 @@ class SeenSession:
     missing: int
     newest: int
     validity_s: int
+    floor: int
+    """From which it came into memory: no message of it that was sent at or before this is accepted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,7 @@ class State2:
     mark: int = 0
     """No message sent later than this was accepted without saving first."""
     floor: int = 0
-    """No message sent at or before this is accepted, but for sessions that are remembered."""
+    """No message sent at or before this is accepted, but in sessions that are remembered from a lower floor."""
     clean: bool = True
     """True: stopped in order, and ``seen`` is complete."""
     seen: tuple[Seen2, ...] = ()

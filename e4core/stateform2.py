@@ -6,8 +6,8 @@ The form (version 2) is one JSON object; bytes are standard base64, ids, topic h
 ``c2_public``, ``former_c2_public``, ``topics`` {hash: [{``epoch``, ``key`` or null, ``fingerprint``, ``use``, ``validity``,
 ``not_after``, ``until`` or null}]} by rising epoch, ``peers`` {id: {``public``, ``former``, ``until``}}, ``last``, ``starts``,
 ``mark``, ``floor``, ``clean``, ``seen`` [{``topic``, ``retired``, ``senders`` {id or "": {``floor``, ``gone``}}, ``sessions``
-[{``epoch``, ``sender``, ``session``, ``highest``, ``missing``, ``newest``, ``validity``}]}]. Empty strings stand for what there
-is none of.
+[{``epoch``, ``sender``, ``session``, ``highest``, ``missing``, ``newest``, ``validity``, ``floor``}]}]. Empty strings stand for
+what there is none of.
 """
 
 from __future__ import annotations
@@ -75,6 +75,7 @@ _SESSION = form.record(
     missing=form.Form(_dump_missing, _load_missing),
     newest=_U64,
     validity_s=_U32,
+    floor=_AHEAD,
 )
 _SEEN = form.record(
     Seen2,

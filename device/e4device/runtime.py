@@ -26,6 +26,7 @@ from e4core.report import Outcome
 from e4core.sending import PATIENCE_S
 from e4core.transport import Transport
 from e4device.counters import Counters
+from e4device.reports import Reports
 
 _LOG = logging.getLogger(__name__)
 _random = secrets.SystemRandom()
@@ -81,7 +82,7 @@ class Device:
         self._report_topic = report_topic(client.state.client_id)
         self._inbox = Inbox[Received](backlog)
         self._early: deque[_Early] = deque(maxlen=EARLY_KEPT)
-        self._reports: asyncio.Queue[bytes] = asyncio.Queue()
+        self._reports = Reports()
         self._answered = asyncio.Event()
         self._hello: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -257,8 +258,7 @@ class Device:
             self._count(handled.error, "a command was refused")
         for command in handled.commands:
             _LOG.info("applied %s", type(command).__name__)
-        for report in handled.reports:
-            self._reports.put_nowait(report)
+        self._reports.put(handled)
         if self.synchronised:
             self._answered.set()
         if handled.commands:

@@ -39,7 +39,7 @@ MARK_AHEAD_S, ALREADY_EVERY_S, SYNC_WITHIN_S = 5, 10, 10
 
 
 class Device:
-    """One device; ``clock`` says whether it has one of its own that is trusted."""
+    """One device. Args: clock: whether it has one of its own that is trusted."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class Device:
         clock: bool = True,
         random: Callable[[int], bytes] = os.urandom,
     ) -> None:
-        self.row, self.client, self.skew, self.clock, self.random = row, client, skew, clock, random
+        self.row, self.client, self.skew, self.trusted, self.random = row, client, skew, clock, random
         signed = row.signature is not None
         self.saved = State(own, c2, Memory(8 if signed else 1024, signed))
         self.state = deepcopy(self.saved)
@@ -78,7 +78,7 @@ class Device:
         self.hellos: dict[bytes, float] = {}
         self.synchronised = False
         self.already = float("-inf")
-        self.offset = 0.0
+        self.clock, self.offset = self.trusted, 0.0
         self.save()
 
     def stop(self) -> None:
@@ -124,7 +124,7 @@ class Device:
         key: Key = (topic, header.epoch, header.sender, header.session)
         require(header.timestamp <= now + self.skew, "timestamp_future")
         require(epoch.validity == 0 or header.timestamp >= now - epoch.validity, "timestamp_old")
-        require(key in memory.sessions or header.timestamp > memory.floor_of(key), "timestamp_old")
+        require(header.timestamp > memory.floor_of(key), "timestamp_old")
         publics = self.publics_of(header.sender, now)
         memory.check(key, header.sequence)
         payload = self.open(data, topic, header, epoch, publics)
@@ -253,10 +253,11 @@ class Device:
     def sync(self, args: bytes, clock: float) -> None:
         """Section 4.4."""
         sent = self.hellos.get(args[:16])
-        if sent is None or not (self.clock or 0 <= clock - sent <= SYNC_WITHIN_S):
+        timely = sent is not None and 0 <= clock - sent <= SYNC_WITHIN_S and number(args[16:]) < 1000 * 2**32
+        if sent is None or not (self.trusted or timely):
             return
         self.hellos, self.synchronised = {}, True
-        if not self.clock:
+        if not self.trusted:
             self.offset, self.clock = number(args[16:]) / 1000 - clock, True
 
     # ------------------------------------------------------------------------------------------------------ section 4

@@ -35,6 +35,8 @@ class Session:
     highest: int
     newest: int
     born: int
+    floor: int
+    """That of when it came into memory; it keeps it."""
     validity: int
     seen: set[int] = field(default_factory=set)
 
@@ -109,6 +111,9 @@ class Memory:
     # ---- replays
 
     def floor_of(self, key: Key) -> int:
+        """What a message of this session must be later than."""
+        if key in self.sessions:
+            return self.sessions[key].floor
         return max(self.floor, self.floors.get(self._place(key), 0))
 
     def check(self, key: Key, sequence: int) -> None:
@@ -120,6 +125,7 @@ class Memory:
 
     def remember(self, key: Key, header: Header, validity: int, oldest: float) -> None:
         """Args: oldest: now - skew, from which the validity counts back."""
+        floor = self.floor_of(key)
         for other, held in list(self.sessions.items()):
             current = self.topics.get(other[0], {}).get(other[1])
             valid = current.validity if current else held.validity
@@ -130,7 +136,7 @@ class Memory:
             if len(place) >= self.bound:
                 self.forget(min(place, key=lambda each: (self.sessions[each].newest, self.sessions[each].born)))
             self.born += 1
-            self.sessions[key] = Session(header.sequence, header.timestamp, self.born, validity)
+            self.sessions[key] = Session(header.sequence, header.timestamp, self.born, floor, validity)
         session = self.sessions[key]
         session.validity = validity
         session.seen.add(header.sequence)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import pytest
 
 from e4core import report
+from e4core.client2 import Client2
 from e4core.command2 import (
     RemovePubKey,
     RemoveTopic,
@@ -14,11 +15,13 @@ from e4core.command2 import (
     Sync,
 )
 from e4core.container import REPORT
+from e4core.errors import StorageError
 from e4core.report import Outcome
 from e4core.suite import Suite
 from tests.core.fleet import NOW, SECOND, TOPIC, client_id, digest_of, refused, topic_key
 from tests.core.fleet2 import (
     EPOCH,
+    SUITES,
     Device2,
     Letter,
     full_hash,
@@ -145,6 +148,37 @@ def test_without_a_clock_a_sync_that_took_too_long_or_is_for_another_hello_is_no
     assert not device.client.synchronised
     with refused("clock_unset"):
         device.accept(Letter())
+
+
+@suites
+@pytest.mark.parametrize("time_ms", [2**32 * 1000, 3 * 10**13, 2**64 - 1])
+def test_without_a_clock_a_time_after_the_last_epoch_is_none(suite: Suite, time_ms: int) -> None:
+    device = Device2(suite, clock_is_trusted=False)
+    for offset in (0, SECOND - 103):
+        hello = device.hello(now=100 + offset)
+        assert device.command(Sync(hello.nonce, time_ms), now=102 + offset).outcome is Outcome.APPLIED
+        assert (device.client.synchronised, device.client.clock_offset_s) == (False, offset)
+        device.command(Sync(hello.nonce, SECOND * 1000), now=103 + offset)
+        assert (device.client.synchronised, device.client.clock_offset_s) == (True, SECOND - 103)
+    device.client.protect(b"", TOPIC, float(SECOND))
+
+
+def test_a_report_that_cannot_be_signed_undoes_nothing() -> None:
+    """As where the key is in a token that does not answer."""
+    device = Device2(SUITES[0])
+    data = device.sealed(set_key(EPOCH + 1))
+    answers = [False, True]
+
+    def random(length: int) -> bytes:
+        if not answers.pop(0):
+            raise StorageError("the token does not answer")
+        return bytes(length)
+
+    device.client = Client2(device.suite, device.store.last, device.store, random=random)
+    with refused("storage"):
+        device.client.command(data, NOW)
+    assert [epoch.number for epoch in device.epochs] == [EPOCH + 1]
+    assert device.client.command(data, NOW).outcome is Outcome.ALREADY
 
 
 @suites

@@ -66,6 +66,36 @@ def test_after_a_crash_nothing_that_may_have_been_accepted_is_accepted_from_anyb
 
 
 @suites
+@pytest.mark.parametrize("validity_s", [0, 600])
+def test_after_a_crash_nothing_is_accepted_again_when_its_session_goes_on(suite: Suite, validity_s: int) -> None:
+    device = Device2(suite, validity_s=validity_s)
+    old = [Letter(sent=SECOND + i, sequence=i) for i in range(3)]
+    for letter in old:
+        device.accept(letter)
+    device.restart(clean=False)
+    device.accept(Letter(sent=SECOND + 8, sequence=5))
+    device.accept(Letter(sent=SECOND + 6, sequence=4))
+    for again, clean in enumerate([False, True, True]):
+        for letter in (*old, Letter(sent=SECOND + 5, sequence=3), Letter(sent=SECOND + 5, sequence=6)):
+            with refused("timestamp_old"):
+                device.accept(letter)
+        device.restart(clean=clean)
+        device.accept(Letter(sent=SECOND + 20, sequence=7 + again))
+
+
+@pytest.mark.parametrize("suite", [SUITES[0], SUITES[-1]], ids=lambda suite: suite.name)
+def test_a_session_that_was_pushed_out_and_comes_again_brings_back_nothing(suite: Suite) -> None:
+    device = Device2(suite)
+    first = Letter()
+    device.accept(first)
+    for i in range(MOST[suite.signature is not None]):
+        device.accept(Letter(sent=SECOND + 1, session=i.to_bytes(8, "little")))
+    device.accept(Letter(sent=SECOND + 3, sequence=1))
+    with refused("timestamp_old"):
+        device.accept(first)
+
+
+@suites
 def test_after_a_stop_in_order_everything_goes_on(suite: Suite) -> None:
     device = Device2(suite, knows=("sender", "other"))
     for sequence in (5, 3, 6):
@@ -126,6 +156,8 @@ def test_an_epoch_that_comes_back_although_it_was_over_brings_no_replays(suite: 
     with refused("timestamp_old"):
         device.accept(Letter(sequence=3))
     device.accept(Letter(sequence=4, sent=SECOND + 1))
+    with refused("timestamp_old"):
+        device.accept(Letter(sequence=3))
 
 
 @suites
@@ -155,6 +187,61 @@ def test_resetting_the_clock_forgets_a_future_that_was_none(suite: Suite) -> Non
     with refused("timestamp_old"):
         device.accept(Letter(sequence=1))
     device.accept(Letter(sequence=1, sent=SECOND + 31), now=NOW + 2)
+
+
+@suites
+def test_resetting_the_clock_forgets_nothing_that_is_remembered(suite: Suite) -> None:
+    device = Device2(suite, validity_s=0)
+    letters = [Letter(), Letter(sent=SECOND + 3600, sequence=2), Letter(sent=SECOND + 3590, sequence=3)]
+    for letter in letters:
+        device.accept(letter, NOW + 3600)
+    device.client.reset_clock(NOW)
+    assert (device.store.last.mark, device.store.last.floor) == (SECOND + 30, 0)
+    device.accept(Letter(sequence=4))
+    for clean in (False, True):
+        for letter in letters:
+            with refused("replayed"):
+                device.accept(letter, NOW + 3600)
+        if not clean:
+            device.restart(clean=True)
+    device.accept(Letter(sequence=1), NOW)
+
+
+@suites
+def test_resetting_the_clock_lowers_floors_of_sessions_and_takes_sequences_in_exchange(suite: Suite) -> None:
+    device = Device2(suite)
+    old = Letter(sent=SECOND + 3600, sequence=2)
+    device.accept(old, NOW + 3600)
+    device.restart(clean=False)
+    device.accept(Letter(sent=SECOND + 3606, sequence=3), NOW + 3600)
+    device.client.reset_clock(NOW)
+    with refused("timestamp_old"):
+        device.accept(Letter(sent=SECOND + 30, sequence=4), NOW + 1)
+    device.accept(Letter(sent=SECOND + 31, sequence=4), NOW + 1)
+    with refused("replayed"):
+        device.accept(old, NOW + 3600)
+
+
+def test_resetting_the_clock_lowers_floors_of_senders() -> None:
+    device = Device2(SUITES[-1])
+    for i in range(MOST[True] + 1):
+        device.accept(Letter(sent=SECOND + 3600, session=i.to_bytes(8, "little")), NOW + 3600)
+    device.client.reset_clock(NOW)
+    with refused("timestamp_old"):
+        device.accept(Letter(sent=SECOND + 30))
+    device.accept(Letter(sent=SECOND + 31), NOW + 1)
+
+
+def test_a_reset_of_the_clock_that_cannot_be_saved_changes_nothing() -> None:
+    device = Device2(SUITES[0])
+    device.accept(Letter(sent=SECOND + 3600), NOW + 3600)
+    device.restart(clean=False)
+    device.accept(Letter(sent=SECOND + 3606, sequence=1), NOW + 3600)
+    before = device.everything()
+    device.store.full = True
+    with refused("storage"):
+        device.client.reset_clock(NOW)
+    assert device.everything() == before
 
 
 def test_topics_that_are_not_held_any_more_do_not_pile_up_and_leave_a_floor_for_all() -> None:

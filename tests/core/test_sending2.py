@@ -109,6 +109,12 @@ def test_the_last_sequence_is_the_largest_that_fits() -> None:
     assert session.numbers(bytes(32), 1) is numbers
 
 
+@suites
+@pytest.mark.parametrize("now", [3e10, 1.8e19])
+def test_a_clock_beyond_what_nanoseconds_can_tell_does_not_keep_a_device_from_sending(suite: Suite, now: float) -> None:
+    assert sent(Device2(suite), now=now)[1:] == (EPOCH, 0)
+
+
 def test_a_session_does_not_remember_topics_without_end() -> None:
     device = Device2(GCM_SK)
     first = sent(device)

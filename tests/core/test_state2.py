@@ -58,7 +58,7 @@ epochs = st.builds(
 tables = st.lists(epochs, min_size=1, max_size=3, unique_by=lambda epoch: epoch.number).map(
     lambda some: tuple(sorted(some, key=lambda epoch: epoch.number))
 )
-sessions = st.builds(SeenSession, u32, ids.map(ClientId), eight, u32, st.integers(0, (1 << WINDOW) - 1), u64, u32)
+sessions = st.builds(SeenSession, u32, ids.map(ClientId), eight, u32, st.integers(0, (1 << WINDOW) - 1), u64, u32, u64)
 seen = st.builds(
     Seen2,
     topics,

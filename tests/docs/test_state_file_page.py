@@ -19,7 +19,7 @@ from tests.suites import EVERY, installed
 PAGE = (ROOT / "docs" / "reference" / "state-file.md").read_text()
 OF, TOPIC1, TOPIC2, KEY = ClientId(bytes(16)), TopicHash(bytes(16)), FullTopicHash(bytes(32)), TopicKey(b"k" * 32)
 EPOCH = state2.Epoch(1, KEY, bytes(8), 1)
-SESSION = state2.SeenSession(1, OF, bytes(8), 3, 0, 4, 5)
+SESSION = state2.SeenSession(1, OF, bytes(8), 3, 0, 4, 5, 0)
 VERSION1 = state.State(
     "sk",
     OF,

@@ -175,4 +175,15 @@ def epochs(f: Fleet) -> list[Json]:
                 ),
             ],
         ),
+        f.story(
+            "an epoch that comes back: what was seen stays refused when its session goes on",
+            [
+                f.enrolled(),
+                f.delivered(old(0)),
+                applied(command(0, set_topic(EPOCH + 1, NEW_KEY))),
+                applied(command(1, remove_topic(), set_topic())),
+                f.delivered(f.message(timestamp=NOW + 1, sequence=1)),
+                refused(old(0), "timestamp_old"),
+            ],
+        ),
     ]

@@ -13,8 +13,9 @@ from tests.conformance.format2.epochs import epochs
 from tests.conformance.format2.fleet import Fleet, Json
 from tests.conformance.format2.keys import own_keys, public_keys, reports
 from tests.conformance.format2.maker import Maker
-from tests.conformance.format2.messages import receiving, replays, restarts, sending, validity
+from tests.conformance.format2.messages import receiving, replays, sending, validity
 from tests.conformance.format2.reported import read_reports, refused_reports
+from tests.conformance.format2.restarts import restarts
 from tests.conformance.format2.sealed import sealed_commands, sealed_messages, sessions, topic_hashes
 from tests.conformance.format2.signatures import two_signatures
 from tests.conformance.format2.sizes import SIZES, VERIFIED, Sizes

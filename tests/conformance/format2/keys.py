@@ -238,4 +238,18 @@ def reports(f: Fleet) -> list[Json]:
             ],
             clock=False,
         ),
+        f.story(
+            "a device without a clock takes no time after the last epoch",
+            [
+                f.enrolled(now=5),
+                hello(10),
+                sync(0, 11, "newest", False, 2**32),
+                not_sent(12, "clock_unset"),
+                sync(1, 13, "newest", True, NOW),
+                hello(1000),
+                sync(2, 1001, "newest", False, 2**40),
+                sent(1001.5, 0, "new") | {"timestamp": NOW + 988},
+            ],
+            clock=False,
+        ),
     ]

@@ -180,7 +180,7 @@ def replays(f: Fleet) -> list[Json]:
             ],
         ),
     ]
-    return stories if f.symmetric else [*stories, nine_sessions(f)]
+    return stories if f.symmetric else [*stories, nine_sessions(f), pushed_out(f)]
 
 
 def nine_sessions(f: Fleet) -> Json:
@@ -207,37 +207,22 @@ def nine_sessions(f: Fleet) -> Json:
     )
 
 
-def restarts(f: Fleet) -> list[Json]:
-    m, earlier = f.message(), f.message(sequence=1, timestamp=NOW - 5)
-    at = {n: f.message(timestamp=NOW + n, session=other_session(str(n))) for n in (5, 6)}
-    mallorys = f.message(sender=f.mallory, timestamp=NOW + 5)
-    return [
-        f.story(
-            "a stop in order keeps what was seen",
-            [f.enrolled(), f.delivered(m), CLOSE, RESTART, refused(m, "replayed"), f.delivered(earlier)],
-        ),
-        f.story(
-            "after a crash all up to the mark is refused, of senders never seen too",
-            [
-                f.enrolled(),
-                f.delivered(m),
-                RESTART,
-                refused(m, "timestamp_old"),
-                refused(at[5], "timestamp_old"),
-                refused(mallorys, "timestamp_old"),
-                f.delivered(at[6]),
-                refused(at[6], "replayed"),
-            ],
-        ),
-        f.story(
-            "a stop in order lowers no floor",
-            [f.enrolled(), f.delivered(m), RESTART, CLOSE, RESTART, refused(at[5], "timestamp_old")],
-        ),
-        f.story(
-            "a crash right after a stop in order and a start",
-            [f.enrolled(), f.delivered(m), CLOSE, RESTART, RESTART, refused(m, "timestamp_old")],
-        ),
-    ]
+def pushed_out(f: Fleet) -> Json:
+    first = [f.message(timestamp=NOW - 10 + n, session=other_session(str(n))) for n in range(9)]
+    again = f.message(timestamp=NOW, sequence=1, session=other_session("0"))
+    return f.story(
+        "a session that was pushed out and comes again brings back nothing",
+        [
+            f.enrolled(),
+            *map(f.delivered, first),
+            refused(first[0], "timestamp_old"),
+            f.delivered(again, why="it begins anew above the floor, and pushes out session 1"),
+            refused(first[0], "timestamp_old", why="the floor from which its session came stays with it"),
+            refused(first[1], "timestamp_old"),
+            refused(again, "replayed"),
+            f.delivered(f.message(timestamp=NOW - 9, sequence=2, session=other_session("0"))),
+        ],
+    )
 
 
 def sending(f: Fleet) -> list[Json]:

@@ -79,9 +79,8 @@ class Player:
         self.client = bytes.fromhex(story["client_id"])
         own = private_pair(row, bytes.fromhex(story["private"]))
         self.c2_private = private_pair(row, bytes.fromhex(story["c2_private"]))
-        self.clock = story.get("clock", True)
         c2 = public_of(row, self.c2_private) if row.signature else (b"", b"")
-        self.device = Device(row, self.client, own, c2, skew=story.get("skew_s", 30), clock=self.clock)
+        self.device = Device(row, self.client, own, c2, skew=story.get("skew_s", 30), clock=story.get("clock", True))
         given = {
             "name": "first",
             "c2_private": story["c2_private"],
@@ -176,7 +175,6 @@ class Player:
         return content
 
     def restart(self, _step: Json) -> Json:
-        self.device.clock = self.clock
         self.device.start()
         return {}
 
