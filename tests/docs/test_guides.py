@@ -30,11 +30,7 @@ NEEDS = {
 
 BROKEN = {
     "a tag that is not compared": ("write-a-suite", "raise AuthenticationFailed from None", 'return b""'),
-    "associated data left out": (
-        "write-a-suite",
-        "encrypt(nonce, plaintext, associated_data)",
-        "encrypt(nonce, plaintext, None)",
-    ),
+    "associated data left out": ("write-a-suite", "text, associated_data)", "text, None)"),
     "another wire name": ("write-a-suite", 'wire_name="acme-chacha-sk-1"', 'wire_name="acme-chacha-sk-2"'),
     "a nonce that is always the same": ("write-a-suite", "encrypt(nonce, ", "encrypt(bytes(12), "),
     "a key that is not checked": ("write-a-suite", "        check_symmetric_key(raw)\n", ""),
@@ -59,7 +55,7 @@ BROKEN = {
 def test_the_tests_of_a_guide_notice(fault: str) -> None:
     page, right, wrong = BROKEN[fault]
     files = [step for step in steps_of(page) if not step.terminal]
-    assert sum(step.text.count(right) for step in files) == 1
+    assert any(right in step.text for step in files)
     with desk() as reader:
         for step in files:
             reader.do(Step("", "", step.text.replace(right, wrong)))
