@@ -127,3 +127,13 @@ def shop(sk: World) -> Shop:
         sk.add(name)
     sk.topic("t", "a", "b")
     return Shop(sk)
+
+
+@pytest.fixture
+def fleet(world: World) -> World:
+    """Two devices and a topic of theirs, a minute ago."""
+    for name in "ab":
+        world.add(name)
+    world.topic("t", "a", "b")
+    world.clock.now += 60
+    return world

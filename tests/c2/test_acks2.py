@@ -14,26 +14,11 @@ from e4core import report
 from e4core.errors import AuthenticationFailed, InFuture, InvalidInput
 from e4core.report import Ack, Hello, Outcome
 from tests.c2.devices import Ours
-from tests.c2.world import World
+from tests.c2.world import World, ours
 
 pytestmark = pytest.mark.format(2)
 
 DAY = 86_400
-
-
-@pytest.fixture
-def fleet(world: World) -> World:
-    for name in "ab":
-        world.add(name)
-    world.topic("t", "a", "b")
-    world.clock.now += 60
-    return world
-
-
-def ours(world: World, name: str) -> Ours:
-    device = world.devices[name]
-    assert isinstance(device, Ours)
-    return device
 
 
 def say(world: World, device: Ours, content: report.Report) -> None:

@@ -18,26 +18,11 @@ from e4core.report import Ack, Hello, Outcome
 from e4core.transport import Incoming
 from tests.c2.devices import Ours
 from tests.c2.test_courier import with_courier
-from tests.c2.world import World
+from tests.c2.world import World, ours
 
 pytestmark = pytest.mark.format(2)
 
 DAY = 86_400
-
-
-@pytest.fixture
-def fleet(world: World) -> World:
-    for name in "ab":
-        world.add(name)
-    world.topic("t", "a", "b")
-    world.clock.now += 60
-    return world
-
-
-def ours(world: World, name: str) -> Ours:
-    device = world.devices[name]
-    assert isinstance(device, Ours)
-    return device
 
 
 def say(world: World, device: Ours, content: report.Report) -> None:

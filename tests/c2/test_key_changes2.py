@@ -17,7 +17,7 @@ from e4core.errors import AuthenticationFailed, Conflict, InvalidInput, Replayed
 from e4core.keys import Secret
 from e4core.report import Offer
 from tests.c2.devices import Ours
-from tests.c2.world import World
+from tests.c2.world import World, ours
 
 pytestmark = pytest.mark.format(2)
 
@@ -29,12 +29,6 @@ def fleet(world: World) -> World:
     world.befriend("a", "b")
     world.topic("t", "a", "b")
     return world
-
-
-def ours(world: World, name: str) -> Ours:
-    device = world.devices[name]
-    assert isinstance(device, Ours)
-    return device
 
 
 def held(world: World, name: str, column: str = "key") -> bytes | None:

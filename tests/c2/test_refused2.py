@@ -12,25 +12,9 @@ from e4c2.model import Reason
 from e4core import report
 from e4core.errors import Conflict
 from e4core.report import Ack, Outcome
-from tests.c2.devices import Ours
-from tests.c2.world import World
+from tests.c2.world import World, ours
 
 pytestmark = pytest.mark.format(2)
-
-
-@pytest.fixture
-def fleet(world: World) -> World:
-    for name in "ab":
-        world.add(name)
-    world.topic("t", "a", "b")
-    world.clock.now += 60
-    return world
-
-
-def ours(world: World, name: str) -> Ours:
-    device = world.devices[name]
-    assert isinstance(device, Ours)
-    return device
 
 
 def restore(world: World, backup: bytes) -> None:

@@ -21,24 +21,9 @@ from e4core.report import Ack, Hello, Outcome
 from e4core.transport import Incoming
 from tests.c2.conftest import Worlds
 from tests.c2.devices import Ours
-from tests.c2.world import World
+from tests.c2.world import World, ours
 
 ZERO = ClientId(bytes(16))
-
-
-@pytest.fixture
-def fleet(world: World) -> World:
-    for name in "ab":
-        world.add(name)
-    world.topic("t", "a", "b")
-    world.clock.now += 60
-    return world
-
-
-def ours(world: World, name: str) -> Ours:
-    device = world.devices[name]
-    assert isinstance(device, Ours)
-    return device
 
 
 def sealed(device: Ours, content: report.Report) -> bytes:

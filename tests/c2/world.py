@@ -279,3 +279,9 @@ class World:
             yield
         assert not kind or caught.value.kind == kind
         assert self.dump() == before
+
+
+def ours(world: World, name: str) -> Ours:
+    device = world.devices[name]
+    assert isinstance(device, Ours)
+    return device
