@@ -5,7 +5,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ROOMS := e4core backends/e4backends kms/e4kms transports/e4transports conformance/e4conformance device/e4device c2/e4c2 cli/e4cli
 EXTENSION := $(wildcard backends/fast/*.c backends/fast/*.h backends/fast/CMakeLists.txt)
-WORKERS ?= auto
+# some tests only wait for a server
+WORKERS ?= $(shell expr `nproc` \* 3 / 2)
 MEASUREMENTS ?= 1000000
 export OQS_INSTALL_PATH ?= $(wildcard $(CURDIR)/.cache/liboqs-0.13.0-e4)
 

@@ -13,6 +13,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from statistics import median
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -75,6 +76,8 @@ def figures() -> Figures:
 
 def _against_floor(member: Member) -> Figures:
     measured: Figures = {}
+    # ML-DSA signs by trying until it fits
+    best = min if member.suite.signature is None else median
     for size in SIZES:
         payloads, protected = _messages(member, size)
         works = {
@@ -84,7 +87,7 @@ def _against_floor(member: Member) -> Figures:
         }
         for operation, (ours, floor, messages) in works.items():
             name = f"{member.suite.name}.{operation}.{size}"
-            measured[name] = compare(_timed(ours, messages), _timed(_ready(floor), messages), ROUNDS)
+            measured[name] = compare(_timed(ours, messages), _timed(_ready(floor), messages), ROUNDS, best)
     return measured
 
 

@@ -32,7 +32,6 @@ P256 = {
 }
 """SP 800-56A, FIPS 186-5, SP 800-186."""
 P256_KEYS = {
-    "asn1.decode_dss_signature",
     "asn1.encode_dss_signature",
     "ec.derive_private_key",
     "ec.from_public_bytes",

@@ -9,11 +9,11 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from e4backends.fips import SUITE_PK
-from e4backends.p256 import ORDER, Ecdh, Ecdsa
+from e4backends.p256 import ORDER, Ecdh, Ecdsa, concatenated
 from e4core.errors import AuthenticationFailed, InvalidInput
 
 P = 2**256 - 2**224 + 2**192 + 2**96 - 1
@@ -152,3 +152,15 @@ def test_signatures_are_ecdsa_with_sha_256(scalar: int, message: bytes) -> None:
     e, inverse = int.from_bytes(sha256(message).digest(), "big"), pow(s, -1, ORDER)
     k = (e + r * scalar) * inverse % ORDER
     assert int.from_bytes(public_of(k)[1:33], "big") % ORDER == r
+
+
+NUMBERS = st.integers(1, 256).flatmap(lambda bits: st.integers(1, 2**bits - 1)).filter(lambda number: number < ORDER)
+
+
+@settings(max_examples=200, deadline=None)
+@given(NUMBERS, NUMBERS)
+@example(1, ORDER - 1)
+@example(2**255, 2**255 - 1)
+@example(2**127, 2**128 - 1)
+def test_the_numbers_of_a_signature_of_any_length_come_out_of_its_der_form(r: int, s: int) -> None:
+    assert concatenated(encode_dss_signature(r, s)) == r.to_bytes(32, "big") + s.to_bytes(32, "big")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Callable
 from typing import cast
@@ -70,6 +71,8 @@ class PahoClient(Client):
         """Connect, and stay connected, in a thread."""
         self._aim()
         self.loop_start()
+        if self._sockpairW and self._thread:
+            self._sockpairW = cast(socket.socket, _Bell(self._sockpairW, self._thread))
 
     def say_goodbye(self) -> None:
         """Close, once what is queued for the socket has been written; `loop_stop` then waits for the thread."""
@@ -91,10 +94,14 @@ class PahoClient(Client):
         return super().want_write() or bool(self._bulk and self._bulk.waits())
 
     def loop_misc(self) -> MQTTErrorCode:
+        self.on_round()
+        # at once, rather than after one more look at what has arrived
+        lost = self.loop_write() if self.want_write() else MQTTErrorCode.MQTT_ERR_SUCCESS
         if self._bulk:
             self._bulk.flush()
+        # of what left at QoS 0 that is the answer
         self.on_round()
-        return super().loop_misc()
+        return lost or super().loop_misc()
 
     def _create_socket(self) -> BulkSocket:
         # paho has no public place for a socket of one's own
@@ -122,6 +129,19 @@ class PahoClient(Client):
             properties.ReceiveMaximum = _RECEIVE_MAXIMUM
         address = self._address
         self.connect_async(address.host, address.port, address.keepalive_s, clean_start=start, properties=properties)
+
+
+class _Bell:
+    """Wakes paho's thread when there is something to send; that thread itself looks before it sleeps, and need not be woken."""
+
+    def __init__(self, link: socket.socket, sleeper: threading.Thread) -> None:
+        self._link = link
+        self._sleeper = sleeper.ident
+        self.close = link.close
+
+    def send(self, data: bytes) -> int:
+        """Raises: BlockingIOError: it has been woken often enough."""
+        return len(data) if threading.get_ident() == self._sleeper else self._link.send(data)
 
 
 def failure(address: BrokerAddress, error: BaseException | None) -> TransportError:

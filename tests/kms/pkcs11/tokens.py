@@ -13,6 +13,7 @@ import platform
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -125,7 +126,7 @@ def open_cryptoki(folder: Path) -> Token:
     module = _file(f"{_LIB}/opencryptoki/libopencryptoki.so.0", "opencryptoki")
     _take_namespace()
     data, run = folder / "lib", folder / "run"
-    for path in (data / "swtok" / "TOK_OBJ", run / "lock" / "opencryptoki" / "swtok", folder / "etc", folder / "shm"):
+    for path in (data / "swtok" / "TOK_OBJ", run / "lock" / "opencryptoki" / "swtok", folder / "etc"):
         path.mkdir(parents=True)
     _keep_rest_of_run(run, folder / "host-run")
     for path in (data, *data.rglob("*"), *(run / "lock").rglob("*")):
@@ -134,8 +135,9 @@ def open_cryptoki(folder: Path) -> Token:
     (folder / "etc" / "opencryptoki.conf").write_text(
         "version opencryptoki-3.1\nslot 3\n{\nstdll = libpkcs11_sw.so\n}\n"
     )
-    for name, place in (("etc", "/etc/opencryptoki"), ("lib", "/var/lib/opencryptoki"), ("shm", "/dev/shm")):
+    for name, place in (("etc", "/etc/opencryptoki"), ("lib", "/var/lib/opencryptoki")):
         _bind(folder / name, place)
+    _take_shared_memory()
     _bind(run, "/run")
     how = ("aes-cbc-pad-hmac-sha256", RSA_OAEP.format("sha256"))
     token = Token("opencryptoki", module, "ock one", "ock-8711", data / "swtok", folder, *how, counts_pins=True)
@@ -248,6 +250,17 @@ def _take_namespace() -> None:
 def _bind(folder: Path, place: str, *, flags: int = 0) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     _checked(libc.mount(os.fsencode(folder), place.encode(), None, _MS_BIND | flags, None))
+
+
+def _take_shared_memory() -> None:
+    """A /dev/shm of this process alone; temporary files that are in it stay where they are."""
+    libc, temporary = ctypes.CDLL(None, use_errno=True), Path(tempfile.gettempdir())
+    held = os.open(temporary, os.O_RDONLY | os.O_DIRECTORY)
+    _checked(libc.mount(b"none", b"/dev/shm", b"tmpfs", 0, None))
+    if temporary.is_relative_to("/dev/shm"):
+        temporary.mkdir(parents=True)
+        _bind(Path(f"/proc/self/fd/{held}"), str(temporary))
+    os.close(held)
 
 
 def _keep_rest_of_run(run: Path, host: Path) -> None:
