@@ -179,7 +179,13 @@ def verified(db: sa.Connection, realm: Realm, table: sa.Table, rows: Sequence[sa
     for values in granted:
         realm.verified.get((table.name, values), lambda values=values: _verify(realm, table, values))  # type: ignore[misc]
     ledger.require_valid(db, realm.keyring, [values[1] for values in granted])
-    return [row._mapping for row in rows]
+    return plain(rows)
+
+
+def plain(rows: Sequence[sa.Row[*tuple[Any, ...]]]) -> list[Row]:
+    """Of one statement, as dictionaries, which cost a fifth of SQLAlchemy's mappings to read and to copy."""
+    names = rows[0]._fields if rows else ()
+    return [dict(zip(names, row, strict=True)) for row in rows]
 
 
 def typed(table: sa.Table, row: Row) -> Row:

@@ -17,7 +17,7 @@ from e4c2.commands import BATCH, WAITS_AT_MOST_S
 from e4c2.format import Sealed
 from e4c2.model import Delivery, Kind, Status, client, outbox
 from e4c2.present import Present
-from e4c2.rows import Realm, Row, reveal
+from e4c2.rows import Realm, Row, plain, reveal
 from e4core.command import (
     Command,
     RemovePubKey,
@@ -75,7 +75,7 @@ def _next(db: sa.Connection, now: float, limit: int) -> list[Row]:
     )
     wanted = (outbox.c.id, outbox.c.client, outbox.c.kind, outbox.c.object, outbox.c.purge, outbox.c.attempts)
     statement = sa.select(*wanted).where(outbox.c.state == Delivery.PENDING.value, ~held_back)
-    return list(db.execute(statement.order_by(outbox.c.id).limit(limit)).mappings().all())
+    return plain(db.execute(statement.order_by(outbox.c.id).limit(limit)).all())
 
 
 def _seal(realm: Realm, row: Row, here: Present, clock: Clock, now: int) -> Sealed | float:

@@ -22,7 +22,7 @@ from e4c2.epochs import Epoch
 from e4c2.format import Sealed
 from e4c2.model import Delivery, Kind, Status, client, outbox
 from e4c2.present import Present
-from e4c2.rows import Realm, Row, portions, reveal, strange
+from e4c2.rows import Realm, Row, plain, portions, reveal, strange
 from e4core import control2
 from e4core.command2 import (
     ISSUED_LEN,
@@ -145,7 +145,7 @@ def _open(db: sa.Connection, clients: Sequence[bytes], now: float) -> list[Row]:
     first = clients[: max(1, bisect_right(upto, DELIVERIES_MOST))]
     wanted = (outbox.c.id, outbox.c.client, outbox.c.kind, outbox.c.object, outbox.c.purge, outbox.c.attempts)
     mine = sa.select(*wanted).where(*undone, outbox.c.client.in_(first)).order_by(outbox.c.id)
-    return list(db.execute(mine).mappings())
+    return plain(db.execute(mine).all())
 
 
 def _drafts(here: _Here, rows: Collection[Row]) -> dict[bytes, _Draft]:

@@ -183,7 +183,7 @@ class Keyring:
 
     def verify_mac(self, row: AuthorityRow, stored: bytes) -> None:
         """Raises: Tampered (``unknown_version`` as in `open`); InvalidInput: a field."""
-        self._verify(Purpose.AUTHORITY, row.encoded(), stored, f"the MAC of row {row.row.hex()} in {row.table}")
+        self._verify(Purpose.AUTHORITY, row.encoded(), stored, row)
 
     def audit_mac(self, entry: bytes) -> bytes:
         """The MAC to chain an audit record by: 36 B, under the newest active audit key."""
@@ -253,7 +253,7 @@ class Keyring:
             raise self._over()
         return key
 
-    def _verify(self, purpose: Purpose, message: bytes, stored: bytes, what: str) -> None:
+    def _verify(self, purpose: Purpose, message: bytes, stored: bytes, what: object) -> None:
         self._in_use()
         key = self._verifiers.get((purpose, stored[:VERSION_LEN]))
         if key is None:

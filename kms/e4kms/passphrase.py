@@ -17,20 +17,20 @@ import hmac
 import os
 import re
 import threading
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCMSIV
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from e4core import files
 from e4core.errors import InvalidInput, KeyNotFound, KmsDenied, KmsError, KmsUnavailable, StorageError, Tampered
 from e4core.keys import Secret
 from e4core.kms import Wrapped
+from e4kms import argon2
 from e4kms.file import path_of
 from e4kms.records import canonical
 
@@ -199,9 +199,7 @@ class PassphraseKms:
     def _derive(self, salt: bytes, cost: Cost) -> _Keys:
         root = bytearray(_KEY_LEN)
         try:
-            Argon2id(
-                salt=salt, length=_KEY_LEN, iterations=cost.passes, lanes=cost.lanes, memory_cost=cost.memory_kib
-            ).derive_into(self._passphrase, root)
+            argon2.derive_into(root, self._passphrase, salt, **asdict(cost))
             kek = _expand(root, b"e4 passphrase kek v1", _KEY_LEN)
             cipher = AESGCMSIV(kek)  # has a copy
             kek[:] = bytes(_KEY_LEN)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -51,8 +51,7 @@ def version_bytes(version: int) -> bytes:
     return version.to_bytes(VERSION_LEN, "little")
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
+class Cell(NamedTuple):
     """Where a record stands: logical names of table and column, and an id of the row that never changes."""
 
     table: str
@@ -63,8 +62,7 @@ class Cell:
         return f"{self.table}.{self.column} of row {self.row.hex()}"
 
 
-@dataclass(frozen=True, slots=True)
-class AuthorityRow:
+class AuthorityRow(NamedTuple):
     """A row that grants something: logical table, row id, a generation that only grows, and all granting fields in fixed order.
 
     A ``bool`` counts as the int it is, as some databases return it so; any other type is refused.
@@ -75,13 +73,15 @@ class AuthorityRow:
     generation: int
     fields: tuple[Field, ...]
 
+    def __str__(self) -> str:
+        return f"the MAC of row {self.row.hex()} in {self.table}"
+
     def encoded(self) -> bytes:
         """The bytes that are MACed; two different rows never give the same. Raises: InvalidInput: a field of another type."""
         try:
-            fields = [_tagged(field) for field in (self.table, self.row, self.generation, *self.fields)]
+            return _authority(self.table) + canonical(*map(_tagged, (self.row, self.generation, *self.fields)))
         except UnicodeEncodeError as error:
             raise InvalidInput(f"a granting field of {self.table!r} is no valid UTF-8", kind="bad_utf8") from error
-        return canonical(b"e4 authority v1", *fields)
 
 
 class RecordCipher(Protocol):
@@ -236,6 +236,11 @@ def _hmac(keyed: HMAC, message: bytes) -> bytes:
 @lru_cache(maxsize=256)
 def _column(table: str, column: str) -> bytes:
     return canonical(table.encode(), column.encode())
+
+
+@lru_cache(maxsize=256)
+def _authority(table: str) -> bytes:
+    return canonical(b"e4 authority v1", _tagged(table))
 
 
 def _tagged(field: Field) -> bytes:

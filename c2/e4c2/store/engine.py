@@ -29,6 +29,15 @@ T = TypeVar("T")
 
 UseCase = Callable[Concatenate[sa.Connection, P], T]
 READERS = 2
+_CACHE_KIB = 16_384
+"""Of each connection at most; with the 2 MB that SQLite takes by itself a batch of rows reads its pages twice."""
+_PRAGMAS = (
+    "journal_mode=WAL",
+    "synchronous=FULL",
+    "foreign_keys=ON",
+    "secure_delete=ON",
+    f"cache_size=-{_CACHE_KIB}",
+)
 _BESIDE = ("-wal", "-shm", "-journal")
 
 
@@ -128,7 +137,7 @@ def _engine(path: Path, begin: str, options: dict[str, Any]) -> sa.Engine:
     def _connect(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # the driver's own BEGIN comes too late for a consistent read
         connection.text_factory = _text
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
+        for pragma in _PRAGMAS:
             connection.execute(f"PRAGMA {pragma}").close()
 
     @sa.event.listens_for(engine, "begin")
