@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``e4 serve`` as it is installed, in a process and a directory of its own."""
+"""``e4 serve`` in a process and a directory of its own."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ import httpx2
 import pytest
 
 from tests.c2.served import PATIENCE_S, bearer, created
+from tests.cli.command import program
 
 
 class Process:
-    """``e4 serve`` as it is installed, in a directory of its own."""
+    """``e4 serve`` in a directory of its own."""
 
     def __init__(self, folder: Path, **environment: str) -> None:
         others = {name: value for name, value in os.environ.items() if not name.startswith("E4_")}
         defaults = {"E4_PORT": "0", "E4_BROKER": "embedded://127.0.0.1:0"}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "e4cli", "serve", "--output", "json"],
+            [*program(environment), "serve", "--output", "json"],
             cwd=folder,
             env={**others, **defaults, **environment},
             stdout=subprocess.PIPE,

@@ -29,7 +29,7 @@ def e4(
     *arguments: str | Path, stdin: bytes = b"", env: Mapping[str, str] | None = None, cwd: Path | None = None
 ) -> subprocess.CompletedProcess[bytes]:
     """Run ``e4`` without a terminal, to its end."""
-    if not all(name.startswith("E4_") for name in env or ()):  # Python itself looks at others when it starts
+    if _needs_python(env):
         return subprocess.run(
             [*PROGRAM, *map(str, arguments)],
             input=stdin,
@@ -41,6 +41,16 @@ def e4(
             start_new_session=True,
         )
     return forks.run(list(map(str, arguments)), stdin, environment(env), cwd, PATIENCE_S)
+
+
+def program(env: Mapping[str, str] | None = None) -> list[str]:
+    """``e4`` as a process that can be signalled and killed, in a fork where that makes no difference."""
+    return list(PROGRAM) if _needs_python(env) else [str(forks.script() / "e4")]
+
+
+def _needs_python(env: Mapping[str, str] | None) -> bool:
+    """Whether Python itself looks at one of these variables when it starts."""
+    return not all(name.startswith("E4_") for name in env or ())
 
 
 def ok(*arguments: str | Path, stdin: bytes = b"", env: Mapping[str, str] | None = None) -> bytes:
@@ -107,7 +117,7 @@ class Running:
 @contextmanager
 def running(*arguments: str | Path, env: Mapping[str, str] | None = None, output: str = "json") -> Iterator[Running]:
     with subprocess.Popen(
-        [*PROGRAM, *map(str, arguments), "--output", output],
+        [*program(env), *map(str, arguments), "--output", output],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

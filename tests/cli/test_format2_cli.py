@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import signal
 import time
 from collections.abc import Iterator, Mapping
@@ -14,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from e4backends import fips, pq_pyca
 from e4cli import device_loop
 from e4core.command2 import Sync
 from e4core.report import Hello
@@ -21,8 +21,7 @@ from e4core.suite import Suite
 from tests.c2.served import PATIENCE_S
 from tests.c2.test_app_command import Process
 from tests.cli.command import answer, ok, running
-from tests.cli.suites2 import installed
-from tests.core.suites2 import GCM_SK, SIV_PK
+from tests.core.suites2 import GCM_SK
 from tests.device.test_format2 import TOPIC, Fleet, new_key, set_key, tell
 
 YEAR_S = 365 * 24 * 3600
@@ -33,10 +32,9 @@ class Site:
 
     def __init__(self, suite: Suite, folder: Path) -> None:
         self.suite, self.folder = suite, folder
-        plugin = installed(folder / "plugin")
-        self.c2 = Process(folder, E4_SUITE=suite.name, **plugin)
+        self.c2 = Process(folder, E4_SUITE=suite.name)
         token = str(folder / self.c2.listening["admin_token_file"])
-        self.env: Mapping[str, str] = {**plugin, "E4_URL": self.c2.listening["url"], "E4_TOKEN_FILE": token}
+        self.env: Mapping[str, str] = {"E4_URL": self.c2.listening["url"], "E4_TOKEN_FILE": token}
 
     def ask(self, *arguments: str | Path) -> Any:
         return answer(*arguments, env=self.env)
@@ -57,7 +55,7 @@ class Site:
         return ["--c2-key", file]
 
 
-@pytest.fixture(params=[GCM_SK, SIV_PK], ids=lambda suite: suite.name)
+@pytest.fixture(params=[fips.SUITE_SK, pq_pyca.SUITE], ids=lambda suite: suite.name)
 def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
     site = Site(request.param, tmp_path)
     yield site
@@ -76,7 +74,7 @@ def years_behind(folder: Path, env: Mapping[str, str]) -> Mapping[str, str]:
     folder.mkdir()
     wrong = f"import time\nright = time.time\ntime.time = lambda: right() - {10 * YEAR_S}\n"
     (folder / "sitecustomize.py").write_text(wrong)
-    return {**env, "PYTHONPATH": f"{folder}{os.pathsep}{env['PYTHONPATH']}"}
+    return {**env, "PYTHONPATH": str(folder)}
 
 
 def test_devices_enrolled_in_either_way_confirm_their_topic_key_and_one_has_no_clock(site: Site) -> None:
