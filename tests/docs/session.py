@@ -34,6 +34,8 @@ from typing import Self
 
 from packaging.requirements import Requirement
 
+from tests.forks import script
+
 ROOT = Path(__file__).parents[2]
 PORTS = ("8884", "1883")
 """Of the API and of the broker, as pages show them."""
@@ -97,7 +99,7 @@ class Session:
         (self._folder / "here").mkdir()
         foreign = ("E4_", "MAKE", "MFLAGS", "VENV")
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+        path = os.pathsep.join([str(script()), str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
         self._shell = subprocess.Popen(
             ["bash", "--norc", "--noprofile"],
             cwd=self._folder / "here",
