@@ -15,7 +15,22 @@ from typing import Annotated, NoReturn
 import typer
 from typer.exceptions import TyperException
 
-from e4cli import clients, commands, demo, device, exits, general, keygen, kms, links, serve, streams, token, topics
+from e4cli import (
+    clients,
+    commands,
+    conformance,
+    demo,
+    device,
+    exits,
+    general,
+    keygen,
+    kms,
+    links,
+    serve,
+    streams,
+    token,
+    topics,
+)
 from e4cli.output import visible
 from e4cli.streams import ReaderGone
 from e4core.errors import E4Error
@@ -39,6 +54,7 @@ app.add_typer(commands.c2, name="c2")
 app.add_typer(commands.app, name="commands")
 app.add_typer(kms.app, name="kms")
 app.add_typer(token.app, name="token")
+app.add_typer(conformance.app, name="conformance")
 app.command("demo")(demo.demo)
 
 

@@ -20,6 +20,7 @@ import typer
 
 if TYPE_CHECKING:
     from rich.box import Box
+    from rich.console import RenderableType
 
 Value = str | int | float | bool | None | Sequence["Value"] | Mapping[str, "Value"]
 Row = Mapping[str, Value]
@@ -77,6 +78,19 @@ def visible(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+def draw(what: RenderableType, *, coloured: bool = False) -> None:
+    """Print what rich draws. Args: coloured: where the terminal has colours."""
+    from rich.console import Console
+
+    # a pipe has no width: nothing is folded there, so that grep finds whole values
+    width = get_terminal_size().columns if sys.stdout.isatty() else 10_000
+    # rich ends the process by itself when its stream is closed; so it only draws
+    console = Console(file=StringIO(), width=width, force_terminal=coloured and sys.stdout.isatty())
+    with console.capture() as drawn:
+        console.print(what)
+    _print("\n".join(line.rstrip() for line in drawn.get().splitlines()), sys.stdout)
+
+
 def table_box() -> Box:
     """How tables look: a rule below the header, in characters that stdout can show."""
     from rich.box import SIMPLE_HEAD, Box
@@ -112,19 +126,12 @@ def _print(text: str, stream: TextIO) -> None:
 
 
 def _print_table(columns: list[str], rows: list[list[str]], header: bool) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    # a pipe has no width: nothing is folded there, so that grep finds whole values
-    width = get_terminal_size().columns if sys.stdout.isatty() else 10_000
-    # rich ends the process by itself when its stream is closed; so it only draws
-    console = Console(file=StringIO(), width=width)
     table = Table(box=table_box(), show_header=header, pad_edge=False, show_edge=False)
     for column in columns:
         table.add_column(Text(column.replace("_", " ")), overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
-    with console.capture() as drawn:
-        console.print(table)
-    _print("\n".join(line.rstrip() for line in drawn.get().splitlines()), sys.stdout)
+    draw(table)

@@ -6,17 +6,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 
+from e4conformance.played import Device, Obeyed, Own
 from e4conformance.vectorfile import Check, Entry, Facets, VectorFile, named
 from e4core import report, stateform2
 from e4core.client import Tolerance
-from e4core.client2 import Client2
-from e4core.command2 import Command2, Sync, encode
+from e4core.command2 import Sync, encode
 from e4core.control2 import seal_command
 from e4core.errors import AuthenticationFailed, E4Error, PluginError
 from e4core.keys import ClientId, Secret
-from e4core.obeying import Handled
-from e4core.state2 import State2, new_state
-from e4core.suite import Channel
+from e4core.state2 import new_state
+from e4core.suite import Channel, Suite
 
 ARGUMENTS = {
     "command": ("protected",),
@@ -30,6 +29,17 @@ ARGUMENTS = {
 _SESSION = slice(29, 37)
 
 
+Devices = Callable[[Suite, Entry], Device]
+"""Makes the device of a story."""
+
+
+def own(suite: Suite, entry: Entry) -> Device:
+    private = Secret(bytes.fromhex(entry["private"]))
+    c2 = suite.c2.public(suite.c2.load(bytes.fromhex(entry["c2_private"])))
+    state = new_state(suite, ClientId(bytes.fromhex(entry["client_id"])), private, c2)
+    return Own(suite, stateform2.dump(state), Tolerance(entry.get("skew_s", 30)), has_clock=entry.get("clock", True))
+
+
 def stories(file: VectorFile, section: list[Entry]) -> Iterator[Check]:
     """One check an entry; a wrong facet is named by its step."""
     for name, entry in named(section):
@@ -38,10 +48,11 @@ def stories(file: VectorFile, section: list[Entry]) -> Iterator[Check]:
         except PluginError as error:
             yield Check(name, {}, None, missing=str(error))
         else:
-            yield Check(name, _due(entry), partial(_play, file, entry))
+            yield Check(name, due(entry), partial(play, file, entry))
 
 
-def _due(entry: Entry) -> Facets:
+def due(entry: Entry) -> Facets:
+    """What must come of the steps of ``entry``."""
     return {
         f"{label}, {name}": value
         for label, step in _labelled(entry)
@@ -51,8 +62,9 @@ def _due(entry: Entry) -> Facets:
     }
 
 
-def _play(file: VectorFile, entry: Entry) -> Facets:
-    story = Story(file, entry)
+def play(file: VectorFile, entry: Entry, devices: Devices = own) -> Facets:
+    """What comes of them."""
+    story = Story(file, entry, devices)
     return {f"{label}, {name}": value for label, step in _labelled(entry) for name, value in _flat(story.facets(step))}
 
 
@@ -76,22 +88,18 @@ def _flat(facets: Facets) -> Iterator[tuple[str, object]]:
 class Story:
     """One device that lives through the steps of an entry, and the C2 as far as the steps need it."""
 
-    def __init__(self, file: VectorFile, entry: Entry) -> None:
+    def __init__(self, file: VectorFile, entry: Entry, devices: Devices = own) -> None:
         self._suite = suite = file.suite_of(entry)
-        self._tolerance = Tolerance(entry.get("skew_s", 30))
-        self._has_clock = entry.get("clock", True)
         self._id = ClientId(bytes.fromhex(entry["client_id"]))
         self._c2 = suite.c2.load(bytes.fromhex(entry["c2_private"]))
         private = Secret(bytes.fromhex(entry["private"]))
         own = {"name": "first", "c2_private": entry["c2_private"]}
         own["device_public"] = suite.device.public(suite.device.load(private)).hex()
         self._readers = [(each["name"], self._channel(each)) for each in entry.get("readers", [own])]
-        self._saved = stateform2.dump(new_state(suite, self._id, private, suite.c2.public(self._c2)))
         self._nonces: list[bytes] = []
         self._offers: list[bytes] = []
         self._protected = b""
-        self._client: Client2
-        self._start()
+        self._device = devices(suite, entry)
 
     def facets(self, step: Entry) -> Facets:
         """What comes of ``step``."""
@@ -104,28 +112,17 @@ class Story:
         c2 = self._suite.c2.load(bytes.fromhex(reader["c2_private"]))
         return self._suite.control.at_c2(c2, bytes.fromhex(reader["device_public"]))
 
-    def _start(self) -> None:
-        state = stateform2.load(self._saved)
-        self._client = Client2(self._suite, state, self._save, self._tolerance, clock_is_trusted=self._has_clock)
-
-    def _save(self, state: State2) -> None:
-        self._saved = stateform2.dump(state)
-
-    def _now(self, step: Entry) -> float:
-        now: float = step["now"] + self._client.clock_offset_s
-        return now
-
     def _restart(self, _step: Entry) -> Facets:
-        self._start()
+        self._device.restart()
         return {}
 
     def _close(self, _step: Entry) -> Facets:
-        self._client.close()
+        self._device.close()
         return {}
 
     def _protect(self, step: Entry) -> Facets:
         former = self._protected[_SESSION]
-        data = self._protected = self._client.protect(bytes.fromhex(step["payload"]), step["topic"], self._now(step))
+        data = self._protected = self._device.protect(bytes.fromhex(step["payload"]), step["topic"], step["now"])
         return {
             "epoch": int.from_bytes(data[1:5], "little"),
             "timestamp": int.from_bytes(data[5:13], "little"),
@@ -140,7 +137,7 @@ class Story:
         return self._received(self._protected, step)
 
     def _received(self, data: bytes, step: Entry) -> Facets:
-        message = self._client.unprotect(data, step["topic"], self._now(step))
+        message = self._device.unprotect(data, step["topic"], step["now"])
         return {
             "returned": message.payload.hex(),
             "sender": message.sender.hex() if message.sender else None,
@@ -151,7 +148,7 @@ class Story:
         }
 
     def _command(self, step: Entry) -> Facets:
-        return self._handled(self._client.command(bytes.fromhex(step["protected"]), self._now(step)))
+        return self._handled(self._device.command(bytes.fromhex(step["protected"]), step["now"]))
 
     def _sync(self, step: Entry) -> Facets:
         """Only now is the nonce known."""
@@ -167,19 +164,19 @@ class Story:
     def _sealed(self, channel: Channel, step: Entry, plain: bytes) -> Facets:
         salt = self._suite.hash.digest(plain)[:16]
         data = seal_command(self._suite, channel, self._id, step["sequence"], plain, salt)
-        return self._handled(self._client.command(data, self._now(step)))
+        return self._handled(self._device.command(data, step["now"]))
 
-    def _handled(self, handled: Handled[Command2]) -> Facets:
+    def _handled(self, obeyed: Obeyed) -> Facets:
         facets: dict[str, object] = {
-            "outcome": handled.outcome.name.lower(),
-            "synchronised": self._client.synchronised,
-            "reports": [self._read(each) for each in handled.reports],
+            "outcome": obeyed.outcome,
+            "synchronised": obeyed.synchronised,
+            "reports": [self._read(each) for each in obeyed.reports],
         }
-        return facets if handled.error is None else {**facets, "result": "error", "kind": handled.error.kind}
+        return {**facets, "result": "error", "kind": obeyed.kind} if obeyed.kind else facets
 
     def _hello(self, step: Entry) -> Facets:
-        content = self._read(self._client.hello(self._now(step)))
-        return {"reports": [content], "synchronised": self._client.synchronised}
+        data, synchronised = self._device.hello(step["now"])
+        return {"reports": [self._read(data)], "synchronised": synchronised}
 
     def _read(self, data: bytes) -> Facets:
         """What the C2 reads in a report, and with which keys."""

@@ -6,13 +6,17 @@ from __future__ import annotations
 import time
 import traceback
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from e4conformance.requirement import Book, Level, NotExercised, Requirement, Unmet
+from e4core.errors import InvalidInput
+
+_LONGEST = 2000
+"""Characters of a detail: who fails may print without end."""
 
 
 class Verdict(Enum):
@@ -34,16 +38,27 @@ class Subject(Protocol):
         ...
 
 
+@runtime_checkable
+class Described(Protocol):
+    """A `Subject` of which more is known than its name."""
+
+    @property
+    def about(self) -> Mapping[str, str]:
+        """Of what it consists: versions of libraries, of a token, of firmware. No secrets: it is published."""
+        ...
+
+
 S = TypeVar("S", bound=Subject)
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How one check ended; ``detail`` says what was seen, unless it passed."""
+    """How one check ended. ``detail``: what was seen, unless it passed; ``advice``: what to do, where there is something."""
 
-    requirement: Requirement[object]
+    requirement: Requirement[Any]
     verdict: Verdict
     detail: str
+    advice: str
     seconds: float
 
     @property
@@ -54,12 +69,31 @@ class Outcome:
 
 
 def run(subject: S, book: Book[S], only: Collection[str] = ()) -> Iterator[Outcome]:
-    """One outcome after the other. Args: only: ids to confine it to."""
-    for requirement in book:
-        if not only or requirement.id in only:
-            begun = time.perf_counter()
-            verdict, detail = _judge(subject, requirement)
-            yield Outcome(requirement, verdict, detail, time.perf_counter() - begun)  # type: ignore[arg-type]
+    """One outcome after the other. Args: only: ids to confine it to. Raises: InvalidInput: an id that is none of the book."""
+    return (examine(subject, requirement) for requirement in chosen(book, only))
+
+
+def chosen(book: Book[S], only: Collection[str]) -> list[Requirement[S]]:
+    """Those of ``only``; all, if that is empty. Raises: InvalidInput: an id that is none of the book."""
+    ids = {requirement.id for requirement in book}
+    if unknown := sorted(set(only) - ids):
+        raise InvalidInput(
+            f"no requirement of a {book.kind} is called {unknown[0]}; see: e4 conformance list {book.kind}"
+        )
+    return [requirement for requirement in book if not only or requirement.id in only]
+
+
+def examine(subject: S, requirement: Requirement[S]) -> Outcome:
+    """How the check of one requirement ends."""
+    begun = time.perf_counter()
+    verdict, detail = _tried(subject, requirement)
+    seconds = time.perf_counter() - begun
+    if requirement.needs is not None and requirement.needs not in subject.declared:
+        return Outcome(requirement, *_undeclared(verdict, requirement.needs), seconds)
+    if verdict is Verdict.FAILED and requirement.level is Level.SHOULD:
+        verdict = Verdict.WARNED
+    advice = "" if verdict is Verdict.PASSED else requirement.advice
+    return Outcome(requirement, verdict, detail[:_LONGEST], advice, seconds)
 
 
 def conforms(outcomes: Iterable[Outcome]) -> bool:
@@ -73,16 +107,12 @@ def summary(outcomes: Iterable[Outcome]) -> str:
     return ", ".join(f"{count[verdict]} {verdict.value}" for verdict in Verdict if count[verdict]) or "nothing checked"
 
 
-def _judge(subject: S, requirement: Requirement[S]) -> tuple[Verdict, str]:
-    is_declared = requirement.needs is None or requirement.needs in subject.declared
-    verdict, detail = _tried(subject, requirement)
-    if not is_declared:
-        if verdict is Verdict.PASSED:
-            return Verdict.WARNED, f"works, but the capability {requirement.needs!r} is not declared"
-        return Verdict.NOT_APPLICABLE, f"the capability {requirement.needs!r} is not declared"
-    if verdict is Verdict.FAILED and requirement.level is Level.SHOULD:
-        return Verdict.WARNED, detail
-    return verdict, detail
+def _undeclared(verdict: Verdict, needs: str) -> tuple[Verdict, str, str]:
+    """Verdict, detail and advice, of what a check found that was only a probe."""
+    detail = f"the capability {needs!r} is not declared"
+    if verdict is Verdict.PASSED:
+        return Verdict.WARNED, f"it holds, but {detail}", f"Declare {needs!r}: what is not declared is not proven."
+    return Verdict.NOT_APPLICABLE, detail, ""
 
 
 def _tried(subject: S, requirement: Requirement[S]) -> tuple[Verdict, str]:
@@ -93,8 +123,13 @@ def _tried(subject: S, requirement: Requirement[S]) -> tuple[Verdict, str]:
         return Verdict.NOT_EXERCISED, str(error)
     except Unmet as error:
         return Verdict.FAILED, str(error)
-    except Exception as error:
-        frame = traceback.extract_tb(error.__traceback__)[-1]
-        place = f"{Path(frame.filename).name}, line {frame.lineno}"
-        return Verdict.FAILED, f"raised {type(error).__name__}: {error} ({place})"
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a panic of Rust, and SystemExit, are no Exception
+        return Verdict.FAILED, f"raised {type(error).__name__}: {error} ({_place(error)})"
     return Verdict.PASSED, ""
+
+
+def _place(error: BaseException) -> str:
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{Path(frame.filename).name}, line {frame.lineno}"

@@ -1,17 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is published of a run: JSON of a versioned schema (`report.schema.json`), and JUnit for those who gather tests."""
+"""What is published of a run: JSON of a versioned schema (`report.schema.json`), a page, and JUnit for those who gather tests."""
 
 from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree as ET
 
-from e4conformance.kit import Outcome, Verdict, conforms, summary
+from e4conformance import junit, page
+from e4conformance.kit import Outcome, conforms, summary
+from e4core.errors import StorageError
 
 SCHEMA_VERSION = 1
 """Goes up when a reader of the former could misunderstand the new."""
@@ -29,19 +31,38 @@ class Report:
     started: str
     """UTC, RFC 3339."""
     outcomes: tuple[Outcome, ...]
+    complete: bool
+    """Whether no requirement of the book was left out."""
+
+    @property
+    def conforms(self) -> bool:
+        return conforms(self.outcomes)
+
+    @property
+    def verdict(self) -> str:
+        """In words; part of the requirements is no proof, whatever comes of them."""
+        if not self.conforms:
+            return "does not conform"
+        return "conforms" if self.complete else "passes what was checked"
 
     def document(self) -> dict[str, Any]:
         """As JSON has it."""
         return {
             "schema": SCHEMA_VERSION,
-            "kit": version("e4"),
+            "kit": version("e4core"),
             "kind": self.kind,
             "subject": self.subject,
-            "about": {**self.about, "python": platform.python_version(), "platform": platform.platform()},
+            "about": {
+                **self.about,
+                "python": platform.python_version(),
+                "platform": f"{platform.system()} {platform.machine()}",
+            },
             "declared": list(self.declared),
             "seed": self.seed,
             "started": self.started,
-            "conforms": conforms(self.outcomes),
+            "complete": self.complete,
+            "conforms": self.conforms,
+            "verdict": self.verdict,
             "summary": summary(self.outcomes),
             "requirements": [_entry(outcome) for outcome in self.outcomes],
         }
@@ -50,19 +71,22 @@ class Report:
         return json.dumps(self.document(), indent=2, ensure_ascii=False) + "\n"
 
     def junit(self) -> str:
-        """Requirements as test cases. What is in the way of conforming is a failure; other verdicts but passed are skipped."""
-        suite = ET.Element(
-            "testsuite",
-            name=f"e4 conformance {self.kind} {self.subject}",
-            timestamp=self.started,
-            tests=str(len(self.outcomes)),
-            failures=str(sum(outcome.is_in_the_way for outcome in self.outcomes)),
-            skipped=str(sum(_is_skipped(outcome) for outcome in self.outcomes)),
-        )
-        for outcome in self.outcomes:
-            _case(suite, self.kind, outcome)
-        ET.indent(suite)
-        return ET.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
+        return junit.written(self.document())
+
+    def html(self) -> str:
+        return page.written(self.document())
+
+
+FORMS: Mapping[str, Callable[[Report], str]] = {".json": Report.json, ".xml": Report.junit, ".html": Report.html}
+"""What a file of this suffix has in it."""
+
+
+def save(path: Path, text: str) -> None:
+    """Raises: StorageError."""
+    try:
+        path.write_text(text, encoding="utf-8", errors="backslashreplace")
+    except OSError as error:
+        raise StorageError(f"the report {path} cannot be written: {error.strerror}") from error
 
 
 def _entry(outcome: Outcome) -> dict[str, Any]:
@@ -74,27 +98,8 @@ def _entry(outcome: Outcome) -> dict[str, Any]:
         "source": requirement.source,
         "needs": requirement.needs,
         "verdict": outcome.verdict.value,
+        "in_the_way": outcome.is_in_the_way,
         "detail": outcome.detail,
-        "advice": requirement.advice if outcome.verdict in (Verdict.FAILED, Verdict.WARNED) else "",
+        "advice": outcome.advice,
         "seconds": round(outcome.seconds, 3),
     }
-
-
-def _case(suite: ET.Element, kind: str, outcome: Outcome) -> None:
-    requirement = outcome.requirement
-    case = ET.SubElement(
-        suite,
-        "testcase",
-        classname=f"e4.{kind}",
-        name=f"{requirement.id} {requirement.says}",
-        time=f"{outcome.seconds:.3f}",
-    )
-    if outcome.is_in_the_way:
-        failure = ET.SubElement(case, "failure", message=f"{outcome.verdict.value}: {outcome.detail}")
-        failure.text = f"{requirement.source}\n{requirement.advice}"
-    elif _is_skipped(outcome):
-        ET.SubElement(case, "skipped", message=f"{outcome.verdict.value}: {outcome.detail}")
-
-
-def _is_skipped(outcome: Outcome) -> bool:
-    return outcome.verdict is not Verdict.PASSED and not outcome.is_in_the_way

@@ -13,7 +13,7 @@ from enum import Enum
 from typing import Generic, TypeVar
 
 S = TypeVar("S")
-_ID = re.compile(r"E4-[A-Z]{3,5}-\d{3}")
+_ID = re.compile(r"E4-[A-Z]{2,5}-\d{3}")
 
 
 class Level(Enum):

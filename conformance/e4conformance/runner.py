@@ -181,9 +181,9 @@ def _judge(check: Check, deviation: Deviation | None, unchecked: str | None) -> 
     if isinstance(observed, _Broken):
         return Verdict.FAILED, observed.text
     if deviation is None:
-        wrong = _differences(check.expected, observed)
+        wrong = differences(check.expected, observed)
         return (Verdict.FAILED, wrong) if wrong else (Verdict.PASSED, "")
-    wrong = _differences(_due(check.expected, deviation.ours), observed)
+    wrong = differences(_due(check.expected, deviation.ours), observed)
     if wrong:
         return Verdict.FAILED, f"listed as a deviation, but {wrong}"
     agreeing = [
@@ -201,7 +201,7 @@ def _due(vector: Facets, ours: Facets) -> Facets:
     return {name: value for name, value in due.items() if name != void}
 
 
-def _differences(expected: Facets, observed: Facets) -> str:
+def differences(expected: Facets, observed: Facets) -> str:
     return "; ".join(
         f"{name} is {_short(observed.get(name))}, not {_short(value)}"
         for name, value in expected.items()

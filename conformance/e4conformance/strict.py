@@ -15,13 +15,13 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
+from e4conformance.played import Device, Own, Random
 from e4conformance.vectorfile import TOPIC, Check, Entry, Facets, VectorFile, named
 from e4core import report
-from e4core import state as states
-from e4core.client import Client, Tolerance
+from e4core.client import Tolerance
 from e4core.errors import E4Error
+from e4core.keys import ClientId
 from e4core.plugins import load_suite
-from e4core.state import State
 
 ARGUMENTS = {
     "command": ("protected",),
@@ -31,13 +31,25 @@ ARGUMENTS = {
 """Operation -> fields of a step that are given; all others but ``op``, ``now`` and ``why`` are due."""
 
 
+Devices = Callable[[Entry, Random], Device]
+"""Makes the device of a story, from its entry and what the device is to draw."""
+
+
+def own(entry: Entry, random: Random) -> Device:
+    """Raises: E4Error: the state of ``entry`` is refused."""
+    suite = load_suite(entry["suite"])
+    tolerance = Tolerance(entry.get("skew_s", 30), frozenset(entry.get("repeats", ())))
+    return Own(suite, json.dumps(entry["state"]).encode(), tolerance, random=random)
+
+
 def scenarios(_file: VectorFile, section: list[Entry]) -> Iterator[Check]:
     """One check an entry; a wrong facet is named by its step."""
     for name, entry in named(section):
-        yield Check(name, _due(entry), partial(_play, entry))
+        yield Check(name, due(entry), partial(play, entry))
 
 
-def _due(entry: Entry) -> Facets:
+def due(entry: Entry) -> Facets:
+    """What must come of the steps of ``entry``."""
     return {
         f"step {number} ({step['op']}), {name}": value
         for number, step in enumerate(entry["steps"])
@@ -46,8 +58,9 @@ def _due(entry: Entry) -> Facets:
     }
 
 
-def _play(entry: Entry) -> Facets:
-    story = Story(entry)
+def play(entry: Entry, devices: Devices = own) -> Facets:
+    """What comes of them."""
+    story = Story(entry, devices)
     facets = {}
     for number, step in enumerate(entry["steps"]):
         for name, value in story.facets(step).items():
@@ -58,16 +71,16 @@ def _play(entry: Entry) -> Facets:
 class Story:
     """One device that lives through the steps of an entry."""
 
-    def __init__(self, entry: Entry) -> None:
+    def __init__(self, entry: Entry, devices: Devices) -> None:
         self._suite = load_suite(entry["suite"])
-        self._tolerance = Tolerance(entry.get("skew_s", 30), frozenset(entry.get("repeats", ())))
+        self._make = partial(devices, entry, self._draw)
         self._draws = iter(entry.get("random", ()))
         self._c2 = entry.get("c2")
-        self._saved = json.dumps(entry["state"]).encode()
+        self._client_id = ClientId(bytes.fromhex(entry["state"]["client_id"])) if self._c2 else None
         self._sent: set[bytes] = set()
-        self._client: Client
+        self._device: Device
         if entry["steps"][0]["op"] != "start":
-            self._start()
+            self._device = self._make()
 
     def facets(self, step: Entry) -> Facets:
         """What comes of ``step``."""
@@ -77,17 +90,9 @@ class Story:
         except E4Error as error:
             facets = {"result": "error", "kind": error.kind}
         if "after" in step:
-            state = json.loads(self._saved)
+            state = self._device.dump()
             facets["after"] = {name: state.get(name) for name in step["after"]}
         return facets
-
-    def _start(self) -> None:
-        state = states.load(self._saved)
-        states.check_keys(self._suite, state)
-        self._client = Client(self._suite, state, self._save, self._tolerance, self._draw)
-
-    def _save(self, state: State) -> None:
-        self._saved = states.dump(state)
 
     def _draw(self, length: int) -> bytes:
         """The next value of ``random``; zeros where the entry does not care."""
@@ -95,22 +100,26 @@ class Story:
         assert len(drawn) == length
         return drawn
 
+    def _start(self, _step: Entry) -> Facets:
+        self._device = self._make()
+        return {}
+
     def _restart(self, _step: Entry) -> Facets:
-        self._start()
+        self._device.restart()
         return {}
 
     def _close(self, _step: Entry) -> Facets:
-        self._client.close()
+        self._device.close()
         return {}
 
     def _protect(self, step: Entry) -> Facets:
-        protected = self._client.protect(bytes.fromhex(step["payload"]), step.get("topic", TOPIC), step["now"])
+        protected = self._device.protect(bytes.fromhex(step["payload"]), step.get("topic", TOPIC), step["now"])
         unique = protected not in self._sent
         self._sent.add(protected)
         return {"protected": protected.hex(), "timestamp": int.from_bytes(protected[:8], "little"), "unique": unique}
 
     def _unprotect(self, step: Entry) -> Facets:
-        message = self._client.unprotect(bytes.fromhex(step["protected"]), step.get("topic", TOPIC), step["now"])
+        message = self._device.unprotect(bytes.fromhex(step["protected"]), step.get("topic", TOPIC), step["now"])
         return {
             "returned": message.payload.hex(),
             "sender": None if message.sender is None else message.sender.hex(),
@@ -120,23 +129,24 @@ class Story:
         }
 
     def _command(self, step: Entry) -> Facets:
-        handled = self._client.command(bytes.fromhex(step["protected"]), step["now"])
-        facets = {"outcome": handled.outcome.name.lower(), **self._reported(handled.report)}
-        if handled.error is not None:
-            facets |= {"result": "error", "kind": handled.error.kind}
-        return {**facets, "synchronised": self._client.synchronised}
+        obeyed = self._device.command(bytes.fromhex(step["protected"]), step["now"])
+        facets = {"outcome": obeyed.outcome, **self._reported(obeyed.reports)}
+        if obeyed.kind:
+            facets |= {"result": "error", "kind": obeyed.kind}
+        return {**facets, "synchronised": obeyed.synchronised}
 
-    def _hello(self, _step: Entry) -> Facets:
-        return {**self._reported(self._client.hello()), "synchronised": self._client.synchronised}
+    def _hello(self, step: Entry) -> Facets:
+        data, synchronised = self._device.hello(step.get("now", 0))
+        return {**self._reported((data,)), "synchronised": synchronised}
 
-    def _reported(self, data: bytes | None) -> dict[str, object]:
+    def _reported(self, reports: tuple[bytes, ...]) -> dict[str, object]:
         """The report that goes out, and what the C2 reads in it."""
-        if data is None or self._c2 is None:
-            return {"report": None if data is None else data.hex()}
+        if not reports or self._c2 is None or self._client_id is None:
+            return {"report": reports[0].hex() if reports else None}
         c2 = self._suite.c2.load(bytes.fromhex(self._c2["private"]))
         channel = self._suite.control.at_c2(c2, bytes.fromhex(self._c2["device_public"]))
-        content = report.open_report(self._suite, channel, self._client.state.client_id, data)
-        return {"report": data.hex(), "content": _content(content)}
+        content = report.open_report(self._suite, channel, self._client_id, reports[0])
+        return {"report": reports[0].hex(), "content": _content(content)}
 
 
 def _content(content: report.Report) -> Mapping[str, Any]:
@@ -149,7 +159,7 @@ def _content(content: report.Report) -> Mapping[str, Any]:
 
 
 _OPERATIONS: dict[str, Callable[[Story, Entry], Facets]] = {
-    "start": Story._restart,
+    "start": Story._start,
     "restart": Story._restart,
     "close": Story._close,
     "protect": Story._protect,

@@ -1,0 +1,239 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``e4 conformance``: is a suite, a KMS driver, a transport or a port right? A verdict, and what is in the way."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from e4cli.output import Output, OutputOption, draw, remark, show_record, show_rows, table_box, visible
+from e4cli.progress import progress
+from e4core.errors import StorageError
+
+if TYPE_CHECKING:
+    from e4conformance.kit import Outcome
+    from e4conformance.report import Report
+    from e4conformance.requirement import Requirement
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Prove a suite, a KMS driver, a transport or a port. Status 0: it conforms; 1: it does not; others: not examined.",
+)
+
+
+class Kind(StrEnum):
+    """What can be examined."""
+
+    SUITE = "suite"
+    KMS = "kms"
+    TRANSPORT = "transport"
+    PORT = "port"
+
+
+def _suites() -> list[str]:
+    from e4core.plugins import SUITES, names
+
+    return names(SUITES)
+
+
+OnlyOption = Annotated[
+    list[str] | None, typer.Option("--only", metavar="ID", help="Only this requirement; may be given several times.")
+]
+SeedOption = Annotated[
+    int | None, typer.Option("--seed", min=0, metavar="N", help="Check the same samples again; without it, others.")
+]
+HooksOption = Annotated[
+    str, typer.Option("--hooks", metavar="MODULE:NAME", help="What makes its faults, where checks need some.")
+]
+JsonOption = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the report as JSON.")]
+JunitOption = Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="Write the report as JUnit XML.")]
+HtmlOption = Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write the report as one page.")]
+
+
+@app.command()
+def suite(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="An installed suite.", autocompletion=_suites)],
+    only: OnlyOption = None,
+    seed: SeedOption = None,
+    json: JsonOption = None,
+    junit: JunitOption = None,
+    html: HtmlOption = None,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Examine a suite."""
+    _examine(Kind.SUITE, name, "", only, seed, (json, junit, html), output)
+
+
+@app.command()
+def kms(
+    uri: Annotated[str, typer.Argument(metavar="URI", help="Of a KMS with a key for tests.")],
+    hooks: HooksOption = "",
+    only: OnlyOption = None,
+    seed: SeedOption = None,
+    json: JsonOption = None,
+    junit: JunitOption = None,
+    html: HtmlOption = None,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Examine a KMS driver, on a KMS that nobody else uses."""
+    _examine(Kind.KMS, uri, hooks, only, seed, (json, junit, html), output)
+
+
+@app.command()
+def transport(
+    uri: Annotated[str, typer.Argument(metavar="URI", help="As of a broker.")],
+    hooks: HooksOption = "",
+    only: OnlyOption = None,
+    seed: SeedOption = None,
+    json: JsonOption = None,
+    junit: JunitOption = None,
+    html: HtmlOption = None,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Examine a transport, on a broker that nobody else uses."""
+    _examine(Kind.TRANSPORT, uri, hooks, only, seed, (json, junit, html), output)
+
+
+@app.command()
+def port(
+    target: Annotated[str, typer.Argument(metavar="TARGET", help="A command, tcp://HOST:PORT or serial:/dev/...")],
+    only: OnlyOption = None,
+    seed: SeedOption = None,
+    json: JsonOption = None,
+    junit: JunitOption = None,
+    html: HtmlOption = None,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Examine a device implementation in any language, that speaks the port protocol."""
+    _examine(Kind.PORT, target, "", only, seed, (json, junit, html), output)
+
+
+@app.command("list")
+def list_(
+    kind: Annotated[
+        Kind | None, typer.Argument(metavar="KIND", help="suite, kms, transport or port; else all.")
+    ] = None,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Show the requirements, and where each stands."""
+    from e4conformance.kinds import KINDS
+
+    found = [(each, requirement) for each in ([kind] if kind else Kind) for requirement in KINDS[each].book]
+    rows = (
+        {
+            "id": requirement.id,
+            "kind": each.value,
+            "level": requirement.level.value,
+            "says": requirement.says,
+            "source": requirement.source,
+            "needs": requirement.needs,
+        }
+        for each, requirement in found
+    )
+    show_rows(output, list(rows))
+
+
+def _examine(
+    kind: Kind,
+    target: str,
+    hooks: str,
+    only: list[str] | None,
+    seed: int | None,
+    files: Sequence[Path | None],
+    output: Output,
+) -> None:
+    """Raises: typer.Exit: it does not conform."""
+    from e4conformance.examination import examination, fresh_seed
+    from e4conformance.kinds import KINDS
+    from e4conformance.report import Report, save
+
+    _require_folders(files)
+    _quieten()
+    seed = fresh_seed() if seed is None else seed
+    with progress(f"seed {seed}") as advance:
+
+        def watch(done: Sequence[Outcome], of: int, following: Requirement[Any]) -> None:
+            advance(len(done), of, f"{following.id} {following.says}")
+
+        report = examination(KINDS[kind], target, watch, seed=seed, hooks=hooks, only=only or ())
+    for path, form in zip(files, (Report.json, Report.junit, Report.html), strict=True):
+        if path:
+            save(path, form(report))
+    _show(output, report)
+    if not report.conforms:
+        raise typer.Exit(1)
+
+
+def _require_folders(files: Sequence[Path | None]) -> None:
+    """Before the run, which takes a while."""
+    for path in filter(None, files):
+        if not path.parent.is_dir():
+            raise StorageError(f"the report {path} cannot be written: there is no folder {path.parent}")
+
+
+def _quieten() -> None:
+    """What a driver logs while it is treated badly is not for people, unless they ask for it."""
+    root = logging.getLogger()
+    if root.level > logging.INFO:
+        for handler in root.handlers:
+            handler.setLevel(logging.CRITICAL)
+
+
+def _show(output: Output, report: Report) -> None:
+    if output is Output.JSON:
+        show_record(output, report.document())
+        return
+    from e4conformance.kit import Verdict, summary
+
+    told = (Verdict.FAILED, Verdict.WARNED, Verdict.NOT_EXERCISED)
+    if found := [outcome for outcome in report.outcomes if outcome.verdict in told]:
+        _show_findings(found)
+    outside = [outcome for outcome in report.outcomes if outcome.verdict is Verdict.NOT_APPLICABLE]
+    if outside:
+        missing = ", ".join(sorted({outcome.requirement.needs or "" for outcome in outside}))
+        remark(f"not applicable: what needs a capability that is not declared: {missing}")
+    _show_verdict(report, summary(report.outcomes))
+
+
+def _show_findings(found: Sequence[Outcome]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=table_box(), pad_edge=False, show_edge=False)
+    for head in ("requirement", "verdict", "what holds, what was seen, and what to do"):
+        table.add_column(head, overflow="fold", no_wrap=head == "requirement")
+    for outcome in found:
+        style = "bold red" if outcome.is_in_the_way else "yellow"
+        table.add_row(
+            Text(outcome.requirement.id),
+            Text(f"{outcome.verdict.value}\n({outcome.requirement.level.value})", style),
+            Text("\n").join(_told(outcome)),
+        )
+    draw(table, coloured=True)
+
+
+def _told(outcome: Outcome) -> list[Any]:
+    from rich.text import Text
+
+    requirement = outcome.requirement
+    return [
+        Text(visible(requirement.says)),
+        *(Text(visible(line), "dim") for line in outcome.detail.splitlines()),
+        Text(f"do: {visible(outcome.advice)}", "bold"),
+        Text(f"see: {visible(requirement.source)}", "dim"),
+    ]
+
+
+def _show_verdict(report: Report, counts: str) -> None:
+    from rich.text import Text
+
+    style = "bold green" if report.conforms else "bold red"
+    draw(
+        Text.assemble(f"{visible(report.subject)}: {counts}; ", (report.verdict, style), f" (seed {report.seed})"),
+        coloured=True,
+    )

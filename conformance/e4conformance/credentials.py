@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The secrets to which a URI points: it names a file or an environment variable, and never holds one."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import os
+import re
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import unquote
+
+LEAST_LEN = 4
+"""Bytes; what is shorter stands somewhere by chance."""
+_MOST_LEN = 65_536
+_VARIABLE = re.compile(r"\benv:([A-Za-z_][A-Za-z0-9_]*)")
+_PATH = re.compile(r"/[^?&#;,\s]+")
+_NAME = re.compile(r"key|secret|password|passphrase|token|pin", re.IGNORECASE)
+
+
+def named_in(uri: str) -> list[bytes]:
+    """What a driver reads at the places that ``uri`` names: lines of files that only their owner may read, and variables."""
+    found = {secret for text in _layers(uri) for secret in _values(text)}
+    return sorted(secret for secret in found if len(secret) >= LEAST_LEN)
+
+
+def _layers(uri: str) -> Iterator[str]:
+    """``uri``, and what stands percent-encoded in it."""
+    yield uri
+    while (decoded := unquote(uri)) != uri:
+        yield (uri := decoded)
+
+
+def _values(text: str) -> Iterator[bytes]:
+    for variable in _VARIABLE.findall(text):
+        yield os.environ.get(variable, "").encode()
+    for place in _PATH.findall(text):
+        path = Path("/" + place.lstrip("/"))
+        if _is_private(path):
+            yield from _in_file(path.read_bytes())
+
+
+def _is_private(path: Path) -> bool:
+    try:
+        status = path.stat()
+    except (OSError, ValueError):
+        return False
+    return stat.S_ISREG(status.st_mode) and not status.st_mode & 0o077 and status.st_size <= _MOST_LEN
+
+
+def _in_file(data: bytes) -> Iterator[bytes]:
+    try:
+        fields = json.loads(data)
+    except ValueError:
+        fields = None
+    if not isinstance(fields, dict):
+        yield data.splitlines()[0].strip() if data.strip() else b""
+        return
+    for name, value in fields.items():
+        if _NAME.fullmatch(name) and isinstance(value, str):
+            yield value.encode()
+            try:
+                yield base64.b64decode(value, validate=True)
+            except binascii.Error:
+                continue
