@@ -20,7 +20,7 @@ from tests.c2.world import World
 from tests.suites import EVERY
 
 BOUND = settings(
-    max_examples=10,
+    max_examples=6,
     stateful_step_count=18,
     deadline=None,
     suppress_health_check=list(HealthCheck),
