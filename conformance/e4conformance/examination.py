@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from e4conformance.kinds import Kind
-from e4conformance.kit import Described, Outcome, chosen, examine
+from e4conformance.kit import Described, Outcome, Subject, chosen, examine
 from e4conformance.report import Report
 from e4conformance.requirement import Requirement
 
@@ -19,21 +19,31 @@ class Watcher(Protocol):
         """Called before each check. Args: of: how many there will be."""
 
 
+def _unwatched(_done: Sequence[Outcome], _of: int, _next_one: Requirement[Any], /) -> None: ...
+
+
 def examination(
     kind: Kind, target: str, watcher: Watcher, *, seed: int, hooks: str = "", only: Collection[str] = ()
 ) -> Report:
-    """Raises: what `Kind.subject` does. InvalidInput: an id that there is none of in ``only``."""
-    book = kind.book
-    requirements = chosen(book, only)
-    started = now()
-    outcomes: list[Outcome] = []
+    """Of what ``target`` names. Raises: what `Kind.subject` does. InvalidInput: an id that there is none of in ``only``."""
+    chosen(kind.book, only)  # before a subject is asked for
     with kind.subject(target, seed, hooks) as subject:
-        for requirement in requirements:
-            watcher(outcomes, len(requirements), requirement)
-            outcomes.append(examine(subject, requirement))
-        about = dict(subject.about) if isinstance(subject, Described) else {}
-        declared, is_complete = tuple(sorted(subject.declared)), len(requirements) == len(book)
-        return Report(kind.name, target, about, declared, seed, started, tuple(outcomes), is_complete)
+        return examined(kind, target, subject, seed, watcher, only)
+
+
+def examined(
+    kind: Kind, name: str, subject: Subject, seed: int, watcher: Watcher = _unwatched, only: Collection[str] = ()
+) -> Report:
+    """Of a subject that is there. Args: name: by which the report calls it."""
+    book, started = kind.book, now()
+    requirements = chosen(book, only)
+    outcomes: list[Outcome] = []
+    for requirement in requirements:
+        watcher(outcomes, len(requirements), requirement)
+        outcomes.append(examine(subject, requirement))
+    about = dict(subject.about) if isinstance(subject, Described) else {}
+    declared, is_complete = tuple(sorted(subject.declared)), len(requirements) == len(book)
+    return Report(kind.name, name, about, declared, seed, started, tuple(outcomes), is_complete)
 
 
 def fresh_seed() -> int:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from e4backends import pk, sk
 from e4core.errors import AuthenticationFailed, InvalidInput
 from e4core.keys import Secret
-from e4core.suite import Identity, PrivateKey, Suite
+from e4core.suite import Suite
 
 P = 2**255 - 19
 seeds = st.binary(min_size=32, max_size=32).filter(any)
@@ -134,87 +134,11 @@ def test_both_libraries_refuse_the_same_signatures(seed: bytes, message: bytes, 
     assert caught.value.kind == "bad_signature"
 
 
-def bad_publics() -> dict[str, tuple[Identity, bytes]]:
-    """What must not pass for a public key (`wire.md` sections 6.1 and 13)."""
-    device, c2 = pk.SUITE.device, pk.SUITE.c2
-    low_order_y = [0, 1, P - 1, 2707385501144840649318225287225658788936804267575313519463743609750303021]
-    ed = {f"Ed25519 of low order {y:x}"[:24] + f" sign {sign}": y | sign << 255 for y in low_order_y for sign in (0, 1)}
-    ed |= {f"Ed25519 y = p + {k}": P + k for k in range(19)}
-    ed |= {"Ed25519 off the curve": 2, "Ed25519 outside the subgroup": outside_the_subgroup()}
-    low_order_u = [
-        0,
-        1,
-        P - 1,
-        325606250916557431795983626356110631294008115727848805560023387167927233504,
-        39382357235489614581723060781553021112529911719440698176882885853963445705823,
-    ]
-    x = {f"X25519 of low order {n}": u for n, u in enumerate(low_order_u)}
-    x |= {f"X25519 of low order {n} with the unused bit": u | 1 << 255 for n, u in enumerate(low_order_u)}
-    x |= {f"X25519 u = p + {k}": P + k for k in (0, 1, 2, 9, 18)}
-    x |= {"X25519 with the unused bit": 9 | 1 << 255}
-    bad = {name: (device, value.to_bytes(32, "little")) for name, value in ed.items()}
-    bad |= {name: (c2, value.to_bytes(32, "little")) for name, value in x.items()}
-    return bad | {
-        f"of {n} bytes, {who}": (part, b"\x09" * n)
-        for n in (0, 31, 33)
-        for who, part in (("device key", sk.SUITE.device), ("Ed25519", device), ("X25519", c2))
-    }
-
-
-def outside_the_subgroup() -> int:
-    """y of a good point plus the point of order two: (x, y) + (0, -1) = (-x, -y)."""
-    return P - int.from_bytes(ed25519(b"\7" * 32), "little") % 2**255
-
-
-@pytest.mark.parametrize("name", bad_publics())
-def test_what_is_no_public_key_is_refused(name: str) -> None:
-    identity, public = bad_publics()[name]
-    with pytest.raises(InvalidInput) as caught:
-        identity.check(public)
-    assert caught.value.kind == "bad_key"
-
-
-@pytest.mark.parametrize("name", bad_publics())
-def test_no_channel_is_opened_to_what_is_no_public_key(name: str) -> None:
-    identity, public = bad_publics()[name]
-    suite = sk.SUITE if identity is sk.SUITE.device else pk.SUITE
-    with pytest.raises(InvalidInput) as caught:
-        if identity is suite.device:
-            suite.control.at_c2(suite.c2.load(suite.c2.generate()), public)
-        else:
-            suite.control.at_device(suite.device.load(suite.device.generate()), public)
-    assert caught.value.kind == "bad_key"
-
-
-@IDENTITIES
-def test_what_is_no_private_key_is_refused(identity: Identity) -> None:
-    length = identity.private_len
-    for stored in (b"", bytes(length), b"\7" * (length - 1), b"\7" * (length + 1), b"\7" * (2 * length)):
-        with pytest.raises(InvalidInput) as caught:
-            identity.load(stored)
-        assert caught.value.kind == "bad_key"
-
-
 def test_a_private_key_with_the_public_half_of_another_is_refused() -> None:
     for stored in (b"\7" * 32 + ed25519(b"\x08" * 32), bytes(32) + ed25519(b"\7" * 32), b"\7" * 32 + bytes(32)):
         with pytest.raises(InvalidInput) as caught:
             pk.SUITE.device.load(stored)
         assert caught.value.kind == "bad_key"
-
-
-@SUITES
-def test_private_keys_of_another_part_are_refused_with_an_error_of_ours(suite: Suite) -> None:
-    foreign = PrivateKey(object())
-    with pytest.raises(InvalidInput):
-        suite.control.at_device(foreign, b"\x09" + bytes(31) if suite is pk.SUITE else b"")
-    with pytest.raises(InvalidInput):
-        suite.device.public(foreign)
-
-
-def test_the_c2_of_a_symmetric_suite_has_no_key() -> None:
-    for identity_call in (sk.SUITE.c2.load, sk.SUITE.c2.check):
-        with pytest.raises(InvalidInput):
-            identity_call(b"\7")
 
 
 @pytest.mark.parametrize("name", ["new SUITE", "same SUITE"])

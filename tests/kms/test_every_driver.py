@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What holds for every driver, in the real database of a C2: it opens again, nothing moved or changed opens, failover, no secrets.
 
-What one driver alone can or must do is tested beside it.
+They pass the conformance kit, which has what is a property of every driver. What one alone can or must do is tested beside it.
 """
 
 from __future__ import annotations
@@ -14,26 +14,30 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
 from e4c2 import deks as rows
 from e4c2.store.engine import Store
+from e4conformance import kit
+from e4conformance.kms import KMS, KmsHooks, subject
 from e4core.errors import Conflict, E4Error, KmsError, KmsUnavailable, NotFound, Tampered
 from e4core.plugins import load_kms
 from e4kms import deks
 from e4kms.deks import Dek, Purpose
 from tests.c2.test_root_secrecy import spellings
-from tests.kms.c2_database import WRAP, Database, connected, start
+from tests.kms.c2_database import WRAP, Database
 from tests.kms.conftest import AnyToken
-from tests.kms.drivers import DRIVERS, LOST, Driver, Site
+from tests.kms.drivers import DRIVERS, LOST
 from tests.kms.pkcs11.tokens import TOKENS
+from tests.kms.sites import Driver, Site, gone
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory, any_token: AnyToken) -> Iterator[Site]:
     with ExitStack() as stack, pytest.MonkeyPatch.context() as environment:
-        yield Site(tmp_path_factory.mktemp("drivers"), stack, any_token, environment)
+        yield Site(tmp_path_factory.mktemp("drivers"), stack, any_token, environment, DRIVERS)
 
 
 @pytest.fixture(scope="module", params=list(DRIVERS))
@@ -59,6 +63,22 @@ def database(made: Database, tmp_path: Path) -> Database:
 def spare(site: Site) -> str:
     """A KEK file beside the driver."""
     return site.kek()[0].as_uri()
+
+
+def test_it_conforms(driver: Driver) -> None:
+    with subject(driver.examined or driver.uri, driver.hooks) as examined:
+        examined.budget_s = 0.3
+        outcomes = list(kit.run(examined, KMS))
+    assert [(each.requirement.id, each.detail) for each in outcomes if each.is_in_the_way] == []
+    assert [(each.requirement.id, each.detail) for each in outcomes if each.verdict is kit.Verdict.WARNED] == []
+
+
+def test_shares_of_which_one_may_be_lost_conform(site: Site) -> None:
+    keks = [site.kek()[0] for _ in range(3)]
+    uri = "shamir:2?" + "&".join(f"share={quote(kek.as_uri(), safe='')}" for kek in keks)
+    with subject(uri, KmsHooks(share_gone=gone(keks[1]))) as examined:
+        outcomes = list(kit.run(examined, KMS, ("E4-WRAP-010", "E4-WRAP-011", "E4-KROT-030", "E4-KROT-031")))
+    assert [each.verdict for each in outcomes] == [kit.Verdict.PASSED] * 4
 
 
 # It opens, and opens only what was made
@@ -107,25 +127,6 @@ def test_a_wrap_of_another_database_is_an_alarm(database: Database, driver: Driv
 def refuses(database: Database) -> None:
     with pytest.raises(Tampered):
         database.start()
-
-
-def test_no_wrap_with_a_flipped_bit_opens(database: Database, driver: Driver) -> None:
-    """One flip at every byte (of slow drivers, every so many), each in the wrap of one purpose, as a start opens all."""
-    flipped = 0
-    with connected(driver.uri) as kmses, closing(Store(database.path)) as store:
-        for turn, purpose in enumerate(Purpose):
-            right = database.wrap(purpose)
-            *head, blob = right
-            for index in range(turn * driver.every, len(blob), len(Purpose) * driver.every):
-                changed = bytearray(blob)
-                changed[index] ^= 1 << flipped % 8
-                database.put((*head, bytes(changed)), purpose)
-                with pytest.raises(Tampered):
-                    start(store, kmses)
-                flipped += 1
-            database.put(right, purpose)
-        start(store, kmses).close()
-    assert flipped >= len(blob) // driver.every - len(Purpose)
 
 
 def test_no_wrap_with_another_key_or_mechanism_opens(database: Database) -> None:

@@ -58,8 +58,12 @@ class _Task:
             secret, context = Secret(os.urandom(32)), os.urandom(16)
             if kms.unwrap(kms.wrap(secret, context), context) != secret:
                 raise _Wrong("a secret did not come back: another one did")
-            if kms.unwrap(self.wrapped, self.context) != self.secret:
-                raise _Wrong("a wrap that was made before did not give its secret")
+            self.read(kms)
+
+    def read(self, kms: Kms) -> None:
+        """What was wrapped before. Raises: _Wrong; whatever the driver raises."""
+        if kms.unwrap(self.wrapped, self.context) != self.secret:
+            raise _Wrong("a wrap that was made before did not give its secret")
 
     def tamper(self, kms: Kms) -> None:
         blob = bytes([*self.wrapped.blob[:-1], self.wrapped.blob[-1] ^ 1])
@@ -78,7 +82,8 @@ class _Task:
 
 def _process(task: _Task) -> None:
     with closing(task.open()) as kms:
-        task.use(kms)
+        task.read(kms)
+        kms.check()
 
 
 def _threads(task: _Task) -> None:
@@ -96,7 +101,7 @@ def _threads(task: _Task) -> None:
 def _handles(task: _Task) -> None:
     def work(_: int) -> None:
         with closing(task.open()) as kms:
-            task.use(kms)
+            task.read(kms)
 
     begun = time.perf_counter()
     work(0)

@@ -117,8 +117,6 @@ def _during(subject: KmsSubject, happens: Happens, kind: type[KmsError]) -> None
         with suppress(kind):
             use(subject.kms)
     use(subject.kms)
-    _anew(subject, use)
-    subject.kms.check()
 
 
 def _anew(subject: KmsSubject, use: Callable[[Kms], None]) -> None:

@@ -15,6 +15,8 @@ from e4core.suite import Channel, PrivateKey, Suite
 
 NEVER_ENDS = (1 << 64) - 1
 """As ``older until``: the older epochs stay."""
+BACKDATE_S = 5
+"""Seconds by which commands of Format 1 are dated back: e4go tolerates no clock ahead of its own."""
 
 
 class C2(Protocol):
@@ -46,6 +48,8 @@ class C2of1:
     def __init__(self, suite: Suite, channel: Channel, _client: ClientId, _random: Random) -> None:
         self._suite = suite
         self._key = channel.command_key
+        self._sent: set[bytes] = set()
+        self._second = 0
 
     def set_topic(self, topic: str, key: bytes, epoch: int, *, older_until: int = 0, use: int = 1) -> Any:
         return command.SetTopicKey(TopicKey(key), self._hash(topic))
@@ -72,8 +76,15 @@ class C2of1:
         return [self.contents([command.encode(order)], now) for order in orders]
 
     def contents(self, entries: Sequence[bytes], now: float) -> bytes:
-        header = int(now).to_bytes(8, "little")
-        return header + self._key.seal(b"", entries[0], header)
+        self._second = max(self._second, int(now) - BACKDATE_S)
+        while (data := self._at(self._second, entries[0])) in self._sent:
+            self._second += 1  # the same bytes again would be a replay
+        self._sent.add(data)
+        return data
+
+    def _at(self, second: int, entry: bytes) -> bytes:
+        header = second.to_bytes(8, "little")
+        return header + self._key.seal(b"", entry, header)
 
     def is_command(self, entry: bytes) -> bool:
         return _decodes(lambda: command.decode(entry, self._suite))

@@ -54,11 +54,11 @@ class Fleet:
         key = suite.c2.load(self.c2_private)
         self.c2_public = suite.c2.public(key)
         port = PortDevice
-        bob_id, bob_private = ClientId(self.random.randbytes(16)), suite.device.generate()
+        bob_id, bob_private = ClientId(self.random.randbytes(16)), self._private()
         device = port(subject.port, suite.wire_name, bob_id, bob_private, self.c2_public)
         self.bob = self._member(bob_id, bob_private, device)
         self.twin = self._own(bob_id, bob_private)
-        alice_id, alice_private = ClientId(self.random.randbytes(16)), suite.device.generate()
+        alice_id, alice_private = ClientId(self.random.randbytes(16)), self._private()
         self.alice = self._member(alice_id, alice_private, self._own(alice_id, alice_private))
         self.epoch = int(self.now) - 1000
         self.keys: dict[str, bytes] = {}
@@ -156,6 +156,11 @@ class Fleet:
         public = suite.device.public(suite.device.load(private))
         c2 = c2_of(suite, suite.c2.load(self.c2_private), public, client_id, self.random)
         return Member(device, client_id, private, public, c2)
+
+    def _private(self) -> bytes:
+        """Drawn with the seed where any bytes are a key."""
+        identity = self.suite.device
+        return self.random.randbytes(identity.private_len) if self.suite.is_symmetric else identity.generate()
 
     def _own(self, client_id: ClientId, private: bytes) -> Own:
         state = formats.new_state(self.suite, client_id, Secret(private), self.c2_public)

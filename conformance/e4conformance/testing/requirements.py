@@ -62,7 +62,7 @@ def e4_subject(request: pytest.FixtureRequest) -> Iterator[Examined]:
             about = dict(subject.about) if isinstance(subject, Described) else {}
             yield Examined(kind, target, seed, subject, about)
     except E4Error as error:
-        pytest.fail(str(error), pytrace=False)
+        raise pytest.fail.Exception(str(error), pytrace=False) from None
 
 
 def check(node: pytest.Item, examined: Examined, requirement: Requirement[Any]) -> None:

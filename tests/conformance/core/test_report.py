@@ -14,9 +14,11 @@ from xml.etree import ElementTree as ET
 import jsonschema
 import pytest
 
+from e4conformance import page
 from e4conformance.report import SCHEMA_VERSION, Report, save
 from e4core.errors import StorageError
 from tests.conformance.core.tiny import Lamp, report
+from tests.docs.session import ROOT
 
 SCHEMA = json.loads(files("e4conformance").joinpath("report.schema.json").read_text())
 HOSTILE = "</td><script>alert(1)</script> & \x1b[2J\x00 \ud800 \N{ELECTRIC LIGHT BULB}"
@@ -130,7 +132,7 @@ def test_junit_tells_what_is_in_the_way() -> None:
     assert skipped == ["warned: it takes 60 W", "not exercised: there is no floor"]
 
 
-class Page(HTMLParser):
+class Parsed(HTMLParser):
     """Gathers what a page is made of."""
 
     def __init__(self, text: str) -> None:
@@ -157,27 +159,27 @@ class Page(HTMLParser):
 @pytest.mark.parametrize("which", REPORTS)
 def test_a_page_needs_nothing_else(which: str) -> None:
     text = REPORTS[which].html()
-    page = Page(text)
-    assert {tag for tag, _ in page.tags}.isdisjoint({"script", "link", "img", "iframe", "object", "base"})
-    assert not {name for _, attributes in page.tags for name in attributes if name in ("src", "style", "onload")}
-    assert all((attributes.get("href") or "#").startswith("#") for _, attributes in page.tags)
+    parsed = Parsed(text)
+    assert {tag for tag, _ in parsed.tags}.isdisjoint({"script", "link", "img", "iframe", "object", "base"})
+    assert not {name for _, attributes in parsed.tags for name in attributes if name in ("src", "style", "onload")}
+    assert all((attributes.get("href") or "#").startswith("#") for _, attributes in parsed.tags)
     assert "url(" not in text
     assert "@import" not in text
 
 
 def test_a_page_tells_all_of_a_requirement() -> None:
-    page = Page(REPORTS["broken"].html())
+    parsed = Parsed(REPORTS["broken"].html())
     for entry in REPORTS["broken"].document()["requirements"]:
         for field in ("id", "says", "source", "verdict", "detail", "advice"):
-            assert entry[field] in page.text
+            assert entry[field] in parsed.text
     for heading in ("hall does not conform", "Authenticated encryption", "Derivation of keys", "In the way"):
-        assert heading in " ".join(page.text.split())
+        assert heading in " ".join(parsed.text.split())
     for fact in ("E27", "dims", "2030-01-02T03:04:05Z", "seed"):
-        assert fact in page.text
+        assert fact in parsed.text
 
 
 def test_links_of_a_page_lead_to_its_rows() -> None:
-    tags = Page(REPORTS["broken"].html()).tags
+    tags = Parsed(REPORTS["broken"].html()).tags
     rows = {attributes["id"] for tag, attributes in tags if tag == "tr" and "id" in attributes}
     links = {(attributes["href"] or "").removeprefix("#") for tag, attributes in tags if tag == "a"}
     assert links == {"E4-AEAD-001", "E4-AEAD-002", "E4-KDF-002"}
@@ -197,3 +199,16 @@ def test_reports_are_saved_whatever_a_subject_is_called(form: Callable[[Report],
 def test_a_report_that_cannot_be_written_is_one_error(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="none/report cannot be written: No such file"):
         save(tmp_path / "none" / "report", "")
+
+
+PUBLISHED = sorted((ROOT / "docs" / "reports").glob("*.json"))
+
+
+@pytest.mark.parametrize("path", PUBLISHED, ids=lambda path: path.stem)
+def test_a_report_that_is_published_is_whole(path: Path) -> None:
+    document = json.loads(path.read_bytes())
+    validator().validate(document)
+    assert document["verdict"] == "conforms"
+    assert page.written(document) == path.with_suffix(".html").read_text()
+    for private in ("/work", "/root", "/tmp", "/home"):
+        assert private not in path.read_text()
