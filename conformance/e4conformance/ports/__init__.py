@@ -6,9 +6,21 @@
 
 # ruff: noqa: I001  # requirements are checked in the order in which their modules are read
 from e4conformance.ports import protocol
-from e4conformance.ports import receiving, sending, obeying, reporting
+from e4conformance.ports import receiving, sending, obeying, rekeying, reporting
 from e4conformance.ports import told
 from e4conformance.ports.book import PORTS
 from e4conformance.ports.subject import PortSubject, of, subject
 
-__all__ = ["PORTS", "PortSubject", "obeying", "of", "protocol", "receiving", "reporting", "sending", "subject", "told"]
+__all__ = [
+    "PORTS",
+    "PortSubject",
+    "obeying",
+    "of",
+    "protocol",
+    "receiving",
+    "rekeying",
+    "reporting",
+    "sending",
+    "subject",
+    "told",
+]

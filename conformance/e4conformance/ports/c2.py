@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from e4core import command, command2
 from e4core.control2 import seal_command
 from e4core.errors import E4Error
-from e4core.keys import ClientId, FullTopicHash, TopicHash, TopicKey
+from e4core.keys import ClientId, FullTopicHash, Secret, TopicHash, TopicKey
 from e4core.suite import Channel, PrivateKey, Suite
 
 NEVER_ENDS = (1 << 64) - 1
@@ -28,6 +28,8 @@ class C2(Protocol):
     def set_peer(self, client: ClientId, public: bytes) -> Any: ...
     def remove_peer(self, client: ClientId) -> Any: ...
     def reset_peers(self) -> Any: ...
+    def set_id_key(self, private: bytes) -> Any: ...
+    def set_c2_key(self, public: bytes) -> Any: ...
     def sync(self, nonce: bytes, now: float) -> Any: ...
     def seal(self, orders: Sequence[Any], now: float) -> list[bytes]:
         """What goes to the control topic, in this order."""
@@ -68,6 +70,12 @@ class C2of1:
 
     def reset_peers(self) -> Any:
         return command.ResetPubKeys()
+
+    def set_id_key(self, private: bytes) -> Any:
+        return command.SetIDKey(Secret(private))
+
+    def set_c2_key(self, public: bytes) -> Any:
+        return command.SetC2Key(public)
 
     def sync(self, nonce: bytes, now: float) -> Any:
         return command.RemoveTopic(TopicHash(nonce))
@@ -118,6 +126,12 @@ class C2of2:
 
     def reset_peers(self) -> Any:
         return command2.ResetPubKeys()
+
+    def set_id_key(self, private: bytes) -> Any:
+        return command2.SetIDKey(Secret(private))
+
+    def set_c2_key(self, public: bytes) -> Any:
+        return command2.SetC2Key.of(self._suite, public)
 
     def sync(self, nonce: bytes, now: float) -> Any:
         return command2.Sync(nonce, int(now * 1000))

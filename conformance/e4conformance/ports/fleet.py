@@ -54,12 +54,12 @@ class Fleet:
         key = suite.c2.load(self.c2_private)
         self.c2_public = suite.c2.public(key)
         port = PortDevice
-        bob_id, bob_private = ClientId(self.random.randbytes(16)), self._private()
+        bob_id, bob_private = ClientId(self.random.randbytes(16)), self.private()
         device = port(subject.port, suite.wire_name, bob_id, bob_private, self.c2_public)
-        self.bob = self._member(bob_id, bob_private, device)
+        self.bob = self.member(bob_id, bob_private, device)
         self.twin = self._own(bob_id, bob_private)
-        alice_id, alice_private = ClientId(self.random.randbytes(16)), self._private()
-        self.alice = self._member(alice_id, alice_private, self._own(alice_id, alice_private))
+        alice_id, alice_private = ClientId(self.random.randbytes(16)), self.private()
+        self.alice = self.member(alice_id, alice_private, self._own(alice_id, alice_private))
         self.epoch = int(self.now) - 1000
         self.keys: dict[str, bytes] = {}
         self.wait(1)
@@ -102,10 +102,12 @@ class Fleet:
 
     def obeys(self, member: Member, data: bytes) -> None:
         """Raises: Unmet."""
-        obeyed = member.device.command(data, self.now)
+        obeyed = told(lambda: member.device.command(data, self.now))
         if member is self.bob:
             self.twin.command(data, self.now)
-        require(obeyed.outcome == "applied" and not obeyed.kind, f"an order is {obeyed.outcome}: {obeyed.kind}")
+        if isinstance(obeyed, str):
+            raise Unmet(f"a command is refused: {obeyed}")
+        require(obeyed.outcome == "applied" and not obeyed.kind, f"a command is {obeyed.outcome}: {obeyed.kind}")
 
     # ---- what is sent
 
@@ -148,19 +150,20 @@ class Fleet:
         most = _SAMPLE[self.suite.is_symmetric]
         return every if len(every) <= most else self.random.sample(every, most)
 
-    def _overhead(self) -> int:
-        return formats.overheads(self.suite)[0]
-
-    def _member(self, client_id: ClientId, private: bytes, device: Device) -> Member:
+    def member(self, client_id: ClientId, private: bytes, device: Device) -> Member:
+        """A device and the C2 as it stands now."""
         suite = self.suite
         public = suite.device.public(suite.device.load(private))
         c2 = c2_of(suite, suite.c2.load(self.c2_private), public, client_id, self.random)
         return Member(device, client_id, private, public, c2)
 
-    def _private(self) -> bytes:
+    def private(self) -> bytes:
         """Drawn with the seed where any bytes are a key."""
         identity = self.suite.device
         return self.random.randbytes(identity.private_len) if self.suite.is_symmetric else identity.generate()
+
+    def _overhead(self) -> int:
+        return formats.overheads(self.suite)[0]
 
     def _own(self, client_id: ClientId, private: bytes) -> Own:
         state = formats.new_state(self.suite, client_id, Secret(private), self.c2_public)

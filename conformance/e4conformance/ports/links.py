@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import shlex
+import signal
 import socket
 import subprocess
 import tempfile
@@ -23,6 +25,7 @@ ANSWER_MOST = 4 * 1024 * 1024
 """Longest line that a port may send, in bytes."""
 _CHUNK = 65536
 _CONNECT_S = 5.0
+_END_S = 1.0
 _TOLD = 3
 """Lines of stderr that are shown."""
 _TOLD_LEN = 300
@@ -154,7 +157,7 @@ def _command(target: str) -> Callable[[], Link]:
         told = tempfile.TemporaryFile()  # noqa: SIM115  # closed with the link
         try:
             child = subprocess.Popen(  # noqa: S603  # the command is what the user asks to examine
-                words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=told, bufsize=0
+                words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=told, bufsize=0, start_new_session=True
             )
         except OSError as error:
             told.close()
@@ -165,10 +168,14 @@ def _command(target: str) -> Callable[[], Link]:
         inward, outward = child.stdin, child.stdout
 
         def close() -> None:
-            child.kill()
+            inward.close()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(_END_S)  # one that ends by itself may have something to tell of itself, as sanitisers do
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
             child.wait()
-            for stream in (inward, outward, told):
-                stream.close()
+            outward.close()
+            told.close()
 
         return Link(outward.fileno(), inward.fileno(), close, lambda: os.pread(told.fileno(), 1 << 20, 0))
 

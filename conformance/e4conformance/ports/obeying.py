@@ -213,6 +213,7 @@ def epochs(fleet: Fleet) -> None:
             fleet.order(fleet.bob, c2.remove_topic(TOPIC))
         epoch = draw.choice([*held, _next(fleet), fleet.epoch - 3])
         key = held.setdefault(epoch, draw.randbytes(32)) if draw.random() < 0.9 else draw.randbytes(32)
+        held.setdefault(epoch, key)
         until = draw.choice([0, int(fleet.now) + 2, int(fleet.now) + 30, NEVER_ENDS, NEVER_ENDS])
         order = c2.set_topic(TOPIC, key, epoch, older_until=until, use=draw.choice([0, 1, 1]))
         for data in c2.seal([order], fleet.now):

@@ -10,6 +10,8 @@ from e4conformance import vectorfile
 from e4conformance.vectorfile import Entry, VectorFile
 
 KINDS = ("strict", "format2")
+_NO_PORTS = ("meta", "refused_states")
+"""States in a file are this project's own."""
 
 
 @cache
@@ -48,5 +50,5 @@ def needed(section: str, entry: Entry) -> set[str]:
 def _all() -> Iterator[tuple[str, str, Entry]]:
     for kind in KINDS:
         for section, entries in files()[kind].sections.items():
-            if section != "meta":
+            if section not in _NO_PORTS:
                 yield from ((kind, section, entry) for entry in entries if "steps" in entry)

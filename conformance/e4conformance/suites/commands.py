@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from functools import partial
 from typing import Any
 
@@ -250,11 +251,17 @@ def bad_public(subject: SuiteSubject) -> None:
 )
 def rubbish(subject: SuiteSubject) -> None:
     device = _device(subject, "command rubbish")
-    data = device.sealed(_key(device, 1))
-    made = [each for each in garbage(device.fleet.random, len(data)) if each != data]
-    for each in subject.sample(made, subject.channel_s, "command rubbish"):
-        _unchanged(device, each, f"{len(each)} bytes that mean nothing")
-        typed(partial(device.report, each), f"a report of {len(each)} bytes")
+    command, report = device.sealed(_key(device, 1)), device.hello()
+    header = {1: 8, 2: 26}[subject.suite.format]
+    for whole, head, arrives in ((command, header, _unchanged), (report, 26, _refused_report)):
+        made = list(garbage(device.fleet.random, len(whole)))
+        made += [whole[:head] + each for each in made]
+        for each in subject.sample([each for each in made if each != whole], subject.channel_s, "command rubbish"):
+            arrives(device, each, f"{len(each)} bytes that mean nothing")
+
+
+def _refused_report(device: Device, data: bytes, what: str) -> None:
+    refused(partial(device.report, data), f"a report of {what}", E4Error)
 
 
 @SUITES.must(
@@ -264,12 +271,28 @@ def rubbish(subject: SuiteSubject) -> None:
     advice="Have load, check and verifier raise InvalidInput(kind='bad_key') for whatever is no key.",
 )
 def odd_contents(subject: SuiteSubject) -> None:
-    device, random = _device(subject, "odd contents"), subject.random("contents")
-    for number in subject.sample(range(12 * 16), subject.seal_s + 2 * subject.channel_s, "contents"):
-        opcode, size = bytes([number % 12]), random.choice((0, 1, 16, 32, 48, 64, 90, 91, 100))
-        entry = opcode + random.randbytes(size)
-        plain = entry
-        if subject.suite.format == 2:
-            plain = bytes(8) + len(entry).to_bytes(2, "little") + entry
+    device, made = _device(subject, "odd contents"), list[bytes]()
+    for entry in _entries(device):
+        length = len(entry) - 1
+        for filling in (bytes(length), b"\xff" * length, *(device.fleet.random.randbytes(length) for _ in range(6))):
+            made += [entry[:1] + filling, entry[:1] + filling[:-1], entry[:1] + filling + b"\0"]
+    made += [b"", b"\x0b", b"\xff" * 90]
+    for number, entry in enumerate(subject.sample(made, subject.seal_s + 2 * subject.channel_s, "contents")):
+        plain = entry if subject.suite.format == 1 else bytes(8) + len(entry).to_bytes(2, "little") + entry
         sealed = device.sealed(plain=plain, now=NOW + number)
-        typed(partial(device.obey, sealed, NOW + number), f"a command with opcode {number % 12} and {size} bytes")
+        typed(partial(device.obey, sealed, NOW + number), f"a command of {entry[:1].hex()} and {len(entry) - 1} bytes")
+
+
+def _entries(device: Device) -> list[bytes]:
+    """Opcode and arguments of each command that has some."""
+    suite, commands = device.suite, device.fleet.shape.commands
+    known = [command for command in _commands(device) if fields(command)]
+    if suite.is_symmetric:
+        known.append(commands.SetIDKey(Secret(device.entity.stored)))
+    elif suite.format == 2:
+        known.append(command2.SetC2Key.of(suite, device.fleet.c2.public))
+    else:
+        known.append(commands.SetC2Key(device.fleet.c2.public))
+    if suite.format == 1:
+        return [commands.encode(command) for command in known]
+    return [command2.encode([command], 0)[10:] for command in known]

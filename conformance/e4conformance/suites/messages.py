@@ -257,7 +257,9 @@ def rubbish(subject: SuiteSubject) -> None:
     sender, reader = _pair(subject, "message rubbish")
     data = sender.protect(b"21.5")
     made = list(garbage(sender.fleet.random, len(data)))
-    made += [data[:41] + each for each in garbage(sender.fleet.random, len(data) - 41)]
+    made += [
+        data[:header] + each for header in (8, 24, 41) for each in garbage(sender.fleet.random, len(data) - header)
+    ]
     made = [each for each in made if each != data]
     for each in subject.sample(made, subject.message_s, "message rubbish"):
         _unchanged(reader, each, f"{len(each)} bytes that mean nothing")

@@ -37,11 +37,12 @@ def test_a_good_subject_conforms() -> None:
         Verdict.PASSED,
         Verdict.PASSED,
         Verdict.PASSED,
+        Verdict.PASSED,
         Verdict.NOT_APPLICABLE,
         Verdict.NOT_EXERCISED,
     ]
     assert conforms(outcomes)
-    assert summary(outcomes) == "3 passed, 1 not exercised, 1 not applicable"
+    assert summary(outcomes) == "4 passed, 1 not exercised, 1 not applicable"
     assert outcomes[0].detail == ""
 
 
@@ -56,7 +57,7 @@ def test_a_must_that_is_not_met_is_in_the_way() -> None:
 
 def test_a_should_that_is_not_met_is_told_and_not_in_the_way() -> None:
     outcomes = list(run(replace(GOOD, watts=60), BOOK))
-    assert (outcomes[2].verdict, outcomes[2].detail) == (Verdict.WARNED, "it takes 60 W")
+    assert (outcomes[3].verdict, outcomes[3].detail) == (Verdict.WARNED, "it takes 60 W")
     assert conforms(outcomes)
 
 

@@ -22,7 +22,7 @@ from tests.docs.session import ROOT
 
 SCHEMA = json.loads(files("e4conformance").joinpath("report.schema.json").read_text())
 HOSTILE = "</td><script>alert(1)</script> & \x1b[2J\x00 \ud800 \N{ELECTRIC LIGHT BULB}"
-BROKEN = Lamp(declared=("dims", "colour"), switch=lambda: False, watts=60)
+BROKEN = Lamp(declared=("dims", "colour"), switch=lambda: False, watts=60, hook=False)
 REPORTS = {
     "good": report(Lamp()),
     "broken": report(BROKEN),
@@ -92,6 +92,7 @@ def test_advice_stands_where_something_is_to_be_done() -> None:
     assert advised == {
         "E4-AEAD-001": "Screw the bulb in.",
         "E4-AEAD-002": "Take another bulb.",
+        "E4-AEAD-003": "Give it a hook.",
         "E4-KDF-001": "Take a bulb of 5 W.",
         "E4-KDF-002": "Mend it.",
         "E4-KDF-003": "Wrap it.",
@@ -122,6 +123,7 @@ def test_junit_tells_what_is_in_the_way() -> None:
     assert list(failed) == [
         "E4-AEAD-001 A lamp lights.",
         "E4-AEAD-002 A lamp dims.",
+        "E4-AEAD-003 A lamp can be hung.",
         "E4-KDF-002 A lamp changes its colour.",
     ]
     first = failed["E4-AEAD-001 A lamp lights."]
@@ -182,7 +184,7 @@ def test_links_of_a_page_lead_to_its_rows() -> None:
     tags = Parsed(REPORTS["broken"].html()).tags
     rows = {attributes["id"] for tag, attributes in tags if tag == "tr" and "id" in attributes}
     links = {(attributes["href"] or "").removeprefix("#") for tag, attributes in tags if tag == "a"}
-    assert links == {"E4-AEAD-001", "E4-AEAD-002", "E4-KDF-002"}
+    assert links == {"E4-AEAD-001", "E4-AEAD-002", "E4-AEAD-003", "E4-KDF-002"}
     assert links <= rows
 
 

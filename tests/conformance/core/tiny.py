@@ -18,6 +18,7 @@ class Lamp:
     switch: Callable[[], bool] = lambda: True
     colour: str = ""
     watts: int = 5
+    hook: bool = True
 
 
 BOOK: Book[Lamp] = Book("suite")
@@ -31,6 +32,12 @@ def _lights(lamp: Lamp) -> None:
 @BOOK.must("E4-AEAD-002", "A lamp dims.", source="IEC 60669", advice="Take another bulb.", needs="dims")
 def _dims(lamp: Lamp) -> None:
     require(lamp.switch(), "it flickers")
+
+
+@BOOK.must("E4-AEAD-003", "A lamp can be hung.", source="IEC 61995", advice="Give it a hook.")
+def _can_be_hung(lamp: Lamp) -> None:
+    if not lamp.hook:
+        raise NotExercised("there is no hook")
 
 
 @BOOK.should("E4-KDF-001", "A lamp is frugal.", source="EU 2019/2020", advice="Take a bulb of 5 W.")

@@ -130,6 +130,18 @@ class ObeysInPart(BrokenDevice):
         return obeyed
 
 
+class LosesNewKeys(BrokenDevice):
+    """At a restart it has the key again with which it was provisioned."""
+
+    first: Any = None
+
+    def restart(self) -> None:
+        state: Any = formats.load(self._saved)
+        self.first = self.first or state
+        self._saved = formats.dump(replace(state, private=self.first.private, c2_public=self.first.c2_public))
+        super().restart()
+
+
 class CounterMode:
     """AES-GCM whose tag is looked at in part, or not at all. Args: least: bytes of the tag that must be there and right."""
 

@@ -31,6 +31,8 @@ WRONG_DEVICES = [
     (broken.SendsTheSame, "sk", "E4-PMSG-022", "the same bytes were sent twice"),
     (broken.NoRandom, "fips-sk", "E4-PREP-001", "a salt was used twice"),
     (broken.NoRandom, "fips-sk", "E4-PREP-002", "the nonce of a hello was used before"),
+    (broken.LosesNewKeys, "sk", "E4-PCMD-007", "a command is refused: not_authentic"),
+    (broken.LosesNewKeys, "fips-pk", "E4-PCMD-007", "a command is refused: bad_signature"),
     (broken.ObeysInPart, "fips-sk", "E4-PCMD-006", "topics is []"),
 ]
 WRONG_PORTS = [

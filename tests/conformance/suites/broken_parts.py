@@ -9,6 +9,8 @@ from typing import Any
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from e4backends import sk
 from e4backends.pq_pyca import MlKem768
@@ -211,3 +213,43 @@ class DiesOfForeign(Like):
 class ChecksNothing(Like):
     def check(self, public: bytes, /) -> None:
         pass
+
+
+class LoadsDying(Like):
+    def load(self, stored: bytes, /) -> Any:
+        if len(stored) > 64:
+            raise ValueError("too long")
+        return self._part.load(stored)
+
+
+class ChecksDying(Like):
+    def check(self, public: bytes, /) -> None:
+        try:
+            self._part.check(public)
+        except InvalidInput:
+            raise ValueError("no point") from None
+
+
+class Somebody(Like):
+    """The C2 of a symmetric suite that takes keys."""
+
+    def load(self, _stored: bytes, /) -> Any:
+        return self._part.load(b"")
+
+    def check(self, public: bytes, /) -> None:
+        pass
+
+
+class DyingChannel(_Ended):
+    """One that fails by an error of Python."""
+
+    class kind(Like):
+        def open(self, info: bytes, header: bytes, body: bytes, /) -> bytes:
+            try:
+                return self._part.open(info, header, body)  # type: ignore[no-any-return]
+            except AuthenticationFailed:
+                raise ValueError("bad container") from None
+
+
+def kdf_with_salt(secret: bytes, info: bytes, length: int, /) -> bytes:
+    return HKDF(SHA256(), length, b"salt", info).derive(secret)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -146,3 +147,21 @@ class _FirstHalf(Like):
 
 class OneIsEnough(_Verifying):
     kind = _FirstHalf
+
+
+class SignsHereOnly(Like):
+    """A session with the token that belongs to one process."""
+
+    def signer(self, private: Any, /) -> Any:
+        return _Session(self._part.signer(private))
+
+
+class _Session(Like):
+    def __init__(self, part: Any) -> None:
+        super().__init__(part)
+        self._process = os.getpid()
+
+    def sign(self, message: bytes, /) -> bytes:
+        if os.getpid() != self._process:
+            raise OSError("the session is gone")
+        return self._part.sign(message)  # type: ignore[no-any-return]
