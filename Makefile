@@ -10,7 +10,7 @@ WORKERS ?= $(shell expr `nproc` \* 3 / 2)
 MEASUREMENTS ?= 1000000
 export OQS_INSTALL_PATH ?= $(wildcard $(CURDIR)/.cache/liboqs-0.13.0-e4)
 
-.PHONY: setup demo serve test sanitize timing lint format bench docs reference servers liboqs fips-provider clean
+.PHONY: setup demo serve test sanitize timing lint format bench docs reference reports servers liboqs fips-provider clean
 
 setup: $(STAMP)
 
@@ -70,6 +70,15 @@ docs: setup
 
 reference: setup
 	$(BIN)/python scripts/reference.py
+
+# What the conformance kit says of our own suites, drivers and ports, on this machine.
+reports: setup servers liboqs
+	PATH="$$PATH:/usr/sbin" $(BIN)/python -m pytest tests/conformance/reports.py
+	$(BIN)/python scripts/reference.py
+
+# Are the kit's requirements of suites themselves tested? A sample of SECONDS; who survives is printed, to be looked at.
+mutate: setup servers liboqs
+	PATH="$$PATH:/usr/sbin" $(BIN)/python -m scripts.mutate $(or $(SECONDS),300) $(or $(SEED),1)
 
 clean:
 	rm -rf $(VENV) build docs/_build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -2,7 +2,8 @@
 """Writes the generated parts of ``docs/reference/*.md`` from the code: ``make reference``.
 
 A part stands between ``<!-- generated: NAME -->`` and ``<!-- end -->``; all around it is written by hand. What it says comes from
-help texts and docstrings of commands, descriptions of settings, and the OpenAPI document of the API.
+help texts and docstrings of commands, descriptions of settings, the OpenAPI document of the API, and the books of the conformance
+kit. `IDS` gets the ids of requirements that are new there, and loses none.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,12 +24,21 @@ from e4c2.api.parts import C2
 from e4c2.api.status import BY_CLASS
 from e4c2.settings import Settings
 from e4cli import exits, main
+from e4conformance.families import title
+from e4conformance.kinds import KINDS, Kind
 from e4core.errors import E4Error
 
 Param = TyperArgument | TyperOption
 Json = Mapping[str, Any]
 
-PAGES = [Path(__file__).parents[1] / "docs" / "reference" / f"{name}.md" for name in ("cli", "settings", "http-api")]
+_ROOT = Path(__file__).parents[1]
+REPORTS = _ROOT / "docs" / "reports"
+PAGES = [
+    *(_ROOT / "docs" / "reference" / f"{name}.md" for name in ("cli", "settings", "http-api", "conformance")),
+    REPORTS / "index.md",
+]
+IDS = _ROOT / "tests" / "conformance" / "ids.txt"
+"""Every id that a requirement ever had, and of which kind; ``retired`` where it has none now."""
 SETTINGS = Settings.model_json_schema()["properties"]
 PROGRAM = cast(TyperGroup, typer.main.get_command(main.app))
 
@@ -176,6 +186,44 @@ def _type(schema: Json) -> str:
     return f"{kind} {_limits(schema.get('minimum', schema.get('exclusiveMinimum')), schema.get('maximum'))}".strip()
 
 
+def _requirements(kind: Kind) -> str:
+    families: dict[str, list[Sequence[str]]] = {}
+    for each in sorted(kind.book, key=lambda each: each.id):
+        row = (
+            f"`{each.id}`",
+            each.level.value,
+            _prose(each.says),
+            f"`{each.needs}`" if each.needs else "",
+            each.source,
+        )
+        families.setdefault(each.id.split("-")[1], []).append(row)
+    head = ("id", "level", "what holds", "needs", "source")
+    return "\n".join(f"### {title(family)}: E4-{family}\n\n{_table(head, rows)}" for family, rows in families.items())
+
+
+def _reports() -> str:
+    """One row for each of `make reports`."""
+    found = ((path, json.loads(path.read_bytes())) for path in sorted(REPORTS.glob("*.json")))
+    rows = (
+        (
+            each["kind"],
+            f"[{each['subject']}]({path.stem}.html)",
+            each["verdict"],
+            each["summary"],
+            f"[JSON]({path.name})",
+        )
+        for path, each in found
+    )
+    return _table(("kind", "subject", "verdict", "of the requirements", ""), rows)
+
+
+def ids(known: str) -> str:
+    """``known`` with a line for each requirement that is new in the books."""
+    listed = dict(line.split(" ", 1) for line in known.splitlines())
+    new = {requirement.id: kind.name for kind in KINDS.values() for requirement in kind.book}
+    return "".join(f"{number} {kind}\n" for number, kind in sorted({**new, **listed}.items()))
+
+
 PARTS: dict[str, Callable[[], str]] = {
     "command-index": _command_index,
     "command-sections": _command_sections,
@@ -192,8 +240,11 @@ PARTS: dict[str, Callable[[], str]] = {
     ),
     "problems": _problems,
     "routes": _routes,
+    "reports": _reports,
+    **{f"requirements-{kind.name}": partial(_requirements, kind) for kind in KINDS.values()},
 }
 
 if __name__ == "__main__":
     for page in PAGES:
         page.write_text(filled(page.read_text(encoding="utf-8")), encoding="utf-8")
+    IDS.write_text(ids(IDS.read_text(encoding="utf-8")), encoding="utf-8")

@@ -8,7 +8,7 @@ import pytest
 from tests.docs.desk import Step, desk, steps_of
 from tests.servers import tool
 
-PAGES = ("first-fleet", "write-a-kms-driver", "write-a-transport", "device-in-python")
+PAGES = ("first-fleet", "write-a-kms-driver", "write-a-transport", "device-in-python", "prove-a-plugin")
 """Others are played where more is needed: ``keys-at-rest`` in `test_runbook`, and ``write-a-suite`` in `tests/examples`."""
 
 
@@ -59,4 +59,4 @@ def test_the_tests_of_a_guide_notice(fault: str) -> None:
     with desk() as reader:
         for step in files:
             reader.do(Step("", "", step.text.replace(right, wrong)))
-        reader.do(Step("author", "fails", "$ python -m pytest -q\n...\n... failed...\n"))
+        reader.do(Step("author", "fails", "$ python -m pytest -q -x\n...\n... failed...\n"))

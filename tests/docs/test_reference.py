@@ -130,10 +130,10 @@ def test_targets_of_make_that_a_page_names_exist(page: Path) -> None:
 
 
 def named_commands(text: str) -> Iterator[str]:
-    """What stands after ``e4`` in code and in console blocks, up to what is no part of the command."""
+    """What stands after ``e4`` in code and in console blocks, up to what is no part of the command; what is quoted is a word."""
     spans = re.findall(r"`([^`\n]+)`|^\$ ([^\n]+)$", text, re.M)
     for code in map("".join, spans):
-        yield from re.findall(r"(?:^|[|;(] ?)e4 ([a-z-][^|;)#>]*)", code)
+        yield from re.findall(r"(?:^|[|;(] ?)e4 ([a-z-][^|;)#>]*)", re.sub(r"""(["']).*?\1""", "QUOTED", code))
 
 
 def exists(words: list[str]) -> bool:
