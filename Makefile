@@ -8,9 +8,10 @@ EXTENSION := $(wildcard backends/fast/*.c backends/fast/*.h backends/fast/CMakeL
 # some tests only wait for a server
 WORKERS ?= $(shell expr `nproc` \* 3 / 2)
 MEASUREMENTS ?= 1000000
+FUZZ_S ?= 60
 export OQS_INSTALL_PATH ?= $(wildcard $(CURDIR)/.cache/liboqs-0.13.0-e4)
 
-.PHONY: setup demo serve test sanitize timing lint format bench docs reference reports servers liboqs fips-provider clean
+.PHONY: setup demo serve test sanitize timing fuzz lint format bench docs reference reports mutate servers liboqs fips-provider clean
 
 setup: $(STAMP)
 
@@ -49,11 +50,16 @@ timing: setup servers
 	@cmake --build build/fast --target timing > /dev/null
 	build/fast/timing $(MEASUREMENTS)
 
+# Every parser of bytes from outside, for FUZZ_S seconds in all; TARGETS="state api" takes some of them.
+fuzz: setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[fuzz]'
+	FUZZ_S=$(FUZZ_S) $(BIN)/python -m fuzz $(TARGETS)
+
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/mypy tests bench
+	$(BIN)/mypy tests bench fuzz
 	$(BIN)/lint-imports
 
 format: setup

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import os
 import re
@@ -54,15 +53,16 @@ def _is_private(path: Path) -> bool:
 def _in_file(data: bytes) -> Iterator[bytes]:
     try:
         fields = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         fields = None
     if not isinstance(fields, dict):
         yield data.splitlines()[0].strip() if data.strip() else b""
         return
     for name, value in fields.items():
         if _NAME.fullmatch(name) and isinstance(value, str):
-            yield value.encode()
+            # what JSON can escape, but UTF-8 cannot say, no program would log either
+            yield value.encode(errors="replace")
             try:
                 yield base64.b64decode(value, validate=True)
-            except binascii.Error:
+            except ValueError:
                 continue

@@ -34,9 +34,11 @@
 #ifndef E4_OBEYED
 #define E4_OBEYED 32 /* Format 1: commands remembered */
 #endif
+#ifndef E4_DECLINED
+#define E4_DECLINED 8 /* Format 1: commands that were declined, and are not answered again */
+#endif
 #define E4_WINDOW 64   /* Format 2: sequences below the highest that are told apart: the bits of e4_session.missing */
 #define E4_HELLOS 8    /* hellos whose nonces count */
-#define E4_DECLINED 8  /* Format 1: commands that were declined, and are not answered again */
 #define E4_TOPIC_NAME 512
 #define E4_SKEW (600 * E4_SECOND)
 #define E4_REPORT 85   /* longest report */

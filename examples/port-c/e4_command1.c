@@ -6,7 +6,7 @@
 
 #include "e4_crypto.h"
 
-enum { REMOVE_TOPIC = 0, RESET_TOPICS, SET_ID_KEY, SET_TOPIC_KEY, REMOVE_PUB_KEY, RESET_PUB_KEYS, SET_PUB_KEY, SET_C2_KEY, OPCODES };
+enum { REMOVE_TOPIC, RESET_TOPICS, SET_ID_KEY, SET_TOPIC_KEY, REMOVE_PUB_KEY, RESET_PUB_KEYS, SET_PUB_KEY, SET_C2_KEY, OPCODES };
 
 /* Exact length by opcode, itself included; SetIDKey may have that of `pk` too. */
 static const uint8_t LENGTHS[OPCODES] = {17, 1, 33, 49, 17, 1, 49, 33};

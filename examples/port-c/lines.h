@@ -11,7 +11,8 @@ typedef struct {
     char data[4096];
 } lines;
 
-/* Args: where: NULL: stdio; tcp://127.0.0.1:PORT, to listen there (PORT 0: a free one, told on stderr); else a tty. Returns 0: failed. */
+/* Args: where: NULL: stdio; tcp://127.0.0.1:PORT, to listen there (0: at a free port, told on stderr); else a tty.
+ * Returns 0 if it failed. */
 int lines_open(lines *from, const char *where);
 /* One line without its newline. Returns its length, -1 at the end, -2 if it is longer than `most` and was skipped. */
 long lines_read(lines *from, char *out, size_t most);

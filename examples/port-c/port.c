@@ -283,7 +283,7 @@ int main(int count, char **arguments)
 {
     long length;
     if (count > 2) {
-        fprintf(stderr, "usage: %s [tcp://127.0.0.1:PORT | /dev/TTY]; without an argument: standard input and output\n", arguments[0]);
+        fprintf(stderr, "usage: %s [tcp://127.0.0.1:PORT | /dev/TTY]; without: standard input and output\n", arguments[0]);
         return 2;
     }
     signal(SIGPIPE, SIG_IGN);

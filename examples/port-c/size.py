@@ -31,6 +31,7 @@ INDIRECT = {
     **dict.fromkeys(("e4_take_back", "e4_save", "e4_start", "e4_provision", "e4_close", "e4_random"), ()),
 }
 """Where a call through a pointer may lead; nowhere: only to the platform."""
+PORT = ("port.o", "board.o", "json.o", "lines.o")
 LOADED = re.compile(r"\.(text|rodata|data)")
 
 _NODE = re.compile(r'^node: \{ title: "([^"]+)" label: "[^"]*\\n(\d+) bytes \((\w+)\)', re.M)
@@ -62,7 +63,7 @@ def part_of(file: str) -> str:
     if "libwolfssl" in file:
         return "wolfCrypt"
     name = Path(file).name
-    return "library" if name.startswith("e4_") else "port" if name in ("port.o", "board.o", "json.o", "lines.o") else "system"
+    return "library" if name.startswith("e4_") else "port" if name in PORT else "system"
 
 
 def own_functions(folder: Path) -> dict[str, Function]:

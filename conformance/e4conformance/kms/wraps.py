@@ -261,6 +261,8 @@ class _Made:
         self.random = sample.random
         self.secret, self.context = sample.secret(), sample.context()
         self.wrapped = subject.kms.wrap(self.secret, self.context)
+        # a driver that keeps what it opened must not give that for what looks like it
+        require(subject.kms.unwrap(self.wrapped, self.context) == self.secret, "another secret came back")
         self._subject = subject
 
     def all_refused(self, blobs: list[tuple[str, bytes]]) -> None:

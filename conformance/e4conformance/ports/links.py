@@ -16,7 +16,7 @@ import time
 import tty
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from e4conformance.requirement import Unmet
 from e4core.errors import InvalidInput, TransportError
@@ -123,7 +123,7 @@ def raw(descriptor: int, speed: int) -> None:
 
 def serial_target(target: str) -> tuple[str, int]:
     """Device and speed of ``serial:...``. Raises: InvalidInput (``bad_uri``)."""
-    parts = urlsplit(target)
+    parts = _split(target)
     options = dict(parse_qsl(parts.query))
     baud = options.pop("baud", "115200")
     speed = getattr(termios, f"B{baud}", None) if baud.isdecimal() else None
@@ -135,7 +135,7 @@ def serial_target(target: str) -> tuple[str, int]:
 
 def tcp_target(target: str) -> tuple[str, int]:
     """Host and port of ``tcp://...``. Raises: InvalidInput (``bad_uri``)."""
-    parts = urlsplit(target)
+    parts = _split(target)
     try:
         host, port = parts.hostname, parts.port
     except ValueError:
@@ -143,6 +143,15 @@ def tcp_target(target: str) -> tuple[str, int]:
     if not host or port is None or parts.path.strip("/") or parts.query:
         raise InvalidInput(f"{target!r} is no address; write tcp://HOST:PORT", kind="bad_uri")
     return host, port
+
+
+def _split(target: str) -> SplitResult:
+    try:
+        return urlsplit(target)
+    except ValueError as error:
+        raise InvalidInput(
+            f"{target!r} cannot be read: {error}; write an IPv6 address as [::1]", kind="bad_uri"
+        ) from error
 
 
 def _command(target: str) -> Callable[[], Link]:

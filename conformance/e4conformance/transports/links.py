@@ -117,6 +117,7 @@ async def at_least_once_over_cuts(subject: TransportSubject) -> None:
 )
 @told
 async def exactly_once_over_cuts(subject: TransportSubject) -> None:
+    subject.require_declared("qos-2 over links")
     arrived = await _through_cuts_of_the_writer(subject, 2)
     twice = len(arrived) - len(set(arrived))
     require(not twice, f"{twice} arrived twice")
@@ -161,6 +162,7 @@ async def _publish_last(subject: TransportSubject, topic: str, publishing: async
 )
 @told
 async def readers_lose_nothing_over_cuts(subject: TransportSubject) -> None:
+    subject.require_declared("redelivery-order")
     qos = subject.max_qos
     topic, step = subject.name("cuts"), len(_NUMBERS) // _CUTS
     arrived: dict[bytes, None] = {}

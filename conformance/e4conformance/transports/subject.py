@@ -24,8 +24,6 @@ from e4core.transport import Incoming, Transport
 Load = Callable[[str, str], Transport]
 _PORTS = {"mqtt": 1883, "mqtts": 8883}
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
-PATIENCE_S = 30.0
-"""After which a story that does not end is a failed one; no promise of speed is judged by it."""
 
 
 class Link(Protocol):
@@ -73,6 +71,7 @@ CAPABILITIES = {
     "link": "links that can break",
     "sessions": "the broker keeps what is published for a client id that is away",
     "redelivery-order": "what the broker sends again to a reader comes before younger messages",
+    "dollar-topics": "clients may publish to topics that begin with $",
     "limit": "the broker has told how long a message may be",
     "long-topics": "topics of up to 65,535 bytes",
 }
@@ -81,13 +80,17 @@ CAPABILITIES = {
 
 @dataclass(eq=False)
 class TransportSubject:
-    """``budget_s``: about how many seconds a check may publish for, where more messages prove more."""
+    """``budget_s``: about how many seconds a check may publish for, where more messages prove more.
+
+    ``patience_s``: after which a check that does not end has failed; no promise of speed is judged by it.
+    """
 
     uri: str
     hooks: TransportHooks
     seed: int
     load: Load
     budget_s: float = 2.0
+    patience_s: float = 30.0
     _drawn: int = 0
 
     @cached_property
@@ -123,6 +126,11 @@ class TransportSubject:
     def connect(self, client_id: str = "", uri: str = "") -> Transport:
         """Not yet connected. Args: uri: default: that of the subject."""
         return self.load(uri or self.uri, client_id)
+
+    def require_declared(self, name: str) -> None:
+        """For what is not tried without, as it might wait for ever. Raises: NotExercised: no such capability."""
+        if name not in self.declared:
+            raise NotExercised(f"the capability {name!r} is not declared")
 
     def random(self) -> Random:
         """The same for each check in every run with this seed."""
@@ -201,12 +209,11 @@ def told(story: Story) -> Callable[[TransportSubject], None]:
 
 async def _told(story: Story, subject: TransportSubject) -> None:
     try:
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(subject.patience_s):
             await story(subject)
     except TimeoutError as error:
-        raise Unmet(
-            f"it came to no end within {PATIENCE_S:g} s: something did not arrive, or was never answered"
-        ) from error
+        limit = f"{subject.patience_s:g} s"
+        raise Unmet(f"it came to no end within {limit}: something did not arrive, or was never answered") from error
 
 
 async def receive(transport: Transport, count: int) -> list[Incoming]:

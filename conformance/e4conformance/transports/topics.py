@@ -114,9 +114,11 @@ async def wildcards_cover(subject: TransportSubject) -> None:
     "A leading wildcard covers no topic that begins with $",
     source=f"{_MQTT}.2",
     advice="leave the matching to the broker, or exclude topics that begin with $",
+    needs="dollar-topics",
 )
 @told
 async def dollar_topics_stay_apart(subject: TransportSubject) -> None:
+    subject.require_declared("dollar-topics")
     rest = subject.name("dollar")
     async with subject.connect() as reader, subject.connect() as writer:
         await reader.subscribe(f"+/{rest}")

@@ -111,10 +111,46 @@ BROKEN: dict[str, tuple[Suite, str]] = {
     "offers other keys": (replace(PAIRED, device=parts.LoadsAnother(PAIRED.device)), "E4-CMD-109"),
     "kdf with salt": (replace(SUITE_SK, kdf=parts.kdf_with_salt), "E4-KDF-001"),
     "SignsHereOnly": (_signed(signatures.SignsHereOnly), "E4-SIG-012"),
+    "ChecksLate": (_signed(signatures.ChecksLate), "E4-SIG-010"),
+    "SaysLonger": (replace(sk.SUITE, device=parts.SaysLonger(sk.SUITE.device)), "E4-ID-002"),
+    "LogsBadKey": (replace(TOY, aead=toys.LogsBadKey()), "E4-SEC-104"),
     "another wire name": (replace(SUITE_PK, wire_name="fips-sk"), "E4-VEC-102"),
     "not approved": (replace(sk.SUITE, approved=True), "E4-SEC-105"),
 }
 """What is wrong -> the suite, and the requirement that names it."""
+_FURTHER: dict[str, tuple[str, ...]] = {
+    "ComparesPartly": ("E4-CHN-002", "E4-CMD-102", "E4-CMD-106", "E4-MSG-103"),
+    "VerifiesNothing": (
+        "E4-AEAD-006",
+        "E4-AEAD-007",
+        "E4-AEAD-008",
+        "E4-AEAD-009",
+        "E4-AEAD-012",
+        "E4-CHN-004",
+        "E4-CHN-011",
+        "E4-CMD-103",
+        "E4-MSG-104",
+        "E4-MSG-107",
+        "E4-MSG-113",
+    ),
+    "OwnNonce": ("E4-CHN-008", "E4-MSG-105", "E4-MSG-111"),
+    "Pads": ("E4-MSG-101", "E4-CMD-101", "E4-CHN-012", "E4-CHN-013"),
+    "LastSigned": ("E4-MSG-106", "E4-MSG-112", "E4-SIG-011"),
+    "LoadsAnother": ("E4-CMD-104", "E4-CMD-108"),
+    "ChecksDying": ("E4-ID-009",),
+    "ChecksLate": ("E4-ID-007",),
+    "OtherError": ("E4-AEAD-012",),
+    "ShortTag": ("E4-ID-001",),
+    "ChecksNothing": ("E4-ID-007",),
+    "Constant": ("E4-CHN-009",),
+    "SameForAll": ("E4-CHN-010",),
+    "TakesAnySignature": ("E4-SIG-004", "E4-SIG-008", "E4-SIG-010"),
+    "GcmAsSiv": ("E4-AEAD-003", "E4-VEC-103"),
+    "OtherHash": ("E4-HASH-001", "E4-HASH-003", "E4-VEC-101"),
+    "kdf without info": ("E4-KDF-004", "E4-VEC-104"),
+}
+"""What else must name the same fault: requirements that have no control of their own."""
+CONTROLS = [(name, number) for name, (_, first) in BROKEN.items() for number in (first, *_FURTHER.get(name, ()))]
 
 DIFFERENT: dict[str, tuple[Suite, Suite, str]] = {
     "an AEAD at long inputs": (toy(toys.WrapsAt256), TOY, "E4-AEAD-017"),

@@ -165,3 +165,18 @@ class _Session(Like):
         if os.getpid() != self._process:
             raise OSError("the session is gone")
         return self._part.sign(message)  # type: ignore[no-any-return]
+
+
+class ChecksLate(Like):
+    """Looks at a public key only where it verifies."""
+
+    def verifier(self, public: bytes, /) -> Any:
+        return _Lazy(self._part, public)
+
+
+class _Lazy:
+    def __init__(self, part: Any, public: bytes) -> None:
+        self._part, self._public = part, public
+
+    def verify(self, message: bytes, signature: bytes, /) -> None:
+        self._part.verifier(self._public).verify(message, signature)

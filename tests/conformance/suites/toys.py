@@ -257,3 +257,10 @@ class OtherError(Toy):
 
 class ShortTag(Toy):
     tag_len = 12
+
+
+class LogsBadKey(Toy):
+    def key(self, raw: bytes, /) -> Any:
+        if len(raw) != 32:
+            log.warning("not 32 bytes: %s", raw.hex())
+        return super().key(raw)
