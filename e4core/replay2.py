@@ -119,6 +119,8 @@ class TopicMemory:
         self._signed = signed
         self._most = MOST[signed]
         self._retired = retired
+        self._keys: dict[int, bytes] = {}
+        """Of the epochs, as `keep` was told last."""
         self._senders: dict[bytes, _Sender] = {}
 
     def floor(self, who: bytes) -> int:
@@ -175,15 +177,19 @@ class TopicMemory:
             del self.table[number]
             self._retired = max(self._retired, number)
         for epoch in epochs:
+            # a topic that is removed and set by one command may have another key under the same number
+            is_same = self._keys.get(epoch.number) == epoch.key
             for session in self.table.setdefault(epoch.number, {}).values():
                 session.validity = validity(epoch)
-                session.open = session.open if epoch.key else None
+                session.open = session.open if is_same else None
+        self._keys = {epoch.number: epoch.key for epoch in epochs if epoch.key}
         for sender in self._senders.values() if returned else ():
             sender.floor = max(sender.floor, sender.gone)
 
     def erase_keys(self) -> None:
         """Drop all derived keys."""
         self.recent.clear()
+        self._keys.clear()
         for sender in self._senders.values():
             for session in sender.sessions.values():
                 session.open = None

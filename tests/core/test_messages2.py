@@ -6,12 +6,13 @@ from __future__ import annotations
 from dataclasses import replace
 from hashlib import sha256
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from e4core.client import Tolerance
 from e4core.client2 import Client2
-from e4core.command2 import RemovePubKey, SetPubKey
+from e4core.command2 import Command2, RemovePubKey, RemoveTopic, ResetTopics, SetPubKey
 from e4core.message import Message
 from e4core.suite import Suite
 from tests.core.fleet import NOW, SECOND, TOPIC, client_id, le, refused, topic_key
@@ -22,6 +23,7 @@ from tests.core.fleet2 import (
     Device2,
     Letter,
     epoch_of,
+    full_hash,
     public_key,
     set_key,
     signature_public,
@@ -203,3 +205,19 @@ def test_a_nonce_without_room_for_a_sequence_is_refused_at_the_start() -> None:
     suite = replace(SIV_SK, aead=Short())  # type: ignore[arg-type]
     with refused("unsupported"):
         Device2(suite)
+
+
+@suites
+@pytest.mark.parametrize("removal", [RemoveTopic(full_hash(TOPIC)), ResetTopics()], ids=["remove", "reset"])
+def test_a_session_that_was_opened_under_a_key_that_went_is_opened_under_the_one_that_came(
+    suite: Suite, removal: Command2
+) -> None:
+    device, letter = Device2(suite), Letter()
+    device.accept(letter)
+    device.command(removal, set_key(EPOCH, "new"))
+    with refused("not_authentic"):
+        device.accept(letter.but(sequence=1))
+    new = letter.but(key=topic_key("new"), sequence=1)
+    assert device.accept(new).payload == letter.payload
+    with refused("replayed"):
+        device.accept(new)
