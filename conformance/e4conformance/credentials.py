@@ -35,7 +35,7 @@ def _layers(uri: str) -> Iterator[str]:
 
 def _values(text: str) -> Iterator[bytes]:
     for variable in _VARIABLE.findall(text):
-        yield os.environ.get(variable, "").encode()
+        yield os.environb.get(variable.encode(), b"")
     for place in _PATH.findall(text):
         path = Path("/" + place.lstrip("/"))
         if _is_private(path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import sqlite3
 import stat
 from collections.abc import Iterator
@@ -27,11 +28,6 @@ class Shop:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.spare = f"file://{folder}/spare.json"
-        with serving(settings_in(folder)) as served:
-            for name in ("one", "two"):
-                served.client(name)
-            served.topic("t")
-            C2(served, folder).ok("kms", "init-token-key", self.spare)
 
     @contextlib.contextmanager
     def open(self, *kmses: str) -> Iterator[C2]:
@@ -39,8 +35,21 @@ class Shop:
             yield C2(served, self.folder)
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What all of them begin with; to be copied."""
+    shop = Shop(tmp_path_factory.mktemp("shop"))
+    with serving(settings_in(shop.folder)) as served:
+        for name in ("one", "two"):
+            served.client(name)
+        served.topic("t")
+        C2(served, shop.folder).ok("kms", "init-token-key", shop.spare)
+    return shop.folder
+
+
 @pytest.fixture
-def shop(tmp_path: Path) -> Shop:
+def shop(made: Path, tmp_path: Path) -> Shop:
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
     return Shop(tmp_path)
 
 

@@ -17,9 +17,9 @@ from tests.c2.served import PATIENCE_S, Served
 from tests.cli.c2_server import C2, Asked, send, server
 from tests.cli.command import PROGRAM, environment
 from tests.cli.test_c2_cli_refusals import on_a_terminal
-from tests.cli.test_kms_cli import FIRST, PURPOSES, Shop, all_by, c2, keys, results, shop
+from tests.cli.test_kms_cli import FIRST, PURPOSES, Shop, all_by, c2, keys, made, results, shop
 
-__all__ = ["c2", "shop"]
+__all__ = ["c2", "made", "shop"]
 
 ALL = [word for purpose in PURPOSES for word in ("--purpose", purpose)]
 FOLLOWED = {"records": "retired", "authority": "retired", "lookup": "decrypt_only", "audit": "decrypt_only"}

@@ -18,10 +18,5 @@ def flips(data: bytes) -> list[bytes]:
     ]
 
 
-def other_lengths(data: bytes) -> list[bytes]:
-    """All that ``data`` begins with, and it with a byte more."""
-    return [*(data[:length] for length in range(len(data))), data + b"\0"]
-
-
 def shown(secret: bytes) -> list[str]:
     return [secret.hex(), base64.b64encode(secret).decode(), repr(bytes(secret))[2:-1]]

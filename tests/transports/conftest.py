@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The brokers at which every transport must behave alike."""
+"""Real brokers for tests of MQTT, and how what arrives there is looked at."""
 
 from __future__ import annotations
 
@@ -7,14 +7,11 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import pytest
 
 from e4core.transport import Incoming, Transport
-from e4transports.broker import EmbeddedBroker
-from e4transports.memory import MemoryBroker
 from e4transports.mqtt import open_transport
 from tests.servers import Mosquitto
 
@@ -54,33 +51,12 @@ def password_file(path: Path, text: str = "right") -> Path:
     return path
 
 
-@pytest.fixture(params=["memory", "mqtt-3.1.1", "mqtt-5", "embedded"])
-def place(request: pytest.FixtureRequest, password: Path) -> Place:
-    if request.param == "memory":
-        return Place(2, _memory)
-    if request.param == "embedded":
-        return Place(1, partial(_embedded, password))
-    server: Mosquitto = request.getfixturevalue("mosquitto")
-    return real(server, request.param.removeprefix("mqtt-"))
-
-
 def real(server: Mosquitto, version: str) -> Place:
     @asynccontextmanager
     async def broker() -> AsyncIterator[Connect]:
         yield lambda client_id: open_transport(f"{server.uri}?version={version}", client_id)
 
     return Place(2, broker)
-
-
-@asynccontextmanager
-async def _memory() -> AsyncIterator[Connect]:
-    yield MemoryBroker().connect
-
-
-@asynccontextmanager
-async def _embedded(password: Path) -> AsyncIterator[Connect]:
-    async with EmbeddedBroker(password) as broker:
-        yield lambda client_id: open_transport(broker.uri, client_id)
 
 
 async def receive(transport: Transport, count: int) -> list[Incoming]:
