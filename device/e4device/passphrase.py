@@ -5,10 +5,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
-
 from e4core.errors import InvalidInput, StorageError
 from e4core.keys import Secret
+from e4kms import argon2
 
 SALT_LEN = 16
 KEY_LEN = 32
@@ -48,8 +47,9 @@ def derive(passphrase: Secret, salt: bytes, cost: Cost = RECOMMENDED) -> Secret:
         raise InvalidInput("the passphrase is empty", kind="bad_passphrase")
     if len(salt) < SALT_LEN:
         raise InvalidInput(f"a salt has at least {SALT_LEN} bytes, not {len(salt)}", kind="bad_salt")
+    root = bytearray(KEY_LEN)
     try:
-        kdf = Argon2id(salt=salt, length=KEY_LEN, iterations=cost.passes, lanes=cost.lanes, memory_cost=cost.memory_kib)
-        return Secret(kdf.derive(passphrase))
+        argon2.derive_into(root, passphrase, salt, memory_kib=cost.memory_kib, passes=cost.passes, lanes=cost.lanes)
+        return Secret(root)
     except MemoryError as error:
         raise StorageError(f"deriving a key needs {cost.memory_kib} KiB of free memory", kind="memory") from error
