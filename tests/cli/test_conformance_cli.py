@@ -76,6 +76,7 @@ def test_the_seed_is_another_each_time_unless_it_is_given() -> None:
         (2, ("suite", "sk", "--seed", "-1"), "--seed"),
         (2, ("lamp", "hall"), "lamp"),
         (3, ("kms", "nothing"), "is no URI"),
+        (15, ("kms", "file:///none"), "/none does not exist"),
         (12, ("kms", "nothing:x"), "no 'nothing'; installed: "),
         (3, ("kms", "file:///none", "--hooks", "hooks"), "hooks are named MODULE:NAME, not 'hooks'"),
         (3, ("kms", "file:///none", "--hooks", "no_such:thing"), "the hooks no_such:thing do not load: ModuleNotFound"),

@@ -184,10 +184,11 @@ def subject(
 ) -> Iterator[KmsSubject]:
     """The driver at ``uri``, open until the ``with`` ends. Args: load: a function of a module, so that child processes find it.
 
-    Raises: PluginError; InvalidInput: the URI; KmsError: it cannot be opened.
+    Raises: PluginError; InvalidInput: the URI; KmsError: it cannot be opened, or its key cannot be used.
     """
     examined = KmsSubject(uri, hooks or KmsHooks(), seed, load, load(uri))
     try:
+        examined.kms.check()  # else each requirement would say that there is no key
         yield examined
     finally:
         examined.kms.close()
