@@ -122,6 +122,13 @@ class Settings(BaseSettings):
         return env_settings, init_settings
 
     @model_validator(mode="after")
+    def _paths_can_be_used(self) -> Self:
+        for name in type(self).model_fields:
+            if isinstance(value := getattr(self, name), Path) and "\0" in str(value):
+                raise ValueError(f"{name} is no path, as it has a NUL in it; name another file")
+        return self
+
+    @model_validator(mode="after")
     def _tokens_travel_encrypted(self) -> Self:
         if (self.tls_certificate is None) is not (self.tls_key is None):
             raise ValueError("tls_certificate and tls_key go together; give both or none")

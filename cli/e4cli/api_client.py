@@ -7,6 +7,7 @@ Each change carries an Idempotency-Key, so that it can be sent again after a los
 from __future__ import annotations
 
 import ipaddress
+import re
 import secrets
 import ssl
 import time
@@ -51,6 +52,7 @@ UNANSWERED = "unanswered"
 _PAUSES_S = (0.2, 0.6)
 """Before each repetition of a request whose connection failed."""
 _TIMEOUT_S = 30.0
+_ID = re.compile(r"[0-9a-f]{32}")
 _UNAUTHENTICATED = "unauthenticated"
 _PROBLEM = "application/problem+json"
 _BY_KIND: Mapping[str, type[E4Error]] = {
@@ -125,6 +127,8 @@ class Api:
         while left is None or left > 0:
             page = self.get(path, limit=self.page_len if left is None else min(left, self.page_len), **query)
             items, cursor = page["items"], page["next"]
+            if not _is_page(items, cursor):
+                raise self._stranger()
             yield from items
             if cursor is None or not items:
                 return
@@ -145,6 +149,8 @@ class Api:
 
     def _id(self, what: str, path: str, name: str) -> str:
         for found in self.items(path, name=name):
+            if not _ID.fullmatch(str(found["id"])):
+                raise self._stranger()
             return str(found["id"])
         raise NotFound(f"there is no {what} {name!r}")
 
@@ -187,7 +193,7 @@ class Api:
         problem = answer.headers.get("content-type") == _PROBLEM
         try:
             document = answer.json(object_hook=Document)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise self._stranger() from error
         if not isinstance(document, Document) or problem is answer.is_success:
             raise self._stranger()
@@ -209,6 +215,11 @@ class Api:
 
     def _stranger(self) -> TransportError:
         return TransportError(f"what answers at {self._url} is no C2; see --url")
+
+
+def _is_page(items: object, cursor: object) -> bool:
+    is_cursor = cursor is None or (isinstance(cursor, str) and cursor.isascii())
+    return is_cursor and isinstance(items, list) and all(isinstance(item, Document) for item in items)
 
 
 def _unanswered(request: httpx2.Request, what: str) -> TransportError:

@@ -47,7 +47,7 @@ class BrokerAddress:
             refuse("a password does not belong into a URI; put it into a file and say ?password-file=PATH")
         if not parts.hostname or parts.path not in ("", "/") or parts.fragment:
             refuse("an MQTT URI has the form mqtt://[user@]host[:port]?option=value or mqtts://...")
-        address = cls(_host(parts.hostname), _port(parts, tls), tls, unquote(parts.username or ""))
+        address = cls(_host(parts.hostname), _port(parts, tls), tls, _user(parts.username or ""))
         return _checked(replace(address, **options("an MQTT URI", parts.query, _OPTIONS)))
 
 
@@ -81,7 +81,14 @@ def _host(host: str) -> str:
         host.encode("idna")
     except UnicodeError:
         refuse("the host of this MQTT URI is no valid name")
-    return host
+    # a resolver would raise what is no OSError
+    return host if host.isprintable() else refuse("the host of this MQTT URI has control characters; write its name")
+
+
+def _user(quoted: str) -> str:
+    user = unquote(quoted)
+    # MQTT 5.0 section 1.5.4
+    return user if "\0" not in user else refuse("the user in this MQTT URI has a NUL, which no broker takes")
 
 
 def _port(parts: SplitResult, tls: bool) -> int:
