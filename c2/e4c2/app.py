@@ -41,6 +41,7 @@ from e4core.keys import Secret
 from e4core.kms import Kms
 from e4core.plugins import load_kms, load_suite, load_transport
 from e4core.suite import Suite
+from e4core.uri import path as path_in
 from e4kms import file as kek_file
 from e4kms.breaker import Breaker
 from e4kms.keyring import Lease
@@ -222,15 +223,16 @@ def _embedded(settings: Settings) -> EmbeddedBroker:
         parts = urlsplit(settings.broker)
         options = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)))
         host, port = parts.hostname or "", parts.port
+        named = options.pop("password-file", None)
+        password_file = None if named is None else path_in(named)
     except ValueError:
-        host, port, options = "", None, {}
-    password_file = options.pop("password-file", None)
-    if not host or port is None or parts.path or parts.username is not None or options or password_file == "":
+        host, port, options, password_file = "", None, {}, None
+    if not host or port is None or parts.path or parts.username is not None or options:
         raise InvalidInput(
             f"the embedded broker is named {EMBEDDED}//ADDRESS:PORT or {EMBEDDED}//ADDRESS:PORT?password-file=PATH",
             kind="bad_uri",
         )
-    return EmbeddedBroker(Path(password_file) if password_file else _broker_password(settings), host, port)
+    return EmbeddedBroker(password_file or _broker_password(settings), host, port)
 
 
 def _broker_password(settings: Settings) -> Path:

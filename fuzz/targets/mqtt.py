@@ -20,7 +20,7 @@ def _uri(data: bytes) -> None:
     if address is None:
         return
     must(0 < address.port < 65536, "a port out of range")
-    must("\0" not in address.host and bool(address.host.strip()), "a host that no resolver takes")
+    must(address.host.isprintable(), "a host at which a resolver raises more than OSError")
     must("\0" not in address.user, "a user name that MQTT does not have")
     address.host.encode("idna")
     for path in (address.password_file, address.ca, address.cert, address.key):

@@ -231,6 +231,7 @@ def test_a_broker_out_of_reach_is_refused(tmp_path: Path) -> None:
         "embedded://me@127.0.0.1:0",
         "embedded://127.0.0.1:0?qos=2",
         "embedded://127.0.0.1:0?password-file=",
+        "embedded://127.0.0.1:0?password-file=%00",
         "embedded://[::1:0",
         "embedded://localhost:0",
         "nonsense",
