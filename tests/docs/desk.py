@@ -138,6 +138,8 @@ class Desk:
             "PYTHONDONTWRITEBYTECODE": "1",
             "XDG_CACHE_HOME": str(self.folder / ".cache"),
             "PYTEST_DEBUG_TEMPROOT": str(self.folder),
+            # pytest warns of the finder of an editable installation, which no reader has
+            "PYTEST_ADDOPTS": "-W 'ignore:Module already imported:pytest.PytestAssertRewriteWarning'",
             "TERM": "dumb",
             "E4_PORT": str(self.api_port),
             "E4_URL": f"http://127.0.0.1:{self.api_port}",

@@ -16,6 +16,7 @@ from e4conformance.ports.client import Port
 from e4conformance.ports.device import PortDevice
 from e4conformance.ports.links import PortFault
 from e4core.errors import E4Error
+from e4core.plugins import load_suite
 from tests.interop.e4go_crypto import E4goError
 from tests.interop.e4go_like import Client, PkKey
 
@@ -82,8 +83,9 @@ class Witness:
     """The same of the witness, which is told of what it holds by its store alone, as the port is."""
 
     def __init__(self, suite: str, client_id: bytes, private: bytes, c2_public: bytes) -> None:
+        is_symmetric = load_suite(suite).is_symmetric
         self.client = (
-            Client.new_sk(client_id, private) if suite == "sk" else Client.new_pk(client_id, private, c2_public)
+            Client.new_sk(client_id, private) if is_symmetric else Client.new_pk(client_id, private, c2_public)
         )
 
     def protect(self, payload: bytes, topic: str, now: float) -> Told:

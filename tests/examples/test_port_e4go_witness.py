@@ -13,9 +13,10 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from e4conformance.ports.client import Port
 from e4conformance.ports.links import opener
+from e4core.plugins import load_suite
 from tests.examples.e4go import CRASH, Real, Told, Witness, built, kind_of, shown
 from tests.interop import e4go_crypto as crypto
-from tests.interop.e4go_vectors import MODES, PK, TOPIC, Entry, value
+from tests.interop.e4go_vectors import MODES, TOPIC, Entry, value
 
 Device = Real | Witness
 START = 1_800_000_000
@@ -43,7 +44,7 @@ def test_commands_end_as_in_the_vectors(port: Port, suite: str, section: str) ->
 
 @pytest.mark.parametrize("suite", MODES)
 def test_messages_end_as_in_the_vectors(port: Port, suite: str) -> None:
-    state = PK["receiver_bob_state"] if suite == "pk" else MODES[suite]["command_sequence"]["state_start"]
+    state = MODES[suite].get("receiver_bob_state") or MODES[suite]["command_sequence"]["state_start"]
     who = of_state(state)
     key = Witness(suite, *who).command_key
     for entry in MODES[suite]["unprotect"]:
@@ -74,7 +75,7 @@ class Life:
 
     def __init__(self, port: Port, suite: str, seed: int) -> None:
         self.random, self.suite, self.now = Random(f"{suite} {seed}"), suite, START + 0.5
-        self.c2_public = self.public_of(self.draw(32)) if suite == "pk" else b""
+        self.c2_public = b"" if load_suite(suite).is_symmetric else self.public_of(self.draw(32))
         who = self.draw(16), self.device_key(), self.c2_public
         self.witness, self.real = Witness(suite, *who), Real(port, suite, *who)
         self.peers = {self.draw(16): self.device_key("pk") for _ in range(2)}
@@ -93,7 +94,7 @@ class Life:
         return self.random.randbytes(length)
 
     def device_key(self, suite: str = "") -> bytes:
-        if (suite or self.suite) == "sk":
+        if load_suite(suite or self.suite).is_symmetric:
             return self.draw(32)
         private = Ed25519PrivateKey.from_private_bytes(self.draw(32))
         return private.private_bytes_raw() + private.public_key().public_bytes_raw()
@@ -153,7 +154,7 @@ class Life:
     def sealed(self, topic: str, key: bytes) -> tuple[bytes, str]:
         ts = crypto.timestamp(self.now - self.random.choice((0, 0, 2, 590, -2)))
         sealed = crypto.aead_seal(key, self.draw(self.random.choice((0, 1, 16, 100))), ts)
-        if self.suite == "sk":
+        if load_suite(self.suite).is_symmetric:
             return ts + sealed, topic
         peer = self.random.choice(list(self.peers))
         sealed = self.random.choice((sealed, sealed, sealed, sealed[: self.random.randrange(16)]))
