@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.hmac import HMAC
-from timing import Figures
+from timing import Figures, best
 
 from e4c2.locksmith import Locksmith
 from e4c2.model import topic
@@ -63,8 +63,7 @@ async def _compare(folder: Path) -> dict[str, float]:
         pairs.append((time.perf_counter() - begun, floor.seconds()))
         assert not (await store.read(behind, realm))[Purpose.RECORDS]
     store.close()
-    ours, bare = min(a for a, _ in pairs), min(b for _, b in pairs)
-    return {"ours": ours, "floor": bare, "ratio": round(ours / bare, 3)}
+    return best(pairs)
 
 
 def _fill(db: sa.Connection, realm: Realm) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from statistics import median
 
 Figures = dict[str, dict[str, float]]
+Turns = Sequence[tuple[float, float]]
+"""(ours, floor), seconds each."""
 ROUNDS = 7
 
 
@@ -24,25 +26,27 @@ def seconds(work: Callable[[], object]) -> float:
         gc.enable()
 
 
+def best(turns: Turns) -> dict[str, float]:
+    """The best of each, and their ratio."""
+    ours, floor = min(a for a, _ in turns), min(b for _, b in turns)
+    return {"ours": ours, "floor": floor, "ratio": round(ours / floor, 3)}
+
+
+def typical(turns: Turns) -> dict[str, float]:
+    """Medians of each, and of the ratios of each turn.
+
+    For what takes a random time by itself, as the least would be luck; and for what takes tenths of a second, as the shorter of the
+    two finds a quiet moment sooner.
+    """
+    ratio = median(ours / floor for ours, floor in turns)
+    return {"ours": median(a for a, _ in turns), "floor": median(b for _, b in turns), "ratio": round(ratio, 3)}
+
+
 def compare(
     ours: Callable[[], float],
     floor: Callable[[], float],
     rounds: int = ROUNDS,
-    best: Callable[[Iterable[float]], float] = min,
+    sum_up: Callable[[Turns], dict[str, float]] = best,
 ) -> dict[str, float]:
-    """The best of each, measured in turns, and their ratio. Each callable gives seconds.
-
-    Args: best: the median, for what takes a random time by itself: the least would be luck.
-    """
-    pairs = [(ours(), floor()) for _ in range(rounds)]
-    best_ours, best_floor = best(a for a, _ in pairs), best(b for _, b in pairs)
-    return {"ours": best_ours, "floor": best_floor, "ratio": round(best_ours / best_floor, 3)}
-
-
-def typical(turns: Sequence[tuple[float, float]]) -> dict[str, float]:
-    """Medians of (ours, floor), seconds each, and of the ratios of each turn.
-
-    For what takes tenths of a second: a floor that is the shorter of the two finds a quiet moment sooner, so the best mislead.
-    """
-    ratio = median(ours / floor for ours, floor in turns)
-    return {"ours": median(a for a, _ in turns), "floor": median(b for _, b in turns), "ratio": round(ratio, 3)}
+    """Measured in turns. Args: ours, floor: each gives seconds."""
+    return sum_up([(ours(), floor()) for _ in range(rounds)])
