@@ -126,7 +126,11 @@ def _load(group: str, name: str) -> object:
         raise PluginError(f"{group}: no {name!r}; installed: {', '.join(names(group)) or 'none'}") from error
     except PluginError:
         raise
-    except (Exception, SystemExit) as error:  # stevedore lets some through, and an import may even call exit
+    except KeyboardInterrupt:
+        raise
+    except (
+        BaseException
+    ) as error:  # stevedore lets some through; an import may call exit, and a panic of Rust is no Exception
         raise PluginError(f"{group}: {name} of {owners(group, name)} does not load: {error!r}") from error
 
 
@@ -149,3 +153,9 @@ def owners(group: str, name: str) -> str:
     """The distributions that register ``name`` in ``group``, separated by commas."""
     # stevedore's cached entry points carry no distribution, so importlib.metadata is asked
     return ", ".join(sorted({e.dist.name for e in entry_points(group=group, name=name) if e.dist})) or "unknown"
+
+
+def distributions(group: str, name: str) -> str:
+    """As `owners`, each with its version."""
+    points = entry_points(group=group, name=name)
+    return ", ".join(sorted({f"{e.dist.name} {e.dist.version}" for e in points if e.dist})) or "unknown"

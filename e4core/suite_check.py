@@ -48,7 +48,9 @@ def fault(suite: Suite) -> str | None:
     """The first thing that is wrong with ``suite``, as the end of a sentence that begins with its name."""
     try:
         return next(_faults(suite), None)
-    except Exception as error:  # foreign code: whatever it raises is one clear sentence here
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # foreign code: whatever it raises, a panic of Rust too, is one clear sentence here
         return f"fails when it is tried: {error!r}"
 
 

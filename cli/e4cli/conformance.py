@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+import faulthandler
 import logging
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     from e4conformance.report import Report
     from e4conformance.requirement import Requirement
 
+_LOG = logging.getLogger(__name__)
 app = typer.Typer(
     no_args_is_help=True,
     help="Prove a suite, a KMS driver, a transport or a port. Status 0: it conforms; 1: it does not; others: not examined.",
@@ -150,23 +154,32 @@ def _examine(
     """Raises: typer.Exit: it does not conform."""
     from e4conformance.examination import examination, fresh_seed
     from e4conformance.kinds import KINDS
-    from e4conformance.report import Report, save
 
     _require_folders(files)
-    _quieten()
+    if sys.__stderr__ is not None:
+        faulthandler.enable(sys.__stderr__)
     seed = fresh_seed() if seed is None else seed
-    with progress(f"seed {seed}") as advance:
+    with _quiet(), progress(f"seed {seed}") as advance:
 
-        def watch(done: Sequence[Outcome], of: int, following: Requirement[Any]) -> None:
-            advance(len(done), of, f"{following.id} {following.says}")
+        def watch(so_far: Report, of: int, following: Requirement[Any]) -> None:
+            advance(len(so_far.outcomes) - 1, of, f"{following.id} {following.says}")
+            _LOG.info("%s %s", following.id, following.says)
+            _write(files, so_far)  # what is left if native code ends the process
 
         report = examination(KINDS[kind], target, watch, seed=seed, hooks=hooks, only=only or ())
-    for path, form in zip(files, (Report.json, Report.junit, Report.html), strict=True):
-        if path:
-            save(path, form(report))
+    _write(files, report)
     _show(output, report)
     if not report.conforms:
         raise typer.Exit(1)
+
+
+def _write(files: Sequence[Path | None], report: Report) -> None:
+    """Raises: StorageError."""
+    from e4conformance.report import Report, save
+
+    for path, form in zip(files, (Report.json, Report.junit, Report.html), strict=True):
+        if path:
+            save(path, form(report))
 
 
 def _require_folders(files: Sequence[Path | None]) -> None:
@@ -176,12 +189,18 @@ def _require_folders(files: Sequence[Path | None]) -> None:
             raise StorageError(f"the report {path} cannot be written: there is no folder {path.parent}")
 
 
-def _quieten() -> None:
+@contextmanager
+def _quiet() -> Iterator[None]:
     """What a driver logs while it is treated badly is not for people, unless they ask for it."""
     root = logging.getLogger()
-    if root.level > logging.INFO:
-        for handler in root.handlers:
-            handler.setLevel(logging.CRITICAL)
+    levels = {handler: handler.level for handler in root.handlers} if root.level > logging.INFO else {}
+    for handler in levels:
+        handler.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for handler, level in levels.items():
+            handler.setLevel(level)
 
 
 def _show(output: Output, report: Report) -> None:
@@ -197,6 +216,8 @@ def _show(output: Output, report: Report) -> None:
     if outside:
         missing = ", ".join(sorted({outcome.requirement.needs or "" for outcome in outside}))
         remark(f"not applicable: what needs a capability that is not declared: {missing}")
+    if noted := [outcome.requirement.id for outcome in report.outcomes if outcome.note]:
+        remark(f"passed in part, a report says which: {', '.join(noted)}")
     _show_verdict(report, summary(report.outcomes))
 
 

@@ -4,22 +4,23 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
+from e4conformance import border
 from e4conformance.kinds import Kind
-from e4conformance.kit import Described, Outcome, Subject, chosen, examine
+from e4conformance.kit import Outcome, Subject, Verdict, chosen, examine
 from e4conformance.report import Report
 from e4conformance.requirement import Requirement
 
 
 class Watcher(Protocol):
-    def __call__(self, done: Sequence[Outcome], of: int, next_one: Requirement[Any], /) -> None:
-        """Called before each check. Args: of: how many there will be."""
+    def __call__(self, so_far: Report, of: int, next_one: Requirement[Any], /) -> None:
+        """Called before each check. Args: so_far: what it would come to if that ended the process.  of: how many there will be."""
 
 
-def _unwatched(_done: Sequence[Outcome], _of: int, _next_one: Requirement[Any], /) -> None: ...
+def _unwatched(_so_far: Report, _of: int, _next_one: Requirement[Any], /) -> None: ...
 
 
 def examination(
@@ -34,16 +35,25 @@ def examination(
 def examined(
     kind: Kind, name: str, subject: Subject, seed: int, watcher: Watcher = _unwatched, only: Collection[str] = ()
 ) -> Report:
-    """Of a subject that is there. Args: name: by which the report calls it."""
+    """Of a subject that is there. Args: name: by which the report calls it. Raises: E4Error: it does not tell what it can do."""
     book, started = kind.book, now()
+    name, about, declared = border.name_of(subject, name), border.about(subject), border.declared_by(subject)
     requirements = chosen(book, only)
     outcomes: list[Outcome] = []
+
+    def report(*more: Outcome) -> Report:
+        found, is_complete = (*outcomes, *more), len(requirements) == len(book)
+        return Report(kind.name, name, about, tuple(sorted(declared)), seed, started, found, is_complete and not more)
+
     for requirement in requirements:
-        watcher(outcomes, len(requirements), requirement)
+        watcher(report(_unfinished(requirement)), len(requirements), requirement)
         outcomes.append(examine(subject, requirement))
-    about = dict(subject.about) if isinstance(subject, Described) else {}
-    declared, is_complete = tuple(sorted(subject.declared)), len(requirements) == len(book)
-    return Report(kind.name, name, about, declared, seed, started, tuple(outcomes), is_complete)
+    return report()
+
+
+def _unfinished(requirement: Requirement[Any]) -> Outcome:
+    seen = "the process ended while this was checked: it crashed, was killed, or was given up"
+    return Outcome(requirement, Verdict.FAILED, seen, requirement.advice, 0.0)
 
 
 def fresh_seed() -> int:

@@ -45,6 +45,8 @@ def _case(suite: ET.Element, kind: str, entry: Mapping[str, Any]) -> None:
         failure.text = _clean("\n".join((entry["detail"], entry["advice"], entry["source"])))
     elif _is_skipped(entry):
         ET.SubElement(case, "skipped", type=entry["verdict"], message=message)
+    elif entry["note"]:
+        ET.SubElement(case, "system-out").text = _clean(entry["note"])
 
 
 def _is_skipped(entry: Mapping[str, Any]) -> bool:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any, cast
 
+from e4conformance import border
 from e4conformance.kit import Subject
 from e4conformance.requirement import Book
 from e4core.errors import InvalidInput
@@ -42,12 +43,14 @@ class Kind:
         """
         module = import_module(self.module)
         more = {"hooks": self._hooks(hooks)} if self.hooks_name else {}
-        found = module.subject(target, seed=seed, **more)
-        if isinstance(found, AbstractContextManager):
-            with found as subject:
-                yield subject
-        else:
-            yield found
+        with ExitStack() as stack:
+
+            def opened() -> Subject:
+                found = module.subject(target, seed=seed, **more)
+                managed = isinstance(found, AbstractContextManager)
+                return cast(Subject, stack.enter_context(found) if managed else found)
+
+            yield border.asked(opened, f"the {self.name} cannot be had")
 
     def _hooks(self, name: str) -> object:
         if not name:

@@ -6,13 +6,14 @@ from __future__ import annotations
 import time
 import traceback
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, Protocol, TypeVar
 
-from e4conformance.requirement import Book, Level, NotExercised, Requirement, Unmet
+from e4conformance import border
+from e4conformance.requirement import RUNNING, Book, Level, NotExercised, Requirement, Unmet, text_of
 from e4core.errors import InvalidInput
 
 _LONGEST = 2000
@@ -30,21 +31,16 @@ class Verdict(Enum):
 
 
 class Subject(Protocol):
-    """What is examined."""
+    """What is examined. Some have more to tell, which is asked for by `e4conformance.border`:
+
+    ``about``: Mapping[str, str], of what it consists: versions of libraries, of a token, of firmware.
+    ``lacks``: Mapping[str, str], why a capability is not declared.
+    ``credentials``: Collection[bytes], what must not be published, and might stand in an error.
+    """
 
     @property
     def declared(self) -> Collection[str]:
         """The capabilities that it says it has."""
-        ...
-
-
-@runtime_checkable
-class Described(Protocol):
-    """A `Subject` of which more is known than its name."""
-
-    @property
-    def about(self) -> Mapping[str, str]:
-        """Of what it consists: versions of libraries, of a token, of firmware. No secrets: it is published."""
         ...
 
 
@@ -53,13 +49,17 @@ S = TypeVar("S", bound=Subject)
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How one check ended. ``detail``: what was seen, unless it passed; ``advice``: what to do, where there is something."""
+    """How one check ended. ``detail``: what was seen, unless it passed; ``advice``: what to do, where there is something.
+
+    ``note``: what of the requirement could not be tried with this subject, where the rest of it passed.
+    """
 
     requirement: Requirement[Any]
     verdict: Verdict
     detail: str
     advice: str
     seconds: float
+    note: str = ""
 
     @property
     def is_in_the_way(self) -> bool:
@@ -84,16 +84,18 @@ def chosen(book: Book[S], only: Collection[str]) -> list[Requirement[S]]:
 
 
 def examine(subject: S, requirement: Requirement[S]) -> Outcome:
-    """How the check of one requirement ends."""
+    """How the check of one requirement ends. Raises: E4Error: the subject does not tell what it can do."""
     begun = time.perf_counter()
-    verdict, detail = _tried(subject, requirement)
+    verdict, detail, note = _tried(subject, requirement)
     seconds = time.perf_counter() - begun
-    if requirement.needs is not None and requirement.needs not in subject.declared:
-        return Outcome(requirement, *_undeclared(verdict, requirement.needs), seconds)
+    detail, note = (border.hidden(subject, text) for text in (detail, note))
+    if requirement.needs is not None and requirement.needs not in border.declared_by(subject):
+        reason = border.hidden(subject, border.reasons(subject).get(requirement.needs, ""))
+        return Outcome(requirement, *_undeclared(verdict, requirement.needs, reason), seconds, note[:_LONGEST])
     if verdict is Verdict.FAILED and requirement.level is Level.SHOULD:
         verdict = Verdict.WARNED
     advice = "" if verdict is Verdict.PASSED else requirement.advice
-    return Outcome(requirement, verdict, detail[:_LONGEST], advice, seconds)
+    return Outcome(requirement, verdict, detail[:_LONGEST], advice, seconds, note)
 
 
 def conforms(outcomes: Iterable[Outcome]) -> bool:
@@ -107,27 +109,30 @@ def summary(outcomes: Iterable[Outcome]) -> str:
     return ", ".join(f"{count[verdict]} {verdict.value}" for verdict in Verdict if count[verdict]) or "nothing checked"
 
 
-def _undeclared(verdict: Verdict, needs: str) -> tuple[Verdict, str, str]:
+def _undeclared(verdict: Verdict, needs: str, reason: str) -> tuple[Verdict, str, str]:
     """Verdict, detail and advice, of what a check found that was only a probe."""
-    detail = f"the capability {needs!r} is not declared"
+    detail = f"the capability {needs!r} is not declared" + f": {reason}" * bool(reason)
     if verdict is Verdict.PASSED:
         return Verdict.WARNED, f"it holds, but {detail}", f"Declare {needs!r}: what is not declared is not proven."
     return Verdict.NOT_APPLICABLE, detail, ""
 
 
-def _tried(subject: S, requirement: Requirement[S]) -> tuple[Verdict, str]:
-    """The border to foreign code: whatever that raises is a failed check, never the end of the run."""
+def _tried(subject: S, requirement: Requirement[S]) -> tuple[Verdict, str, str]:
+    """Verdict, detail, note. The border to foreign code: whatever that raises is a failed check, never the end of the run."""
+    running = RUNNING.set(requirement.id)
     try:
-        requirement.check(subject)
+        note = requirement.check(subject)
     except NotExercised as error:
-        return Verdict.NOT_EXERCISED, str(error)
+        return Verdict.NOT_EXERCISED, str(error), ""
     except Unmet as error:
-        return Verdict.FAILED, str(error)
+        return Verdict.FAILED, str(error), ""
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # a panic of Rust, and SystemExit, are no Exception
-        return Verdict.FAILED, f"raised {type(error).__name__}: {error} ({_place(error)})"
-    return Verdict.PASSED, ""
+        return Verdict.FAILED, f"raised {type(error).__name__}: {text_of(error)} ({_place(error)})", ""
+    finally:
+        RUNNING.reset(running)
+    return Verdict.PASSED, "", (note or "")[:_LONGEST]
 
 
 def _place(error: BaseException) -> str:

@@ -81,7 +81,8 @@ def _row(entry: Mapping[str, Any]) -> str:
 
 
 def _seen(entry: Mapping[str, Any]) -> str:
-    return "".join(f'<p class="{part}">{escape(entry[part])}</p>' for part in ("detail", "advice") if entry[part])
+    told = {"detail": entry["detail"] or entry.get("note", ""), "advice": entry["advice"]}
+    return "".join(f'<p class="{part}">{escape(text)}</p>' for part, text in told.items() if text)
 
 
 def _class(verdict: str) -> str:

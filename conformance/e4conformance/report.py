@@ -101,5 +101,6 @@ def _entry(outcome: Outcome) -> dict[str, Any]:
         "in_the_way": outcome.is_in_the_way,
         "detail": outcome.detail,
         "advice": outcome.advice,
+        "note": outcome.note,
         "seconds": round(outcome.seconds, 3),
     }

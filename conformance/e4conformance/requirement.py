@@ -7,13 +7,20 @@ An id is never given to something else, and a requirement that is dropped takes 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import Enum
 from typing import Generic, TypeVar
 
+from e4core.errors import InvalidInput
+
 S = TypeVar("S")
+Check = Callable[[S], str | None]
 _ID = re.compile(r"E4-[A-Z]{2,5}-\d{3}")
+
+RUNNING = ContextVar("RUNNING", default="")
+"""The id of the requirement that is checked."""
 
 
 class Level(Enum):
@@ -37,7 +44,8 @@ class Requirement(Generic[S]):
 
     ``says`` is a sentence of what holds, ``source`` where that stands, ``advice`` one line on what to do where it does not.
     ``needs`` is the capability of which alone it speaks; None: it speaks of all subjects.
-    ``check`` returns if it is met. Raises: Unmet, NotExercised; whatever else it raises is the subject's fault too.
+    ``check`` returns if it is met: None, or a note on what of it could not be tried with this subject. Raises: Unmet,
+    NotExercised; whatever else it raises is the subject's fault too.
     """
 
     id: str
@@ -46,7 +54,7 @@ class Requirement(Generic[S]):
     source: str
     advice: str
     needs: str | None
-    check: Callable[[S], None]
+    check: Check[S]
 
 
 class Book(Generic[S]):
@@ -58,20 +66,20 @@ class Book(Generic[S]):
 
     def must(
         self, number: str, says: str, *, source: str, advice: str, needs: str | None = None
-    ) -> Callable[[Callable[[S], None]], Callable[[S], None]]:
+    ) -> Callable[[Check[S]], Check[S]]:
         """The check that follows proves this. Raises: ValueError: an id that is taken, or is none."""
         return self._adding(number, Level.MUST, says, source, advice, needs)
 
     def should(
         self, number: str, says: str, *, source: str, advice: str, needs: str | None = None
-    ) -> Callable[[Callable[[S], None]], Callable[[S], None]]:
+    ) -> Callable[[Check[S]], Check[S]]:
         """As `must`."""
         return self._adding(number, Level.SHOULD, says, source, advice, needs)
 
     def _adding(
         self, number: str, level: Level, says: str, source: str, advice: str, needs: str | None
-    ) -> Callable[[Callable[[S], None]], Callable[[S], None]]:
-        def add(check: Callable[[S], None]) -> Callable[[S], None]:
+    ) -> Callable[[Check[S]], Check[S]]:
+        def add(check: Check[S]) -> Check[S]:
             if not _ID.fullmatch(number) or number in self._all:
                 raise ValueError(f"{number} is no id of a requirement, or is taken")
             self._all[number] = Requirement(number, level, says, source, advice, needs, check)
@@ -93,3 +101,21 @@ def require(condition: bool, seen: str) -> None:
     """Raises: Unmet: with what was ``seen``, unless ``condition`` holds."""
     if not condition:
         raise Unmet(seen)
+
+
+def require_reasons(lacks: Mapping[str, str], capabilities: Collection[str]) -> None:
+    """Raises: InvalidInput: something in ``lacks`` is none of ``capabilities``, or no reason is given."""
+    if unknown := sorted(set(lacks) - set(capabilities)):
+        raise InvalidInput(f"no capabilities: {', '.join(unknown)}; there are: {', '.join(capabilities)}")
+    if bare := sorted(name for name, reason in lacks.items() if not str(reason or "").strip()):
+        raise InvalidInput(f"lacks gives no reason for {', '.join(bare)}: readers of the report want to know why")
+
+
+def text_of(error: BaseException) -> str:
+    """What ``error`` says. Foreign code: who fails may fail to say why, too."""
+    try:
+        return str(error)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as another:
+        return f"it cannot say what is wrong: {type(another).__name__}"

@@ -37,6 +37,9 @@
 #ifndef E4_DECLINED
 #define E4_DECLINED 8 /* Format 1: commands that were declined, and are not answered again */
 #endif
+#if E4_EPOCHS < 2 || E4_SESSIONS < 8
+#error "a device of Format 2 has room for 2 epochs and 8 sessions a topic at least"
+#endif
 #define E4_WINDOW 64   /* Format 2: sequences below the highest that are told apart: the bits of e4_session.missing */
 #define E4_HELLOS 8    /* hellos whose nonces count */
 #define E4_TOPIC_NAME 512

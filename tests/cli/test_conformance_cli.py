@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -92,6 +93,23 @@ def test_hooks_are_found_in_the_current_folder(tmp_path: Path) -> None:
     (tmp_path / "my_hooks.py").write_text("HOOKS = 7\n")
     done = e4("conformance", "kms", "file:///none", "--hooks", "my_hooks:HOOKS", cwd=tmp_path)
     assert b"my_hooks:HOOKS is a int; hooks are a " in done.stderr
+
+
+def test_native_code_that_ends_the_process_leaves_a_report(tmp_path: Path) -> None:
+    install_zero(tmp_path, digest="__import__('os').abort()")
+    env, path = {"PYTHONPATH": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)}, tmp_path / "report.json"
+    done = e4("-v", "conformance", "suite", "zero", *ONE, "--json", str(path), env=env)
+    assert done.returncode == -signal.SIGABRT
+    assert b"e4: E4-HASH-001 " in done.stderr
+    assert b"Fatal Python error: Aborted" in done.stderr
+    (entry,) = json.loads(path.read_text())["requirements"]
+    assert (entry["id"], entry["verdict"]) == ("E4-HASH-001", "failed")
+    assert entry["detail"].startswith("the process ended while this was checked")
+
+
+def test_who_asks_for_a_traceback_gets_one() -> None:
+    done = e4("conformance", "suite", "sky", env={"E4_DEBUG": "1"})
+    assert b"Traceback (most recent call last)" in done.stderr
 
 
 @pytest.mark.parametrize("kind", ["suite", "kms"])

@@ -124,6 +124,7 @@ def test_a_stranger_cannot_take_the_name_of_one_of_ours(site: Site) -> None:
 
 BROKEN = {
     "raises on import": ("acme:SUITE", 'raise RuntimeError("boom")', "boom"),
+    "panics on import": ("acme:SUITE", "class Panic(BaseException): ...\nraise Panic('boom')", "boom"),
     "fails an assertion on import": ("acme:SUITE", "assert 1 > 2, 'boom'", "boom"),
     "is no Python": ("acme:SUITE", "this is no python", "acme.py"),
     "lacks the attribute": ("acme:OTHER", SUITE, "OTHER"),

@@ -52,6 +52,14 @@ class _Key:
         return self._plaintext
 
 
+class _Panic(BaseException):
+    """Of a library in Rust: no Exception."""
+
+
+def _panics(_: bytes) -> AeadKey:
+    raise _Panic("boom")
+
+
 def _short(_: bytes) -> AeadKey:
     return Part(_Key(b""), seal=lambda _nonce, plaintext, _header: plaintext)
 
@@ -88,6 +96,7 @@ FAULTS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a key that is refused": ({"aead": Part(AEAD, key_len=31)}, "fails when it is tried"),
     "a key without open": ({"aead": Part(AEAD, key=lambda _: Part(_Key(b""), open=None))}, "fails when it is tried"),
+    "a key that panics": ({"aead": Part(AEAD, key=_panics)}, "fails when it is tried: _Panic('boom')"),
     "a tag that is not there": ({"aead": Part(AEAD, key=_short)}, "does not make a plaintext longer by tag_len"),
     "another plaintext": ({"aead": Part(AEAD, key=lambda _: _Key(b"other"))}, "does not open what it has sealed"),
 }

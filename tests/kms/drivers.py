@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
+from importlib.metadata import version
 from itertools import cycle
 from urllib.parse import quote
 
@@ -281,6 +282,7 @@ def _awskms(site: Site) -> Driver:
         absent_uri=lambda: uri_of(f"absent-{os.urandom(4).hex()}"),
         black_hole_uri=lambda address: uri_of("e4", endpoint=f"http://{address}", timeout=1),
         lacks=dict.fromkeys(["credentials", "tries"], "moto takes any credentials") | {"restart": "it is always there"},
+        about={"service": f"moto {version('moto')}"},
     )
     return Driver("awskms", uri_of("e4"), secrets, failures, hooks)
 

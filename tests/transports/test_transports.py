@@ -33,8 +33,10 @@ def memory(start: StartMosquitto, folder: Path) -> Iterator[Place]:
 def mqtt_3(start: StartMosquitto, folder: Path) -> Iterator[Place]:
     secret = password_file(folder / "password", "right one")
     server = start(users={"alice": "right one"})
-    uri = f"{server.uri.replace('//', '//alice@')}?version=3.1.1&password-file={secret}"
-    yield uri, TransportHooks(lacks={"limit": "MQTT 3.1.1 does not tell it"}), 2
+    uri = f"{server.uri.replace('//', '//alice@')}?version=3.1.1&password-file="
+    wrong = password_file(folder / "wrong", "wrong one")
+    lacks = {"limit": "MQTT 3.1.1 does not tell it"}
+    yield f"{uri}{secret}", TransportHooks(wrong_credentials_uri=lambda: f"{uri}{wrong}", lacks=lacks), 2
 
 
 @contextmanager

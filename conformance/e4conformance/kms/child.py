@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Any
 
+from e4conformance.requirement import text_of
 from e4core.errors import Tampered
 from e4core.keys import Secret
 from e4core.kms import Kms, Wrapped
@@ -198,7 +199,7 @@ def _fault(work: Callable[[_Task], None], task: _Task) -> str:
 
 
 def _named(error: BaseException) -> str:
-    return str(error) if isinstance(error, _Wrong) else f"raised {type(error).__name__}: {error}"
+    return str(error) if isinstance(error, _Wrong) else f"raised {type(error).__name__}: {text_of(error)}"
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from e4core.keys import Secret
@@ -25,13 +26,14 @@ class Children:
 
     uri: str
     load: Callable[[str], Kms]
+    limit_s: float = LIMIT_S
     _ended: dict[str, str] = field(default_factory=dict)
 
     def fault(self, role: str, secret: Secret, context: bytes, wrapped: Wrapped) -> str:
         """What went wrong in ``role``; empty: nothing."""
         if role not in self._ended:
             left = ROLES[ROLES.index(role) :]
-            self._ended |= ended(self.start(left, secret, context, wrapped), left)
+            self._ended |= ended(self.start(left, secret, context, wrapped), left, self.limit_s)
         return self._ended[role]
 
     def start(self, roles: Sequence[str], secret: Secret, context: bytes, wrapped: Wrapped) -> subprocess.Popen[str]:
@@ -50,6 +52,8 @@ class Children:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            errors="backslashreplace",
+            start_new_session=True,  # so that one call ends it with whatever it forked
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         )
         assert process.stdin is not None
@@ -58,14 +62,17 @@ class Children:
         return process
 
 
-def ended(process: subprocess.Popen[str], roles: Sequence[str]) -> dict[str, str]:
+def ended(process: subprocess.Popen[str], roles: Sequence[str], limit_s: float = LIMIT_S) -> dict[str, str]:
     """Role -> what went wrong in it; those are missing that came after one that ended the process."""
     try:
-        said, errors = process.communicate(timeout=LIMIT_S)
+        said, errors = process.communicate(timeout=limit_s)
     except subprocess.TimeoutExpired:
-        process.kill()
-        said, errors = process.communicate()
-        errors = f"it did not end within {LIMIT_S:g} s"
+        _kill(process)
+        said, _ = process.communicate()
+        errors = f"it did not end within {limit_s:g} s"
+    except BaseException:  # Ctrl-C does not reach its session
+        _kill(process)
+        raise
     found = dict(json.loads(line) for line in said.splitlines())
     broken = next((role for role in roles if role not in found), None)
     if broken:
@@ -73,6 +80,12 @@ def ended(process: subprocess.Popen[str], roles: Sequence[str]) -> dict[str, str
     elif process.returncode:
         found[roles[-1]] = found[roles[-1]] or f"the process {_end(process.returncode)} when it had done its work"
     return found
+
+
+def _kill(process: subprocess.Popen[str]) -> None:
+    """With what it forked, which holds its streams: reading them would have no end."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _end(status: int) -> str:

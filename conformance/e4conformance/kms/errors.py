@@ -5,12 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
+from functools import partial
 
 from e4conformance.kms.refused import refused
 from e4conformance.kms.subject import KMS, PROTOCOL, Happens, KmsSubject
 from e4conformance.requirement import require
 from e4core.errors import E4Error, InvalidInput, KeyNotFound, KmsDenied, KmsError, KmsUnavailable
-from e4core.kms import Kms
+from e4core.kms import Kms, Rewraps, Wrapped
 
 _FACTORY, _UNWRAP = f"{PROTOCOL}KmsFactory", f"{PROTOCOL}Kms.unwrap"
 _ERRORS = "e4core.errors"
@@ -104,19 +105,34 @@ def refusals_are_denials(subject: KmsSubject) -> None:
 
 
 def _during(subject: KmsSubject, happens: Happens, kind: type[KmsError]) -> None:
-    """While it ``happens`` who opens the driver gets ``kind``; who had opened it gets it too, or what was wrapped."""
+    """While it ``happens`` who opens the driver gets ``kind`` for all uses; who had opened it gets it too, or what is right."""
     sample = subject.sample()
     secret, context = sample.secret(), sample.context()
     wrapped = subject.kms.wrap(secret, context)
+    made: list[Wrapped] = []
 
     def use(kms: Kms) -> None:
         require(kms.unwrap(wrapped, context) == secret, "another secret came back")
 
+    def wrap(kms: Kms) -> None:
+        made.append(kms.wrap(secret, context))
+
+    def rewrap(kms: Kms) -> None:
+        assert isinstance(kms, Rewraps)
+        made.append(kms.rewrap(wrapped, context))
+
+    uses: dict[str, Callable[[Kms], None]] = {"unwrapping": use, "wrapping": wrap}
+    if isinstance(subject.kms, Rewraps):
+        uses["rewrapping"] = rewrap
     with happens():
-        refused("unwrapping", lambda: _anew(subject, use), kind)
-        with suppress(kind):
-            use(subject.kms)
-    use(subject.kms)
+        for name, act in uses.items():
+            # a wrong passphrase is another key, and shows by what it does not open
+            if act is not wrap or kind is not KmsDenied:
+                refused(f"{name}, by a handle that is opened meanwhile", partial(_anew, subject, act), kind)
+            with suppress(kind):
+                act(subject.kms)
+    for each in (wrapped, *made):
+        require(subject.kms.unwrap(each, context) == secret, "another secret came back afterwards")
 
 
 def _anew(subject: KmsSubject, use: Callable[[Kms], None]) -> None:

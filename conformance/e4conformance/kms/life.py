@@ -16,7 +16,7 @@ from e4core.kms import HasShares, Kms, Rewraps, Wrapped
 
 _CHECK, _CLOSE = f"{PROTOCOL}Kms.check", f"{PROTOCOL}Kms.close"
 _PATIENCE_S = 15.0
-"""What a deadline of two seconds may take with all that belongs to it."""
+"""What opening and check may take at a deadline of two seconds for each call: they are several calls, and may try again."""
 
 
 @KMS.must(
@@ -113,7 +113,7 @@ def a_restart_is_survived(subject: KmsSubject) -> None:
 
 @KMS.must(
     "E4-KLIF-007",
-    "A back end that accepts a connection and never answers is KmsUnavailable within the deadline",
+    "A back end that accepts a connection and never answers is KmsUnavailable; with a deadline of 2 s that is seen within 15 s",
     source="e4core.errors: KmsUnavailable",
     advice="give each call a deadline that covers connecting, sending and the whole answer",
     needs="deadline",

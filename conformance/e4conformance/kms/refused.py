@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from e4conformance.requirement import Unmet
+from e4conformance.requirement import Unmet, text_of
 
 
 def refused(what: str, act: Callable[[], object], *kinds: type[Exception]) -> Exception:
@@ -15,7 +15,7 @@ def refused(what: str, act: Callable[[], object], *kinds: type[Exception]) -> Ex
     except kinds as error:
         return error
     except Exception as error:
-        raise Unmet(f"{what}: raised {type(error).__name__} ({error}), not {_either(kinds)}") from error
+        raise Unmet(f"{what}: raised {type(error).__name__} ({text_of(error)}), not {_either(kinds)}") from error
     raise Unmet(f"{what}: accepted, where {_either(kinds)} is due")
 
 

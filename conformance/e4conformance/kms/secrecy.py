@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
-from e4conformance import credentials
 from e4conformance.kms.subject import KMS, KmsSubject, spoiled
 from e4conformance.requirement import NotExercised, Unmet
 from e4conformance.spellings import leaks, numbered, said
@@ -56,28 +55,24 @@ def errors_show_nothing(subject: KmsSubject) -> None:
     needs="secrets",
 )
 def credentials_are_known(subject: KmsSubject) -> None:
-    if not _credentials(subject):
+    if not subject.credentials:
         raise NotExercised(
             "the URI names no private file or variable; the hook secrets is missing: PIN, token, passphrase, key"
         )
-
-
-def _credentials(subject: KmsSubject) -> list[bytes]:
-    return [*subject.hooks.secrets, *credentials.named_in(subject.uri)]
 
 
 def _nothing_shown(subject: KmsSubject, place: str) -> None:
     """Raises: Unmet: something secret stands in a ``place`` of this kind."""
     life = _lived(subject)
     places = {name: text for name, text in life.places.items() if name.startswith(place)}
-    secrets = {"the secret": bytes(life.secret), **numbered("credential", _credentials(subject))}
+    secrets = {"the secret": bytes(life.secret), **numbered("credential", subject.credentials)}
     if found := leaks(places, secrets):
         raise Unmet("; ".join(found))
 
 
 @lru_cache(maxsize=1)
 def _lived(subject: KmsSubject) -> _Life:
-    sample = subject.sample()
+    sample = subject.sample("life")
     life = _Life(sample.secret(), sample.context())
     with said() as text, subject.alone():
         life.live(subject)

@@ -3,18 +3,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
-from importlib.metadata import PackageNotFoundError, version
 from random import Random
 from typing import TypeVar
 
+from e4conformance import credentials
 from e4conformance.kms.children import Children
-from e4conformance.requirement import Book, NotExercised
+from e4conformance.requirement import RUNNING, Book, NotExercised, require_reasons
 from e4core import plugins
-from e4core.errors import E4Error, InvalidInput
 from e4core.keys import Secret
 from e4core.kms import CreatesKey, HasShares, Kms, Rewraps, Wrapped
 
@@ -62,13 +62,12 @@ class KmsHooks:
     black_hole_uri: Callable[[str], str] | None = None
     """The URI with another host:port, and a deadline of 2 s or less."""
     lacks: Mapping[str, str] = field(default_factory=dict)
+    about: Mapping[str, str] = field(default_factory=dict)
+    """What the kit cannot see, as {"firmware": "3.1"}: of a token, of a service, of a library. It is published."""
 
     def __post_init__(self) -> None:
-        """Raises: InvalidInput: ``lacks`` names no capability."""
-        if unknown := sorted(set(self.lacks) - {*HOOKED, "randomised"}):
-            raise InvalidInput(
-                f"no capabilities: {', '.join(unknown)}; there are: {', '.join([*HOOKED, 'randomised'])}"
-            )
+        """Raises: InvalidInput: ``lacks`` names no capability, or gives no reason."""
+        require_reasons(self.lacks, [*HOOKED, "randomised"])
 
 
 HOOKED = {
@@ -113,18 +112,32 @@ class KmsSubject:
         return frozenset(name for name in has if has.issuperset(_IMPLIED.get(name, ())))
 
     @cached_property
+    def lacks(self) -> dict[str, str]:
+        """Why the rest is not declared."""
+        found = {name: f"the driver is no {protocol.__name__}" for name, protocol in _PROTOCOLS.items()}
+        found.update(self.hooks.lacks)
+        for name, needed in _IMPLIED.items():
+            absent = [each for each in needed if each not in self.declared]
+            found |= {name: found[absent[0]]} if absent else {}
+        return {name: reason for name, reason in found.items() if name not in self.declared}
+
+    @cached_property
+    def credentials(self) -> list[bytes]:
+        """What must be seen nowhere."""
+        return [*self.hooks.secrets, *credentials.named_in(self.uri)]
+
+    @cached_property
     def about(self) -> dict[str, str]:
         """What wraps, and by whom it is distributed."""
         kind = type(self.kms)
-        owners = plugins.owners(plugins.KMS, self.uri.partition(":")[0])
         told = {
             "driver": f"{kind.__module__}.{kind.__qualname__}",
-            "distribution": f"{owners} {_version(owners)}".strip(),
+            "distribution": plugins.distributions(plugins.KMS, self.uri.partition(":")[0]),
+            **self.hooks.about,
         }
-        try:
-            return {**told, "mechanism": self.kms.wrap(Secret(bytes(32)), b"e4 conformance").mechanism}
-        except E4Error:
-            return told
+        with suppress(Exception):  # foreign code: whether it can wrap is a requirement
+            told["mechanism"] = self.kms.wrap(Secret(bytes(32)), b"e4 conformance").mechanism
+        return told
 
     @cached_property
     def children(self) -> Children:
@@ -157,12 +170,16 @@ class KmsSubject:
             raise NotExercised(f"the hook {name} is missing: {_WHAT[name]}")
         return hook
 
-    def sample(self) -> Sample:
-        """What a check wraps; the same in every run with this seed, and not that of another check in the same run."""
-        self._drawn += 1
-        return Sample(Random(f"{self.seed} {self._drawn}"))  # noqa: S311  # chosen to be repeated
+    def sample(self, of: str = "") -> Sample:
+        """What a check wraps; the same in every run with this seed, and not that of another check in the same run.
 
-    _drawn: int = 0
+        Args: of: what several checks share, whichever comes first; empty: the requirement that is checked.
+        """
+        of = of or RUNNING.get()
+        self._drawn[of] += 1
+        return Sample(Random(f"{self.seed} {of} {self._drawn[of]}"))  # noqa: S311  # chosen to be repeated
+
+    _drawn: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +208,8 @@ def subject(
         examined.kms.check()  # else each requirement would say that there is no key
         yield examined
     finally:
-        examined.kms.close()
+        with suppress(Exception):  # foreign code: whether it can be closed is a requirement
+            examined.kms.close()
 
 
 KMS = Book[KmsSubject]("kms")
@@ -214,13 +232,6 @@ _WHAT = {
     "black_hole_uri": "the URI with another host:port, and a deadline of 2 s or less",
 }
 """Hook -> what it is, for who has to write it."""
-
-
-def _version(distribution: str) -> str:
-    try:
-        return version(distribution)
-    except PackageNotFoundError:
-        return ""
 
 
 def spoiled(blob: bytes, bit: int) -> bytes:

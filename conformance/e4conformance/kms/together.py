@@ -68,7 +68,7 @@ def forks_part(subject: KmsSubject) -> None:
 
 
 def _done_by_child(subject: KmsSubject, role: str) -> None:
-    sample = subject.sample()
+    sample = subject.sample("children")
     secret, context = sample.secret(), sample.context()
     fault = subject.children.fault(role, secret, context, subject.kms.wrap(secret, context))
     require(not fault, fault)

@@ -10,7 +10,7 @@ from e4conformance.ports.links import PortFault, said
 from e4conformance.ports.subject import PortSubject
 from e4conformance.requirement import Book, NotExercised, Unmet
 
-Check = Callable[[PortSubject], None]
+Check = Callable[[PortSubject], str | None]
 
 PORTS: Book[PortSubject] = Book("port")
 
@@ -29,10 +29,10 @@ def should(number: str, says: str, *, source: str, advice: str, needs: str | Non
 
 def _with_told(check: Check) -> Check:
     @wraps(check)
-    def checked(subject: PortSubject) -> None:
+    def checked(subject: PortSubject) -> str | None:
         before = len(subject.port.told())
         try:
-            check(subject)
+            return check(subject)
         except (PortFault, NotExercised):
             raise
         except Unmet as error:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any, TypeVar
@@ -22,7 +22,6 @@ from e4core.keys import ClientId, Secret
 from e4core.suite import Suite
 
 T = TypeVar("T")
-V = TypeVar("V")
 
 TOPIC, OTHER = "home/light", "home/door"
 _NOW = 1_800_000_000.25
@@ -30,6 +29,9 @@ _SHOWN = 160
 _SIZES = (0, 1, 15, 16, 17, 31, 32, 33, 64, 255, 256, 257, 1023, 1024, 1025, 4096, 65536)
 _SAMPLE = {True: 600, False: 150}
 """How many of too many are tried, by whether the suite is symmetric."""
+_LONG = 1024
+_SAMPLE_OF_LONG = 12
+"""The same of what is long, as each try of that is dear."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,11 +146,36 @@ class Fleet:
         sizes = {size for size in _SIZES if least <= size <= longest}
         return sorted(sizes | {min(longest, max(_SIZES)), self.random.randint(least, min(longest, 2048))})
 
-    def sample(self, all_of: Iterable[V]) -> list[V]:
-        """All, or so many as the suite's cost allows."""
-        every = list(all_of)
-        most = _SAMPLE[self.suite.is_symmetric]
-        return every if len(every) <= most else self.random.sample(every, most)
+    def flipped(self, data: bytes) -> Iterator[tuple[str, bytes]]:
+        """``data`` with a bit changed, each or as many as the cost allows, and where it is long, with two blocks swapped."""
+        last, middle = len(data) - 1, len(data) // 2
+        for bit in self._sample(data, 8, (0, 8 * middle, 8 * (last - 16), 8 * last)):
+            changed = bytearray(data)
+            changed[bit // 8] ^= 1 << bit % 8
+            yield f"whose bit {bit} is changed", bytes(changed)
+        if self._is_long(data):
+            swapped = data[middle : middle + 16] + data[middle - 16 : middle]
+            yield "of which two blocks are swapped", data[: middle - 16] + swapped + data[middle + 16 :]
+
+    def other_lengths(self, data: bytes) -> Iterator[tuple[str, bytes]]:
+        """``data`` cut short, everywhere or as the cost allows, and with more at its end."""
+        for length in self._sample(data, 1, (len(data) - less for less in (1, 16, 1024))):
+            yield f"of which {length} of {len(data)} bytes are there", data[:length]
+        doubled = [data] if 4 * len(data) + 1024 <= self.subject.limits.line else []
+        for more in (b"\0", b"\0" * 16, data[-16:], *doubled):
+            yield f"that is {len(more)} bytes longer", data + more
+
+    def _sample(self, data: bytes, each: int, edges: Iterable[int]) -> list[int]:
+        """Places in ``data``, ``each`` a byte: all, or some and the ``edges``."""
+        count = each * len(data)
+        most = _SAMPLE_OF_LONG if self._is_long(data) else _SAMPLE[self.suite.is_symmetric]
+        if count <= most:
+            return list(range(count))
+        return sorted({*self.random.sample(range(count), most), *(at for at in edges if at >= 0)})
+
+    def _is_long(self, data: bytes) -> bool:
+        """Not for its signature alone."""
+        return len(data) > max(_LONG, 2 * self._overhead())
 
     def member(self, client_id: ClientId, private: bytes, device: Device) -> Member:
         """A device and the C2 as it stands now."""

@@ -7,9 +7,9 @@ import json
 from typing import Any
 
 from e4conformance.ports.book import must
-from e4conformance.ports.fleet import TOPIC, Fleet, in_each_suite, refusal
-from e4conformance.ports.subject import PortSubject
-from e4conformance.requirement import require
+from e4conformance.ports.fleet import TOPIC, Fleet, in_each_suite, refusal, told
+from e4conformance.ports.subject import LEAST, LEAST_PUBLIC_KEY, PortSubject
+from e4conformance.requirement import NotExercised, Unmet, require
 
 _QUIET_S = 0.05
 _PAGE = "port-protocol.md section "
@@ -53,16 +53,23 @@ _WRONG: tuple[dict[str, Any], ...] = (
 
 @must(
     "E4-PORT-001",
-    "a port says what it is: version of the protocol, name, suites, capabilities, limits",
-    source=_PAGE + "3",
-    advice="answer about with all its members, and with at least one suite whose name is that of format2.md section 1.1, sk or pk",
+    "a port says what it is: version of the protocol, name, suites, capabilities, limits no smaller than a device may have",
+    source=_PAGE + "3; format2.md section 8",
+    advice="answer about with all members; name suites as format2.md section 1.1 does, and no less room than its section 8 has",
 )
-def says_what_it_is(subject: PortSubject) -> None:
+def says_what_it_is(subject: PortSubject) -> str:
     about = subject.port.ask("about")
     require(bool(about["name"]) and bool(about["version"]), "name or version is empty")
     require(bool(about["suites"]), "there is no suite")
     require(all(limit > 0 for limit in about["limits"].values()), "a limit is not above 0")
+    if "format-2" in subject.declared:
+        least = LEAST_PUBLIC_KEY if "public-key" in subject.declared else LEAST
+        for name, room in least.items():
+            has = getattr(subject.limits, name)
+            require(has >= room, f"its limit {name} is {has}; no device of Format 2 has less than {room}")
     require(subject.port.ask("about") == about, "a second about answers otherwise than the first")
+    unknown = subject.about.get("suites not examined", "")
+    return f"not installed here, and so not examined: {unknown}" if unknown else ""
 
 
 @must(
@@ -182,3 +189,23 @@ def stopped(fleet: Fleet) -> None:
     fleet.bob.device.restart()
     fleet.wait(10)
     fleet.opens(fleet.from_alice(b"again"), b"again")
+
+
+@must(
+    "E4-PORT-008",
+    "the device takes now for its clock, so that days can pass while it is examined",
+    source=_PAGE + "3",
+    advice="let the port set what the device takes for the time from the member now of each request, and name the capability clock",
+)
+@in_each_suite
+def takes_now(fleet: Fleet) -> None:
+    if "clock" not in fleet.subject.capabilities:
+        raise NotExercised("the capability 'clock' is not declared: no story was told, and no time could be let pass")
+    fleet.meet()
+    for seconds in (0, 7, 3600, 400 * 86400):
+        fleet.wait(seconds)
+        data = fleet.bob.device.protect(b"%d" % seconds, TOPIC, fleet.now)
+        seen = told(lambda data=data: fleet.alice.device.unprotect(data, TOPIC, fleet.now))  # type: ignore[misc]
+        if isinstance(seen, str):
+            raise Unmet(f"{seconds} s later a message that it sent is refused here: {seen}")
+        fleet.opens(fleet.from_alice(b"later"), b"later")

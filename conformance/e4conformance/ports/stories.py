@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
@@ -33,8 +34,11 @@ _NEEDS: Mapping[str, tuple[str, int]] = {
 """Story -> the limit that must be exactly this."""
 
 
-def play(subject: PortSubject, kind: str, section: str) -> None:
-    """Every story of a section that the port can play. Raises: Unmet: with the first that fails. NotExercised: none can be."""
+def play(subject: PortSubject, kind: str, section: str) -> str:
+    """Every story of a section that the port can play. Gives why others were left out; empty: there are none.
+
+    Raises: Unmet: with the first that fails. NotExercised: none can be played.
+    """
     file = sections.files()[kind]
     by_name = {suite.wire_name: suite for suite in subject.suites}
     entries = [entry for entry in file.sections[section] if entry["suite"] in by_name]
@@ -47,6 +51,12 @@ def play(subject: PortSubject, kind: str, section: str) -> None:
     if failures:
         more = f" (and {len(failures) - 1} more of {len(played)} stories)" if len(failures) > 1 else ""
         raise Unmet(failures[0] + more)
+    return _left_out(len(played), Counter(left_out.values()))
+
+
+def _left_out(played: int, reasons: Counter[str]) -> str:
+    told = "; ".join(f"{count}: {reason}" for reason, count in reasons.items())
+    return f"{played} of {played + reasons.total()} stories were played; left out {told}" if told else ""
 
 
 def cannot(subject: PortSubject, section: str, entry: Entry) -> str:

@@ -17,6 +17,8 @@ from e4core.plugins import load_equal_suite
 from e4core.suite import Suite
 
 PROTOCOL = 1
+LINE_MOST = 16 * 1024 * 1024
+"""Bytes of the longest line that is made up to try whether it is taken."""
 _LINE_LEAST = 4096
 
 
@@ -37,6 +39,12 @@ class Limits:
     """Of a topic and sender that are remembered, in public-key suites."""
     skew: int = 600
     topic_name: int = 512
+
+
+LEAST = {"epochs": 2, "window": 64, "sessions": 8}
+"""What every device of Format 2 has room for (`format2.md` section 8)."""
+LEAST_PUBLIC_KEY = {**LEAST, "sessions": 1}
+"""As `LEAST`, of one with public-key suites: sessions are those of a topic and sender there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +116,8 @@ def _described(port: Port, about: Answer, seed: int) -> PortSubject:
 def _limits(about: Answer) -> Limits:
     given = member(about, "limits", dict)
     known = {field.name: member(given, field.name, int) for field in fields(Limits) if field.name in given}
-    if known.get("line", 0) < _LINE_LEAST:
-        raise PortFault(f"its limits name line, the longest request in bytes, at least {_LINE_LEAST}")
+    if not _LINE_LEAST <= known.get("line", 0) <= LINE_MOST:
+        raise PortFault(f"its limits name line, the longest request in bytes, from {_LINE_LEAST} to {LINE_MOST}")
     return Limits(**known)
 
 

@@ -49,8 +49,8 @@ _FORMAT2 = (
 )
 
 
-def _tell(subject: PortSubject, kind: str, section: str) -> None:
-    stories.play(subject, kind, section)
+def _tell(subject: PortSubject, kind: str, section: str) -> str:
+    return stories.play(subject, kind, section)
 
 
 for _kind, _all in {"strict": _STRICT, "format2": _FORMAT2}.items():

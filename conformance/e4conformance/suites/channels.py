@@ -7,7 +7,7 @@ from functools import partial
 
 from e4conformance.requirement import require
 from e4conformance.suites.entities import bad_values
-from e4conformance.suites.probing import flipped, garbage, refused, refused_key, resized
+from e4conformance.suites.probing import cut, flipped, garbage, refused, refused_key, resized
 from e4conformance.suites.running import in_child, in_threads
 from e4conformance.suites.subject import SUITES, SuiteSubject
 from e4core.errors import AuthenticationFailed, E4Error, UnsupportedSuite
@@ -16,6 +16,7 @@ from e4core.suite import Channel
 INFO = b"\x0cE4.2 command" + b"\x05suite" + bytes(range(16))
 HEADER = b"\x02\x01" + bytes(range(24))
 PLAIN = b"a command of some bytes"
+LONG = bytes(range(251)) * 20
 
 
 def ends(subject: SuiteSubject, device: int = 0, c2: int = 0) -> tuple[Channel, Channel]:
@@ -53,9 +54,11 @@ def round_trips(subject: SuiteSubject) -> None:
 )
 def flips(subject: SuiteSubject) -> None:
     for way, seals, opens in _both(subject):
-        body = seals.seal(INFO, HEADER, PLAIN)
-        for bit in subject.sample(range(8 * len(body)), subject.channel_s, f"{way} flips"):
-            refused(partial(opens.open, INFO, HEADER, flipped(body, bit)), f"{way}: with bit {bit} flipped")
+        for plain in (PLAIN, LONG):
+            body = seals.seal(INFO, HEADER, plain)
+            for bit in subject.bits(len(body), subject.channel_s, f"{way} flips"):
+                what = f"{way}: {len(body)} bytes with bit {bit} flipped"
+                refused(partial(opens.open, INFO, HEADER, flipped(body, bit)), what)
 
 
 @SUITES.must(
@@ -82,10 +85,11 @@ def context(subject: SuiteSubject) -> None:
 )
 def lengths(subject: SuiteSubject) -> None:
     for way, seals, opens in _both(subject):
-        body = seals.seal(INFO, HEADER, PLAIN)
-        changes = list(resized(body, subject.random(way)))
-        for what, changed in subject.sample(changes, subject.channel_s, f"{way} lengths"):
-            refused(partial(opens.open, INFO, HEADER, changed), f"{way}: {what}")
+        for plain in (PLAIN, LONG):
+            body = seals.seal(INFO, HEADER, plain)
+            changes = list(resized(body, subject.random(way)))
+            for what, changed in (*cut(body), *subject.sample(changes, subject.channel_s, f"{way} lengths")):
+                refused(partial(opens.open, INFO, HEADER, changed), f"{way}: {len(body)} bytes, {what}")
 
 
 @SUITES.must(

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from e4conformance.elsewhere import elsewhere
 from e4conformance.requirement import NotExercised, Unmet, require
 from e4conformance.suites.curves import bad_p256, bad_x25519, is_p256_point, is_x25519
 from e4conformance.suites.probing import garbage, refused, refused_key, typed
@@ -73,7 +74,7 @@ def drawn(subject: SuiteSubject) -> None:
 
 @SUITES.must(
     "E4-ID-004",
-    "A stored private value always loads as the same key, in another process too.",
+    "A stored private value always loads as the same key.",
     source="format2.md section 7",
     advice="Derive everything from the stored bytes, deterministically.",
 )
@@ -225,3 +226,22 @@ def twins(subject: SuiteSubject) -> None:
                     raise Unmet(f"{other.name} makes another public value of the same stored one")
                 mine.check(another)
                 its.check(one)
+
+
+@SUITES.must(
+    "E4-ID-012",
+    "In another process a stored private value is the same key, and what was sealed here opens there.",
+    source="format2.md section 7",
+    advice="Derive everything from what is given, and nothing from the process: no salt of its own, no clock, no id.",
+    needs="installed",
+)
+def elsewhere_too(subject: SuiteSubject) -> None:
+    subject.need("installed")
+    own = {"device": subject.devices[0], "c2": subject.c2s[0]}
+    aead, random = subject.suite.aead, subject.random("elsewhere")
+    sealed = {"key": random.randbytes(aead.key_len), "nonce": random.randbytes(aead.nonce_len), "ad": b"header"}
+    sealed["sealed"] = aead.key(sealed["key"]).seal(sealed["nonce"], b"plaintext", sealed["ad"])
+    there = elsewhere(subject.suite.name, {name: bytes(each.stored) for name, each in own.items()}, sealed)
+    for name, each in own.items():
+        require(there[name] == each.public, f"{name}: one stored value has another public value in another process")
+    require(there["opened"] == b"plaintext", "another process opens something else than was sealed")

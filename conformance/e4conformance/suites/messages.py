@@ -7,9 +7,10 @@ from dataclasses import replace
 from functools import partial
 
 from e4conformance.requirement import require
+from e4conformance.suites.channels import LONG
 from e4conformance.suites.fleet import EPOCH, NOW, OTHER, SECOND, TOPIC, Device, Fleet
 from e4conformance.suites.nonces import watched
-from e4conformance.suites.probing import flipped, garbage, refused, resized
+from e4conformance.suites.probing import cut, flipped, garbage, refused, resized
 from e4conformance.suites.subject import SIZES, SUITES, SuiteSubject
 from e4core.errors import AuthenticationFailed, E4Error, NotFresh, UnknownKey
 from e4core.formats import overheads
@@ -85,10 +86,11 @@ def unique(subject: SuiteSubject) -> None:
 )
 def flips(subject: SuiteSubject) -> None:
     sender, reader = _pair(subject, "message flips")
-    data = sender.protect(b"21.5")
-    for bit in subject.sample(range(8 * len(data)), subject.message_s, "message flips"):
-        _unchanged(reader, flipped(data, bit), f"a message with bit {bit} flipped")
-    require(reader.read(data) == b"21.5", "after the refusals the message itself is not read")
+    for payload in (b"21.5", LONG):
+        data = sender.protect(payload)
+        for bit in subject.bits(len(data), subject.message_s, "message flips"):
+            _unchanged(reader, flipped(data, bit), f"a message of {len(data)} bytes with bit {bit} flipped")
+        require(reader.read(data) == payload, "after the refusals the message itself is not read")
 
 
 @SUITES.must(
@@ -99,10 +101,11 @@ def flips(subject: SuiteSubject) -> None:
 )
 def lengths(subject: SuiteSubject) -> None:
     sender, reader = _pair(subject, "message lengths")
-    data = sender.protect(b"21.5")
-    changes = list(resized(data, sender.fleet.random))
-    for what, changed in subject.sample(changes, subject.message_s, "message lengths"):
-        _unchanged(reader, changed, f"a message, {what},")
+    for payload in (b"21.5", LONG):
+        data = sender.protect(payload)
+        changes = list(resized(data, sender.fleet.random))
+        for what, changed in (*cut(data), *subject.sample(changes, subject.message_s, "message lengths")):
+            _unchanged(reader, changed, f"a message of {len(data)} bytes, {what},")
 
 
 @SUITES.must(

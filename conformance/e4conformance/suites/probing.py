@@ -72,6 +72,24 @@ def resized(data: bytes, random: Random) -> Iterator[tuple[str, bytes]]:
         yield f"with {more} zero bytes before it", bytes(more) + data
 
 
+def cut(data: bytes) -> Iterator[tuple[str, bytes]]:
+    """``data`` without some bytes within: a tag at either end stays as it is."""
+    for missing in (1, 16, 1024):
+        if len(data) > missing + 32:
+            yield f"without {missing} bytes before its last 16", data[: -16 - missing] + data[-16:]
+            yield f"without {missing} bytes behind its first 16", data[:16] + data[16 + missing :]
+
+
+def exchanged(data: bytes) -> Iterator[tuple[str, bytes]]:
+    """``data`` with two blocks next to each other in the other order, at its start and behind a tag there."""
+    for width in (16, 64, 1024):
+        for start in (0, 16):
+            first, second = data[start : start + width], data[start + width : start + 2 * width]
+            if start + 2 * width <= len(data) - 16 and first != second:
+                changed = data[:start] + second + first + data[start + 2 * width :]
+                yield f"two blocks of {width} bytes exchanged", changed
+
+
 def garbage(random: Random, around: int = 0) -> Iterator[bytes]:
     """Bytes that mean nothing: of lengths at edges and near ``around``, all equal, rising, random."""
     lengths = {0, 1, 2, 7, 8, 15, 16, 17, 24, 25, 31, 32, 33, 63, 64, 65, 255, 256, 1000}

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Barrier, Thread
 
-from e4conformance.requirement import Unmet
+from e4conformance.requirement import Unmet, text_of
 from e4conformance.suites.subject import SuiteSubject, timed
 
 _THREADS = 4
@@ -20,25 +20,27 @@ _CHILD_S = 20.0
 
 
 def in_threads(subject: SuiteSubject, act: Callable[[int], bool], what: str) -> None:
-    """Four threads call ``act`` with their number, many times. Raises: Unmet: one did not give True."""
+    """Four threads call ``act`` with their number, many times. Raises: Unmet: one did not give True, or did not end."""
     rounds = max(2, min(2000, int(subject.effort.budget_s / _THREADS / max(timed(lambda: act(0)), 1e-6))))
-    barrier, wrong = Barrier(_THREADS), list[str]()
+    barrier, patience_s = Barrier(_THREADS), subject.effort.patience_s
+    ends = dict.fromkeys(range(_THREADS), f"does not end within {patience_s:g} s")
 
     def work(number: int) -> None:
         barrier.wait()
         try:
-            if not all(act(number) for _ in range(rounds)):
-                wrong.append("gave something else than alone")
-        except Exception as error:  # foreign code; what it raises in a thread would go unseen
-            wrong.append(f"raised {type(error).__name__}: {error}")
+            ends[number] = "" if all(act(number) for _ in range(rounds)) else "gave something else than alone"
+        except BaseException as error:  # foreign code; what it raises in a thread, a panic of Rust too, would go unseen
+            ends[number] = f"raised {type(error).__name__}: {text_of(error)}"
 
     with _switching_often():
-        threads = [Thread(target=work, args=(number,)) for number in range(_THREADS)]
+        # daemons: those that hang must not keep the process from its end
+        threads = [Thread(target=work, args=(number,), daemon=True) for number in range(_THREADS)]
         for thread in threads:
             thread.start()
+        until = time.monotonic() + patience_s
         for thread in threads:
-            thread.join()
-    if wrong:
+            thread.join(max(0, until - time.monotonic()))
+    if wrong := [end for end in ends.values() if end]:
         raise Unmet(f"{what} {wrong[0]}, in {len(wrong)} of {_THREADS} threads at once")
 
 

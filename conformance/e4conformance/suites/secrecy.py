@@ -3,18 +3,16 @@
 
 from __future__ import annotations
 
-import io
-import logging
 import pickle
 import pprint
 import traceback
-from base64 import b64encode, urlsafe_b64encode
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from collections.abc import Callable, Collection, Iterator
 from functools import partial
 
 from e4conformance.requirement import NotExercised, Unmet, require
+from e4conformance.spellings import said, spellings
 from e4conformance.suites.channels import HEADER, INFO, ends
+from e4conformance.suites.curves import APPROVED_KEMS, APPROVED_SIGNATURES, is_p256_point, is_x25519
 from e4conformance.suites.entities import parts
 from e4conformance.suites.probing import flipped
 from e4conformance.suites.signatures import MESSAGE, signed
@@ -27,8 +25,8 @@ _PART = 9
 """Bytes of a secret that must not be seen together; fewer occur by chance."""
 
 
-def secrets_of(subject: SuiteSubject) -> list[bytes]:
-    """Pieces of all that is secret in this run: stored private values, without what is public of them, and a key of the AEAD."""
+def spelt(subject: SuiteSubject) -> set[str]:
+    """All spellings of pieces of what is secret in this run: stored private values, without what is public of them, and a key."""
     suite, found = subject.suite, [_raw(subject)]
     for entity, part in ((subject.devices[0], suite.device), (subject.c2s[0], suite.c2)):
         stored, public = bytes(entity.stored), b"" if part.public_is_secret else bytes(entity.public)
@@ -36,23 +34,16 @@ def secrets_of(subject: SuiteSubject) -> list[bytes]:
             piece = stored[start : start + _PART]
             if len(piece) == _PART and piece not in public and any(piece):
                 found.append(piece)
-    return [piece for secret in found for piece in {secret[:_PART], secret[-_PART:]}]
+    pieces = {piece for secret in found for piece in (secret[:_PART], secret[-_PART:])}
+    return {form for piece in pieces for form in spellings(piece)}
 
 
 def _raw(subject: SuiteSubject) -> bytes:
     return subject.random("secret").randbytes(subject.suite.aead.key_len)
 
 
-def _shapes(piece: bytes) -> Iterator[str]:
-    """How it could stand in a text."""
-    yield from (piece.hex(), piece.hex(" "), piece.hex(":"), repr(piece)[2:-1], piece.decode("latin-1"))
-    yield from (b64encode(piece).decode(), urlsafe_b64encode(piece).decode(), repr(list(piece))[1:-1])
-    yield from (str(int.from_bytes(piece, "big")), str(int.from_bytes(piece, "little")))
-
-
-def _shown(text: str, secrets: list[bytes]) -> bool:
-    lower = text.lower()
-    return any(shape in text or shape.lower() in lower for piece in secrets for shape in _shapes(piece))
+def _shown(text: str, hidden: Collection[str]) -> bool:
+    return any(form in text for form in hidden)
 
 
 def values(subject: SuiteSubject) -> dict[str, object]:
@@ -92,7 +83,7 @@ def _texts(value: object) -> Iterator[str]:
     advice="Keep secret bytes as e4core.keys.Secret, or give the class a __repr__ without them.",
 )
 def texts(subject: SuiteSubject) -> None:
-    hidden = secrets_of(subject)
+    hidden = spelt(subject)
     for name, value in values(subject).items():
         for text in _texts(value):
             require(not _shown(text, hidden), f"{name} shows itself, as {type(value).__name__}")
@@ -105,7 +96,7 @@ def texts(subject: SuiteSubject) -> None:
     advice="Raise TypeError in __reduce__, or hold the bytes as e4core.keys.Secret, which does.",
 )
 def pickles(subject: SuiteSubject) -> None:
-    hidden = secrets_of(subject)
+    hidden = spelt(subject)
     for name, value in values(subject).items():
         for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
             pickled = _pickled(value, protocol)
@@ -151,7 +142,7 @@ def _faults(subject: SuiteSubject) -> dict[str, Callable[[], object]]:
     advice="Say lengths and names in messages, never values; raise `from None` where the cause has them.",
 )
 def errors(subject: SuiteSubject) -> None:
-    hidden = secrets_of(subject)
+    hidden = spelt(subject)
     for name, act in _faults(subject).items():
         try:
             act()
@@ -176,7 +167,7 @@ def _told(error: BaseException) -> str:
     advice="Take out prints and debug logs, or log names and lengths.",
 )
 def logs(subject: SuiteSubject) -> None:
-    with _listening() as heard:
+    with said() as heard:
         suite, device = subject.suite, subject.devices[0]
         suite.device.public(suite.device.load(Secret(device.stored)))
         key = suite.aead.key(Secret(_raw(subject)))
@@ -192,38 +183,32 @@ def logs(subject: SuiteSubject) -> None:
                 act()
             except E4Error:
                 continue
-    require(not _shown(heard.getvalue(), secrets_of(subject)), "what is logged or printed shows a secret")
-
-
-@contextmanager
-def _listening() -> Iterator[io.StringIO]:
-    """To every logger, from the lowest level on, and to what is printed."""
-    heard = io.StringIO()
-    handler, root = logging.StreamHandler(heard), logging.getLogger()
-    former = root.level
-    root.addHandler(handler)
-    root.setLevel(1)
-    try:
-        with redirect_stdout(heard), redirect_stderr(heard):
-            yield heard
-    finally:
-        root.removeHandler(handler)
-        root.setLevel(former)
+    require(not _shown(heard.getvalue(), spelt(subject)), "what is logged or printed shows a secret")
 
 
 @SUITES.must(
     "E4-SEC-105",
     "A suite that says it is approved is made of algorithms that FIPS 140-3 approves, as far as the kit knows them.",
     source="SP 800-140C; format2.md section 1.1",
-    advice="Take off `approved`, or take AES-GCM, SHA3-256, HKDF-SHA256 and ECDSA or ML-DSA.",
+    advice="Take off `approved`, or take AES-GCM, and P-256 or ML-KEM with ECDSA, EdDSA, ML-DSA or SLH-DSA.",
     needs="approved",
 )
 def approved(subject: SuiteSubject) -> None:
     subject.need("approved")
-    reference = subject.reference
+    suite, reference = subject.suite, subject.reference
     if reference is None:
         raise NotExercised("the AEAD is none of the algorithms that the kit knows")
     require(reference.approved, f"{reference.name} is none that is approved")
+    if suite.is_symmetric:
+        return
+    require(not is_x25519(suite.c2), "X25519 is none that is approved")
+    lengths = (subject.signature.public_len, subject.signature.signature_len)
+    if subject.known_signature is None and lengths not in APPROVED_SIGNATURES:
+        raise NotExercised("the signature is none of the schemes that the kit knows")
+    for name, entity in (("device", subject.devices[0]), ("C2", subject.c2s[0])):
+        public = entity.public[subject.signature.public_len :]
+        if not is_p256_point(public) and len(public) not in APPROVED_KEMS:
+            raise NotExercised(f"the key agreement of the {name} is none that the kit knows")
 
 
 @SUITES.must(

@@ -6,13 +6,15 @@ from __future__ import annotations
 from functools import partial
 
 from e4conformance.requirement import NotExercised, require
-from e4conformance.suites.probing import flipped, garbage, refused, refused_key, resized, typed
+from e4conformance.suites.probing import cut, flipped, garbage, refused, refused_key, resized, typed
 from e4conformance.suites.running import in_child, in_threads
 from e4conformance.suites.subject import SIZES, SUITES, Entity, SuiteSubject
 from e4core.errors import AuthenticationFailed, InvalidInput
 from e4core.suite import Verifier
 
 MESSAGE = bytes(range(1, 97))
+_LONG = bytes(range(251)) * 260
+"""More than 64 KiB."""
 _BAD = ("bad_signature",)
 
 
@@ -67,9 +69,9 @@ def known_answers(subject: SuiteSubject) -> None:
     needs="signature",
 )
 def message_flips(subject: SuiteSubject) -> None:
-    for message in (MESSAGE, bytes(1000)):
+    for message in (MESSAGE, _LONG):
         verifier, signature = signed(subject, message)
-        for bit in subject.sample(range(8 * len(message)), subject.verify_s, "message flips"):
+        for bit in subject.bits(len(message), subject.verify_s, "message flips"):
             act = partial(verifier.verify, flipped(message, bit), signature)
             refused(act, f"a message of {len(message)} bytes with bit {bit} flipped", kinds=_BAD)
 
@@ -82,10 +84,12 @@ def message_flips(subject: SuiteSubject) -> None:
     needs="signature",
 )
 def message_lengths(subject: SuiteSubject) -> None:
-    verifier, signature = signed(subject)
-    changes = list(resized(MESSAGE, subject.random("message lengths")))
-    for what, changed in subject.sample(changes, subject.verify_s, "message lengths"):
-        refused(partial(verifier.verify, changed, signature), f"a message of 96 bytes, {what},", kinds=_BAD)
+    for message in (MESSAGE, _LONG):
+        verifier, signature = signed(subject, message)
+        changes = list(resized(message, subject.random("message lengths")))
+        for what, changed in (*cut(message), *subject.sample(changes, subject.verify_s, "message lengths")):
+            act = partial(verifier.verify, changed, signature)
+            refused(act, f"a message of {len(message)} bytes, {what},", kinds=_BAD)
 
 
 @SUITES.must(
@@ -98,7 +102,7 @@ def message_lengths(subject: SuiteSubject) -> None:
 def signature_flips(subject: SuiteSubject) -> None:
     verifier, signature = signed(subject)
     last = range(8 * len(signature) - 8, 8 * len(signature))
-    for bit in (*last, *subject.sample(range(8 * len(signature)), subject.verify_s, "signature flips")):
+    for bit in (*last, *subject.bits(len(signature), subject.verify_s, "signature flips")):
         act = partial(verifier.verify, MESSAGE, flipped(signature, bit))
         refused(act, f"a signature with bit {bit} flipped", kinds=_BAD)
 
@@ -128,10 +132,10 @@ def signature_lengths(subject: SuiteSubject) -> None:
 def boundary(subject: SuiteSubject) -> None:
     verifier, signature = signed(subject)
     together, length = signature + MESSAGE, len(signature)
-    for cut in {0, 1, 32, 63, 64, length - 64, length - 1, length + 1, length + 32, len(together)} - {length}:
-        if cut >= 0:
-            act = partial(verifier.verify, together[cut:], together[:cut])
-            refused(act, f"signature and message, cut {cut - length} bytes from their boundary,", kinds=_BAD)
+    for edge in {0, 1, 32, 63, 64, length - 64, length - 1, length + 1, length + 32, len(together)} - {length}:
+        if edge >= 0:
+            act = partial(verifier.verify, together[edge:], together[:edge])
+            refused(act, f"signature and message, cut {edge - length} bytes from their boundary,", kinds=_BAD)
 
 
 @SUITES.must(

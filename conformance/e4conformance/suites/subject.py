@@ -5,11 +5,15 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
+from importlib.metadata import version
+from itertools import islice
 from random import Random
 from typing import TypeVar
+
+from cryptography.hazmat.backends.openssl import backend
 
 from e4conformance.requirement import Book, NotExercised
 from e4conformance.suites.algorithms import ALGORITHMS, Reference, alike, recognised
@@ -17,7 +21,7 @@ from e4conformance.suites.curves import SIGNATURES, SignatureAnswer, is_x25519
 from e4conformance.suites.entries import groups_of
 from e4core.errors import PluginError
 from e4core.plugins import SUITES as GROUP
-from e4core.plugins import load_suite, names, owners
+from e4core.plugins import distributions, load_suite, names
 from e4core.suite import Identity, PrivateKey, Signature, Suite, TakesHandles
 
 T = TypeVar("T")
@@ -35,6 +39,8 @@ class Effort:
     """Time that one sample may take, at the price of its operation as it was measured."""
     least: int
     """Size of a sample, whatever it costs."""
+    patience_s: float = 20.0
+    """How long threads may take until they count as hung."""
 
 
 FULL, THIN = Effort(0.2, 8), Effort(0.005, 2)
@@ -51,12 +57,13 @@ class Entity:
 
 @dataclass(frozen=True)
 class SuiteSubject:
-    """``others``: whatever else is installed, for the checks that compare."""
+    """``others``: whatever else is installed, for the checks that compare. ``installed``: another process finds it by its name."""
 
     suite: Suite
     seed: int
     others: tuple[Suite, ...] = ()
     effort: Effort = FULL
+    installed: bool = False
 
     @cached_property
     def declared(self) -> frozenset[str]:
@@ -76,6 +83,7 @@ class SuiteSubject:
             "curve": self.known_signature is not None or is_x25519(suite.c2),
             "encapsulates": suite.format == 2 and not suite.is_symmetric,
             "fork": hasattr(os, "fork"),
+            "installed": self.installed,
         }
         return frozenset(name for name, has in told.items() if has) | groups_of(suite.wire_name)
 
@@ -90,7 +98,9 @@ class SuiteSubject:
         return {
             "wire name": suite.wire_name,
             "format": str(suite.format),
-            "distribution": owners(GROUP, suite.name),
+            "distribution": distributions(GROUP, suite.name),
+            "cryptography": version("cryptography"),
+            "openssl": backend.openssl_version_text(),
             **about,
             **known,
         }
@@ -102,7 +112,15 @@ class SuiteSubject:
     def sample(self, items: Sequence[T], cost_s: float, what: str) -> Sequence[T]:
         """All ``items``, or of expensive ones as many as the effort allows, drawn by the seed."""
         room = max(self.effort.least, int(self.effort.budget_s / max(cost_s, 1e-6)))
-        return items if len(items) <= room else self.random(what).sample(items, room)
+        return items if len(items) <= room else list(islice(_shuffled(items, self.random(what)), room))
+
+    def bits(self, length: int, cost_s: float, what: str) -> list[int]:
+        """Which bits of ``length`` bytes to flip: some at both edges and in each 32nd of it, and a sample of all."""
+        random, step = self.random(f"{what}, {length} bytes"), max(256, -(-length // 32))
+        edges = {0, 15, 16, length // 2, length - 17, length - 16, length - 1} & set(range(length))
+        places = [(at, 1) for at in sorted(edges)] + [(at, min(step, length - at)) for at in range(0, length, step)]
+        chosen = [8 * at + random.randrange(8 * width) for at, width in places]
+        return [*chosen, *self.sample(range(8 * length), cost_s, what)]
 
     @cached_property
     def reference(self) -> Reference | None:
@@ -184,6 +202,15 @@ class SuiteSubject:
             raise NotExercised(f"{capability}: nothing to check here")
 
 
+def _shuffled(items: Sequence[T], random: Random) -> Iterator[T]:
+    """All ``items``, each once: the first of them are the same, however many are taken."""
+    moved: dict[int, int] = {}
+    for left in range(len(items), 0, -1):
+        at = random.randrange(left)
+        yield items[moved.get(at, at)]
+        moved[at] = moved.get(left - 1, left - 1)
+
+
 def timed(act: Callable[[], object]) -> float:
     """Seconds of the quicker of two calls."""
     times = []
@@ -196,7 +223,7 @@ def timed(act: Callable[[], object]) -> float:
 
 def subject(name: str, seed: int) -> SuiteSubject:
     """The installed suite called ``name``. Raises: PluginError."""
-    return of(load_suite(name), seed)
+    return replace(of(load_suite(name), seed), installed=True)
 
 
 def of(suite: Suite, seed: int) -> SuiteSubject:

@@ -50,6 +50,7 @@ class Reporting:
                 "detail": outcome.detail,
                 "advice": outcome.advice,
                 "seconds": outcome.seconds,
+                "note": outcome.note,
             }
         return report
 
@@ -84,4 +85,5 @@ def _of_run(entry: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _outcome(requirement: Any, entry: Mapping[str, Any]) -> Outcome:
-    return Outcome(requirement, Verdict(entry["verdict"]), entry["detail"], entry["advice"], entry["seconds"])
+    told = (entry["detail"], entry["advice"], entry["seconds"], entry["note"])
+    return Outcome(requirement, Verdict(entry["verdict"]), *told)

@@ -5,16 +5,17 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import pytest
 
+from e4conformance import border
 from e4conformance.examination import fresh_seed
 from e4conformance.kinds import KINDS
-from e4conformance.kit import Described, Outcome, Subject, Verdict, examine
+from e4conformance.kit import Outcome, Subject, Verdict, examine
 from e4conformance.requirement import Requirement
 from e4core.errors import E4Error
 
@@ -38,6 +39,16 @@ OUTCOME = pytest.StashKey[tuple[Examined, Outcome]]()
 """Of a test that examined a requirement."""
 
 
+def all_of(kind: str) -> Callable[..., None]:
+    """The one test of a kind, which `parametrize` makes one of for each requirement."""
+
+    def test(request: pytest.FixtureRequest, e4_subject: Examined, e4_requirement: Requirement[Any]) -> None:
+        check(request.node, e4_subject, e4_requirement)
+
+    test.e4_kind = kind  # type: ignore[attr-defined]
+    return test
+
+
 def parametrize(metafunc: pytest.Metafunc, kind: str) -> None:
     """A test for each requirement of each subject that the settings name."""
     name = f"e4_{kind}"
@@ -59,8 +70,8 @@ def e4_subject(request: pytest.FixtureRequest) -> Iterator[Examined]:
     hooks, seed = _hooks(request.config, kind), _seed(request.config)
     try:
         with KINDS[kind].subject(target, seed, hooks) as subject:
-            about = dict(subject.about) if isinstance(subject, Described) else {}
-            yield Examined(kind, target, seed, subject, about)
+            border.declared_by(subject)  # one error for all tests, if it does not tell
+            yield Examined(kind, border.name_of(subject, target), seed, subject, border.about(subject))
     except E4Error as error:
         raise pytest.fail.Exception(str(error), pytrace=False) from None
 

@@ -5,15 +5,19 @@ from __future__ import annotations
 
 import asyncio
 import traceback
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 
+from e4conformance.credentials import named_in
 from e4conformance.requirement import NotExercised, Unmet, require
 from e4conformance.spellings import leaks, numbered, said
 from e4conformance.transports.refused import refused
 from e4conformance.transports.subject import PROTOCOL, TRANSPORTS, TransportSubject, nothing_else, receive, told
 from e4core.errors import E4Error, InvalidInput, TransportError
-from e4core.transport import Transport
+from e4core.transport import Incoming, Transport
 
+_CLOSINGS = 3
+"""What arrived at another reader may still be on its way to this one, but hardly each time."""
 _TRANSPORT, _FACTORY = f"{PROTOCOL}Transport", f"{PROTOCOL}TransportFactory"
 
 
@@ -53,17 +57,32 @@ async def _refuses_all(transport: Transport, topic: str, when: str) -> None:
 )
 @told
 async def the_iterator_ends(subject: TransportSubject) -> None:
-    async def read_all(transport: Transport) -> list[bytes]:
-        return [payload async for _, payload in transport]
-
-    topic = subject.name("end")
     async with subject.connect() as reader:
-        await reader.subscribe(topic)
-        reading = asyncio.create_task(read_all(reader))
-        await reader.publish(topic, b"one")
-        await reader.publish(topic, b"two")
-    arrived = await reading
-    require(arrived == [b"one", b"two"][: len(arrived)], f"{arrived} arrived")
+        await reader.subscribe(subject.name("end"))
+        waiting = asyncio.create_task(_all_of(aiter(reader)))
+        await asyncio.sleep(0)
+    require(await waiting == [], "something arrived that nobody sent")
+    unread = [await _left_unread(subject) for _ in range(_CLOSINGS)]
+    require([b"one", b"two"] in unread, f"of one and two, which had arrived, it gave {unread} after it was closed")
+
+
+async def _left_unread(subject: TransportSubject) -> list[bytes]:
+    """What a transport gives after it was closed, of one and two that were sent to it, and have arrived elsewhere."""
+    topic = subject.name("unread")
+    async with subject.connect() as witness:
+        async with subject.connect() as reader:
+            arrivals = aiter(reader)
+            for each in (reader, witness):
+                await each.subscribe(topic)
+            for payload in (b"one", b"two"):
+                await witness.publish(topic, payload)
+            await receive(witness, 2)
+            await reader.subscribe(subject.name("later"))  # to the broker and back, behind what it sent before
+        return await _all_of(arrivals)
+
+
+async def _all_of(arrivals: AsyncIterator[Incoming]) -> list[bytes]:
+    return [payload async for _, payload in arrivals]
 
 
 @TRANSPORTS.must(
@@ -158,11 +177,7 @@ async def nobody_there_is_an_error(subject: TransportSubject) -> None:
     async with subject.link() as link:
         uri = link.uri
 
-    async def visit() -> None:
-        async with subject.connect(uri=uri):
-            pass
-
-    await refused("connecting where nobody listens", visit, TransportError)
+    await refused("connecting where nobody listens", lambda: _visit(subject, uri), TransportError)
 
 
 @TRANSPORTS.must(
@@ -198,16 +213,34 @@ async def credentials_are_not_shown(subject: TransportSubject) -> None:
     if not subject.credentials:
         raise NotExercised("the URI points to no private file or variable")
     topic, places = subject.name("secret"), dict[str, str]()
+    wrong = subject.hooks.wrong_credentials_uri() if subject.hooks.wrong_credentials_uri else ""
     with said() as log:
         transport = subject.connect(subject.name("reader"))
         async with transport:
             await transport.subscribe(topic)
             await transport.publish(topic, b"x")
             places["repr"] = f"{transport!r} {transport!s} {vars(transport) if hasattr(transport, '__dict__') else ''}"
-        try:
-            await transport.subscribe(topic)
-        except Exception as error:
-            places["error"] = "".join(traceback.format_exception(error))
+        places["error when closed"] = await _error_of(lambda: transport.subscribe(topic))
+        if "link" in subject.declared:
+            async with subject.link() as link:
+                uri = link.uri
+            places["error where nobody listens"] = await _error_of(lambda: _visit(subject, uri))
+        if wrong:
+            places["error of wrong credentials"] = await _error_of(lambda: _visit(subject, wrong))
     places["log"] = log.getvalue()
-    if found := leaks(places, numbered("credential", subject.credentials)):
+    if found := leaks(places, numbered("credential", {*subject.credentials, *named_in(wrong)})):
         raise Unmet("; ".join(found))
+
+
+async def _visit(subject: TransportSubject, uri: str) -> None:
+    async with subject.connect(uri=uri):
+        pass
+
+
+async def _error_of(act: Callable[[], Awaitable[object]]) -> str:
+    """With its causes and its traceback; whether it may fail is another requirement."""
+    try:
+        await act()
+    except Exception as error:
+        return "".join(traceback.format_exception(error))
+    return ""

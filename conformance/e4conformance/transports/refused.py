@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from e4conformance.requirement import Unmet
+from e4conformance.requirement import Unmet, text_of
 
 
 async def refused(what: str, act: Callable[[], Awaitable[object]], kind: type[Exception]) -> Exception:
@@ -15,5 +15,5 @@ async def refused(what: str, act: Callable[[], Awaitable[object]], kind: type[Ex
     except kind as error:
         return error
     except Exception as error:
-        raise Unmet(f"{what}: raised {type(error).__name__} ({error}), not {kind.__name__}") from error
+        raise Unmet(f"{what}: raised {type(error).__name__} ({text_of(error)}), not {kind.__name__}") from error
     raise Unmet(f"{what}: accepted, where {kind.__name__} is due")

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -15,10 +16,10 @@ from typing import Protocol
 from urllib.parse import urlsplit, urlunsplit
 
 from e4conformance.credentials import named_in
-from e4conformance.requirement import Book, NotExercised, Unmet, require
+from e4conformance.requirement import RUNNING, Book, NotExercised, Unmet, require, require_reasons
 from e4conformance.transports.proxy import Proxy
 from e4core import plugins
-from e4core.errors import InvalidInput
+from e4core.errors import TransportError
 from e4core.transport import Incoming, Transport
 
 Load = Callable[[str, str], Transport]
@@ -59,12 +60,15 @@ class TransportHooks:
     """A link to break, where the URI does not name host and port, or TLS does not allow a proxy."""
     max_payload_len: int | None = None
     """The longest payload that this broker takes on a topic of up to 100 bytes, in bytes."""
+    wrong_credentials_uri: Callable[[], str] | None = None
+    """The URI with credentials that the broker refuses: what is said then must not show them."""
     lacks: Mapping[str, str] = field(default_factory=dict)
+    about: Mapping[str, str] = field(default_factory=dict)
+    """What the kit cannot see, as {"broker": "mosquitto 2.0.18"}. It is published."""
 
     def __post_init__(self) -> None:
-        """Raises: InvalidInput: ``lacks`` names no capability."""
-        if unknown := sorted(set(self.lacks) - set(CAPABILITIES)):
-            raise InvalidInput(f"no capabilities: {', '.join(unknown)}; there are: {', '.join(CAPABILITIES)}")
+        """Raises: InvalidInput: ``lacks`` names no capability, or gives no reason."""
+        require_reasons(self.lacks, CAPABILITIES)
 
 
 CAPABILITIES = {
@@ -91,7 +95,7 @@ class TransportSubject:
     load: Load
     budget_s: float = 2.0
     patience_s: float = 30.0
-    _drawn: int = 0
+    _drawn: Counter[str] = field(default_factory=Counter)
 
     @cached_property
     def declared(self) -> frozenset[str]:
@@ -102,26 +106,38 @@ class TransportSubject:
         return frozenset(has if "link" in has else has - {"redelivery-order"})
 
     @cached_property
+    def lacks(self) -> dict[str, str]:
+        """Why the rest is not declared."""
+        link = {"redelivery-order": self.hooks.lacks.get("link", "")}
+        qos = {f"qos-{qos}": f"its max_qos is {self.max_qos}" for qos in (1, 2)}
+        over_links = {f"{name} over links": self.hooks.lacks.get("link", reason) for name, reason in qos.items()}
+        found = {**link, **self.hooks.lacks, **qos, **over_links, "credentials": "the URI points to none"}
+        return {name: reason for name, reason in found.items() if name not in self.declared}
+
+    @cached_property
     def credentials(self) -> list[bytes]:
         """The secrets to which the URI points."""
         return named_in(self.uri)
 
     @cached_property
     def max_qos(self) -> int:
-        """As an open connection tells it."""
+        """As an open connection tells it. Raises: TransportError: it does not come to be."""
 
         async def asked() -> int:
-            async with self.connect() as transport:
+            async with asyncio.timeout(self.patience_s), self.connect() as transport:
                 return transport.max_qos
 
-        return asyncio.run(asked())
+        try:
+            return asyncio.run(asked())
+        except TimeoutError as error:
+            raise TransportError(f"it did not connect, or not close, within {self.patience_s:g} s") from error
 
     @cached_property
     def about(self) -> dict[str, str]:
         kind = type(self.connect())
-        owner = plugins.owners(plugins.TRANSPORTS, self.uri.partition(":")[0])
-        told = {"transport": f"{kind.__module__}.{kind.__qualname__}", "distribution": owner}
-        return {**told, "max_qos": str(self.max_qos)}
+        owners = plugins.distributions(plugins.TRANSPORTS, self.uri.partition(":")[0])
+        told = {"transport": f"{kind.__module__}.{kind.__qualname__}", "distribution": owners}
+        return {**told, "max_qos": str(self.max_qos), **self.hooks.about}
 
     def connect(self, client_id: str = "", uri: str = "") -> Transport:
         """Not yet connected. Args: uri: default: that of the subject."""
@@ -134,8 +150,9 @@ class TransportSubject:
 
     def random(self) -> Random:
         """The same for each check in every run with this seed."""
-        self._drawn += 1
-        return Random(f"{self.seed} {self._drawn}")  # noqa: S311  # chosen to be repeated
+        of = RUNNING.get()
+        self._drawn[of] += 1
+        return Random(f"{self.seed} {of} {self._drawn[of]}")  # noqa: S311  # chosen to be repeated
 
     def name(self, what: str) -> str:
         """A topic or client id that nobody else uses, and no earlier run did."""

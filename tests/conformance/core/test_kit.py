@@ -105,6 +105,12 @@ def test_a_detail_has_an_end() -> None:
     assert len(outcome.detail) == 2000
 
 
+def test_a_pass_may_note_what_could_not_be_tried() -> None:
+    outcome = examine(replace(GOOD, watts=0), BOOK["E4-KDF-001"])
+    assert (outcome.verdict, outcome.detail) == (Verdict.PASSED, "")
+    assert outcome.note == "its plate was read, as it was out"
+
+
 def test_a_run_is_confined_to_ids() -> None:
     assert [each.requirement.id for each in run(GOOD, BOOK, ["E4-KDF-001"])] == ["E4-KDF-001"]
 

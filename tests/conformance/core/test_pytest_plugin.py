@@ -147,6 +147,6 @@ def test_a_pytest_that_does_not_use_it_loads_nothing_of_the_kit(tmp_path: Path) 
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_kind_has_its_line(kind: str) -> None:
     source = Path(pytest_plugin.__file__).with_name("testing") / f"{kind}.py"
-    assert f'test_{kind}.e4_kind = "{kind}"' in source.read_text()
+    assert f'test_{kind} = all_of("{kind}")' in source.read_text()
     assert f"e4_{kind}" in pytest_plugin.SUBJECTS
     assert (f"e4_{kind}_hooks" in pytest_plugin.HOOKS) is bool(KINDS[kind].hooks_name)

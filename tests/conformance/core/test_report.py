@@ -26,6 +26,7 @@ BROKEN = Lamp(declared=("dims", "colour"), switch=lambda: False, watts=60, hook=
 REPORTS = {
     "good": report(Lamp()),
     "broken": report(BROKEN),
+    "noted": report(Lamp(watts=0)),
     "part": report(Lamp(), only=("E4-KDF-001",)),
     "hostile": report(Lamp(watts=60, about={HOSTILE: HOSTILE}, declared=(HOSTILE,)), subject=HOSTILE),
 }
@@ -36,6 +37,7 @@ ATTRIBUTES = {
     "property": {"name", "value"},
     "testcase": {"name", "time", "classname"},
     "failure": {"type", "message"},
+    "system-out": set(),
     "skipped": {"type", "message"},
 }
 """What `junit-10.xsd` of Jenkins' xUnit plugin knows, of what there is in our reports."""
@@ -132,6 +134,15 @@ def test_junit_tells_what_is_in_the_way() -> None:
     assert first.text == "it stays dark\nScrew the bulb in.\nIEC 60598"
     skipped = [case.get("message") for case in root.iter("skipped")]
     assert skipped == ["warned: it takes 60 W", "not exercised: there is no floor"]
+
+
+def test_what_a_pass_left_out_is_told_in_every_form() -> None:
+    note = "its plate was read, as it was out"
+    noted = {entry["id"]: entry["note"] for entry in REPORTS["noted"].document()["requirements"] if entry["note"]}
+    assert noted == {"E4-KDF-001": note}
+    assert [told.text for told in ET.fromstring(REPORTS["noted"].junit()).iter("system-out")] == [note]
+    assert note in Parsed(REPORTS["noted"].html()).text
+    assert REPORTS["noted"].verdict == "conforms"
 
 
 class Parsed(HTMLParser):

@@ -41,8 +41,9 @@ def _can_be_hung(lamp: Lamp) -> None:
 
 
 @BOOK.should("E4-KDF-001", "A lamp is frugal.", source="EU 2019/2020", advice="Take a bulb of 5 W.")
-def _is_frugal(lamp: Lamp) -> None:
+def _is_frugal(lamp: Lamp) -> str:
     require(lamp.watts < 10, f"it takes {lamp.watts} W")
+    return "" if lamp.watts else "its plate was read, as it was out"
 
 
 @BOOK.must("E4-KDF-002", "A lamp changes its colour.", source="CIE 15", advice="Mend it.", needs="colour")

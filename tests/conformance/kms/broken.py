@@ -18,6 +18,8 @@ from e4core.errors import InvalidInput, KmsDenied, KmsError, KmsUnavailable, Tam
 from e4core.keys import Secret
 from e4core.kms import Kms, Wrapped
 
+DOWN: list[str] = []
+"""Not empty: the back end cannot be reached."""
 TRIES: list[str] = []
 """Wrong PINs that arrived."""
 _LOG = logging.getLogger(__name__)
@@ -62,6 +64,8 @@ class Right:
     def _ready(self) -> None:
         if self._closed:
             raise KmsError("closed")
+        if DOWN:
+            raise KmsUnavailable("nobody there")
         if self._pin != "right":
             self._refused()
 
@@ -193,6 +197,45 @@ class DiesInChildren(Right):
             raise KmsError("the session belongs to another process")
 
 
+class HangsInChildren(Right):
+    """As one whose lock was held by another thread when the process forked."""
+
+    def __init__(self, seed: str) -> None:
+        super().__init__(seed)
+        self._process = os.getpid()
+
+    def _ready(self) -> None:
+        super()._ready()
+        while os.getpid() != self._process:
+            time.sleep(60)
+
+
+class PrintsPastPython(Right):
+    """As a module in C does."""
+
+    def wrap(self, secret: Secret, context: bytes, /) -> Wrapped:
+        os.write(2, secret.hex(":").encode())
+        return super().wrap(secret, context)
+
+
+class RawErrorOfWrap(Right):
+    """What the network raises is translated in one of two places."""
+
+    def wrap(self, secret: Secret, context: bytes, /) -> Wrapped:
+        if DOWN:
+            raise ConnectionResetError("reset by peer")
+        return super().wrap(secret, context)
+
+
+class IgnoresLastByte(Right):
+    def wrap(self, secret: Secret, context: bytes, /) -> Wrapped:
+        wrapped = super().wrap(secret, context)
+        return replace(wrapped, blob=wrapped.blob + b"\0")
+
+    def unwrap(self, wrapped: Wrapped, context: bytes, /) -> Secret:
+        return super().unwrap(replace(wrapped, blob=wrapped.blob[:-1]), context)
+
+
 class RewrapKeepsVersion(Right):
     def rewrap(self, wrapped: Wrapped, context: bytes, /) -> Wrapped:
         self.unwrap(wrapped, context)
@@ -219,11 +262,15 @@ BROKEN: dict[type[Right], str] = {
     WorksAfterClose: "E4-KLIF-003",
     CrashesUnderThreads: "E4-KCON-001",
     DiesInChildren: "E4-KCON-004",
+    PrintsPastPython: "E4-KSEC-002",
+    RawErrorOfWrap: "E4-KERR-010",
+    IgnoresLastByte: "E4-WRAP-010",
     RewrapKeepsVersion: "E4-KROT-011",
     ForgetsFormerVersions: "E4-KROT-010",
 }
 """What is wrong -> the requirement that says so."""
-_KINDS: dict[str, type[Right]] = {"Right": Right, **{kind.__name__: kind for kind in BROKEN}}
+_ALL: tuple[type[Right], ...] = (Right, HangsInChildren, *BROKEN)
+_KINDS = {kind.__name__: kind for kind in _ALL}
 
 
 def load(uri: str) -> Kms:

@@ -142,23 +142,51 @@ class LosesNewKeys(BrokenDevice):
         super().restart()
 
 
-class CounterMode:
-    """AES-GCM whose tag is looked at in part, or not at all. Args: least: bytes of the tag that must be there and right."""
+class TakesLongCommands(BrokenDevice):
+    """Says of what is long that it was obeyed, before it has seen the tag."""
 
-    def __init__(self, aead: Any, least: int) -> None:
-        self._aead, self._least = aead, least
+    def command(self, data: bytes, now: float) -> Obeyed:
+        try:
+            return super().command(data, now)
+        except E4Error:
+            if len(data) <= 512:
+                raise
+            return Obeyed("applied", "", (), False)
+
+
+class OnItsClock(BrokenDevice):
+    def protect(self, payload: bytes, topic: str, _now: float) -> bytes:
+        return super().protect(payload, topic, time.time())
+
+    def unprotect(self, data: bytes, topic: str, _now: float) -> Message:
+        return super().unprotect(data, topic, time.time())
+
+    def command(self, data: bytes, _now: float) -> Obeyed:
+        return super().command(data, time.time())
+
+
+class CounterMode:
+    """AES-GCM whose tag is looked at in part, or not at all.
+
+    Args: least: bytes of the tag that must be there and right.  above: bytes up to which all of it is looked at.
+    """
+
+    def __init__(self, aead: Any, least: int, above: int) -> None:
+        self._aead, self._least, self._above = aead, least, above
         self.key_len, self.nonce_len, self.tag_len = aead.key_len, aead.nonce_len, aead.tag_len
 
     def key(self, raw: bytes) -> AeadKey:
-        return _Key(self._aead.key(raw), raw, self._least)
+        return _Key(self._aead.key(raw), raw, self._least, self._above)
 
 
 class _Key:
-    def __init__(self, key: AeadKey, raw: bytes, least: int) -> None:
-        self._key, self._raw, self._least = key, raw, least
+    def __init__(self, key: AeadKey, raw: bytes, least: int, above: int) -> None:
+        self._key, self._raw, self._least, self._above = key, raw, least, above
         self.seal = key.seal
 
     def open(self, nonce: bytes, data: bytes, associated: bytes) -> bytes:
+        if len(data) <= self._above:
+            return self._key.open(nonce, data, associated)
         for tag_len in range(self._least, 17):
             payload = self._decrypted(nonce, data[: len(data) - tag_len])
             if not self._least or self.seal(nonce, payload, associated)[: len(data)] == data:
@@ -175,10 +203,11 @@ class BrokenPort(ReferencePort):
 
     device_type: type[Own] = Own
     least: int | None = None
+    above = -1
 
     def started(self, suite: Suite, saved: bytes, tolerance: Tolerance, has_clock: bool) -> Own:
         if self.least is not None:
-            suite = replace(suite, aead=CounterMode(suite.aead, self.least))
+            suite = replace(suite, aead=CounterMode(suite.aead, self.least, self.above))
         return self.device_type(suite, saved, tolerance, has_clock=has_clock)
 
 
@@ -192,6 +221,27 @@ class TakesShortTags(BrokenPort):
 
 class TakesAnyTag(BrokenPort):
     least = 0
+
+
+class StreamsWhatIsLong(TakesAnyTag):
+    above = 256
+
+
+class ObeysAgain(ReferencePort):
+    """Without a clock, and obeys the same command as often as it comes."""
+
+    def about(self, request: Request) -> Ok:
+        return {**super().about(request), "capabilities": []}
+
+    def command(self, device: Own, request: Request) -> Ok:
+        return {**super().command(device, request), "outcome": "applied"}
+
+
+class ShowsPairs(ReferencePort):
+    """As a debugger shows bytes."""
+
+    def show(self, device: Own, request: Request) -> Ok:
+        return {**super().show(device, request), "memory": device.state.private.hex(":")}
 
 
 class ShowsKeys(ReferencePort):

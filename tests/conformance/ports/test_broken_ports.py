@@ -34,11 +34,18 @@ WRONG_DEVICES = [
     (broken.LosesNewKeys, "sk", "E4-PCMD-007", "a command is refused: not_authentic"),
     (broken.LosesNewKeys, "fips-pk", "E4-PCMD-007", "a command is refused: bad_signature"),
     (broken.ObeysInPart, "fips-sk", "E4-PCMD-006", "topics is []"),
+    (broken.TakesLongCommands, "fips-sk", "E4-PCMD-003", "bytes are there is accepted"),
+    (broken.OnItsClock, "fips-sk", "E4-PORT-008", "is refused"),
+    (broken.OnItsClock, "pk", "E4-PORT-008", "is refused"),
 ]
 WRONG_PORTS = [
     (broken.TakesShortTags, "E4-PMSG-004", "bytes are there is accepted"),
     (broken.TakesAnyTag, "E4-PMSG-003", "is changed is accepted"),
-    (broken.ShowsKeys, "E4-PSEC-001", "the device's key is in what it answers"),
+    (broken.StreamsWhatIsLong, "E4-PMSG-003", "a message of 65536 bytes whose bit "),
+    (broken.StreamsWhatIsLong, "E4-PMSG-004", "bytes are there is accepted"),
+    (broken.ObeysAgain, "E4-PCMD-002", "obeyed before is applied at once"),
+    (broken.ShowsKeys, "E4-PSEC-001", "the device's key in what it answers"),
+    (broken.ShowsPairs, "E4-PSEC-001", "the device's key in what it answers"),
     (broken.AnswersTwice, "E4-PORT-002", "a line that nobody asked for"),
     (broken.ForgetsIds, "E4-PORT-002", "answers id 1 where 7 was asked"),
     (broken.KeepsTheDevice, "E4-PORT-006", "on a topic of the device before is refused as replayed"),
@@ -48,7 +55,7 @@ WRONG_PROCESSES = [
     (broken.Hangs, "E4-PREP-002", "does not answer in time"),
     (broken.DiesOfGarbage, "E4-PORT-004", "UnicodeDecodeError"),
     (broken.Garbles, "E4-PREP-002", "no JSON object: b'debug: hello'"),
-    (broken.TellsKeys, "E4-PSEC-001", "the device's key is in what it answers or writes"),
+    (broken.TellsKeys, "E4-PSEC-001", "the device's key in what it answers or writes"),
 ]
 
 

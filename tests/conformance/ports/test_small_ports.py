@@ -4,23 +4,20 @@
 from __future__ import annotations
 
 import re
-import time
 from dataclasses import replace
 from typing import Any, ClassVar
 
 import pytest
 
-from e4conformance import kit
 from e4conformance.kit import Verdict
-from e4conformance.played import Obeyed, Own
+from e4conformance.played import Own
 from e4conformance.ports import subject
 from e4conformance.ports.links import opener
 from e4conformance.ports.reference import ReferencePort
 from e4conformance.ports.request import Request
 from e4core import formats
 from e4core.errors import E4Error, InvalidInput, TransportError, UnsupportedSuite
-from e4core.message import Message
-from tests.conformance.ports.broken import BrokenPort
+from tests.conformance.ports.broken import BrokenPort, OnItsClock
 from tests.conformance.ports.reach import examined, here, not_passed
 
 Ok = dict[str, Any]
@@ -33,17 +30,6 @@ class Crashes(Own):
         state: Any = formats.load(self._saved)
         self._saved = formats.dump(replace(state, clean=False, seen=()))
         super().restart()
-
-
-class OnItsClock(Own):
-    def protect(self, payload: bytes, topic: str, _now: float) -> bytes:
-        return super().protect(payload, topic, time.time())
-
-    def unprotect(self, data: bytes, topic: str, _now: float) -> Message:
-        return super().unprotect(data, topic, time.time())
-
-    def command(self, data: bytes, _now: float) -> Obeyed:
-        return super().command(data, time.time())
 
 
 class SmallPort(BrokenPort):
@@ -96,11 +82,40 @@ def test_a_small_port_conforms(suite: str) -> None:
 
 
 @pytest.mark.parametrize("suite", ["pk", "fips-sk"])
-def test_a_port_on_its_own_clock_is_examined_in_real_time(suite: str) -> None:
+def test_a_port_on_its_own_clock_is_examined_in_real_time_and_proves_too_little(suite: str) -> None:
     outcomes = examined(here(Clockless, suite))
-    assert kit.conforms(outcomes.values()), not_passed(outcomes.values())
-    assert outcomes["E4-PMSG-008"].verdict is Verdict.PASSED
+    assert [number for number, each in outcomes.items() if each.is_in_the_way] == ["E4-PORT-008"]
+    assert outcomes["E4-PORT-008"].detail.startswith("the capability 'clock' is not declared")
+    assert [outcomes[number].verdict for number in ("E4-PMSG-008", "E4-PCMD-002")] == [Verdict.PASSED] * 2
     assert {each.requirement.needs for each in outcomes.values() if each.verdict is Verdict.NOT_APPLICABLE} >= {"clock"}
+
+
+@pytest.mark.parametrize(
+    ("limit", "suite", "is_enough"),
+    [
+        ({"window": 63}, "fips-sk", False),
+        ({"epochs": 1}, "fips-pk", False),
+        ({"sessions": 7}, "fips-sk", False),
+        ({"sessions": 1}, "fips-pk", True),
+        ({"window": 1, "epochs": 1, "sessions": 1}, "sk", True),
+    ],
+)
+def test_no_limit_is_smaller_than_a_device_may_choose(limit: Ok, suite: str, is_enough: bool) -> None:
+    class Tiny(SmallPort):
+        limits: ClassVar[Ok] = {**SmallPort.limits, **limit}
+
+    outcome = examined(here(Tiny, suite), "E4-PORT-001")["E4-PORT-001"]
+    assert outcome.verdict is (Verdict.PASSED if is_enough else Verdict.FAILED)
+    assert is_enough or outcome.detail.startswith(f"its limit {next(iter(limit))} is ")
+
+
+def test_stories_that_are_left_out_are_told_of_a_pass() -> None:
+    played = examined(here(SmallPort, "fips-sk"), "E4-PMSG-113")["E4-PMSG-113"]
+    assert (played.verdict, played.detail) == (Verdict.PASSED, "")
+    assert re.fullmatch(
+        r"\d+ of \d+ stories were played; left out .*\d+: needs the limit window to be 1024.*", played.note
+    )
+    assert examined(here(ReferencePort, "fips-sk"), "E4-PMSG-113")["E4-PMSG-113"].note == ""
 
 
 def test_a_capability_that_is_declared_and_missing_fails() -> None:
@@ -157,6 +172,7 @@ def test_a_port_that_cannot_be_had_is_one_line(target: str, text: str) -> None:
         {"suites": [7]},
         {"limits": {}},
         {"limits": {"line": 100}},
+        {"limits": {"line": 10**12}},
         {"limits": {"line": "long"}},
         {"name": None},
     ],
@@ -178,3 +194,5 @@ def test_suites_that_are_not_installed_here_are_named() -> None:
     port = here(Exotic, "sk")
     assert [suite.name for suite in port.suites] == ["sk"]
     assert port.about["suites not examined"] == "acme-sk-9"
+    outcome = examined(port, "E4-PORT-001")["E4-PORT-001"]
+    assert (outcome.verdict, outcome.note) == (Verdict.PASSED, "not installed here, and so not examined: acme-sk-9")

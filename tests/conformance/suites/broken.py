@@ -19,6 +19,7 @@ from e4core.suite import Suite
 from tests.conformance.suites import broken_parts as parts
 from tests.conformance.suites import broken_signatures as signatures
 from tests.conformance.suites import toys
+from tests.conformance.suites import toys_hidden as hidden
 
 
 def toy(kind: type[toys.ToyKey]) -> Suite:
@@ -54,6 +55,13 @@ _KINDS: dict[type[toys.ToyKey], str] = {
     toys.DiesAfterRefusal: "E4-AEAD-014",
     toys.Pads: "E4-AEAD-004",
     toys.WrapsAt256: "E4-AEAD-004",
+    hidden.TagOfStartAndLength: "E4-AEAD-005",
+    hidden.TagOfBlocks: "E4-AEAD-005",
+    hidden.Streams: "E4-AEAD-005",
+    hidden.TagOfStart: "E4-AEAD-006",
+    hidden.TagOfShortAssociatedData: "E4-AEAD-007",
+    hidden.PanicsInThreads: "E4-AEAD-015",
+    hidden.PrintsNatively: "E4-SEC-104",
 }
 BROKEN: dict[str, tuple[Suite, str]] = {
     **{kind.__name__: (toy(kind), number) for kind, number in _KINDS.items()},
@@ -116,6 +124,10 @@ BROKEN: dict[str, tuple[Suite, str]] = {
     "LogsBadKey": (replace(TOY, aead=toys.LogsBadKey()), "E4-SEC-104"),
     "another wire name": (replace(SUITE_PK, wire_name="fips-sk"), "E4-VEC-102"),
     "not approved": (replace(sk.SUITE, approved=True), "E4-SEC-105"),
+    "X25519, approved": (replace(pk.SUITE, wire_name="toy", aead=Gcm(), approved=True), "E4-SEC-105"),
+    "ChunkOnly": (_signed(signatures.ChunkOnly), "E4-SIG-003"),
+    "LongTail": (replace(SUITE_SK, control=parts.LongTail(SUITE_SK.control)), "E4-CHN-002"),
+    "OfThisProcess": (replace(sk.SUITE, device=parts.OfThisProcess(sk.SUITE.device)), "E4-ID-012"),
 }
 """What is wrong -> the suite, and the requirement that names it."""
 _FURTHER: dict[str, tuple[str, ...]] = {
@@ -133,6 +145,10 @@ _FURTHER: dict[str, tuple[str, ...]] = {
         "E4-MSG-107",
         "E4-MSG-113",
     ),
+    "TagOfStartAndLength": ("E4-MSG-103",),
+    "TagOfStart": ("E4-MSG-104",),
+    "LongTail": ("E4-CHN-004",),
+    "ChunkOnly": ("E4-SIG-004",),
     "OwnNonce": ("E4-CHN-008", "E4-MSG-105", "E4-MSG-111"),
     "Pads": ("E4-MSG-101", "E4-CMD-101", "E4-CHN-012", "E4-CHN-013"),
     "LastSigned": ("E4-MSG-106", "E4-MSG-112", "E4-SIG-011"),

@@ -36,6 +36,14 @@ class PrefixOnly(Like):
         return Over(self._part.verifier(public), 32)
 
 
+class ChunkOnly(Like):
+    def signer(self, private: Any, /) -> Any:
+        return Over(self._part.signer(private), 2048)
+
+    def verifier(self, public: bytes, /) -> Verifier:
+        return Over(self._part.verifier(public), 2048)
+
+
 class _Verifying(Like):
     """Verifies ``kind``'s way."""
 

@@ -19,10 +19,13 @@ from tests.suites import EVERY, installed
 SLOW = {"pq-slh": ("E4-SIG-001", "E4-SIG-005", "E4-SIG-006", "E4-SIG-007", "E4-VEC-102", "E4-VEC-103", "E4-MSG-101")}
 """To sign with SLH-DSA takes a tenth of a second; all else it has in common with others."""
 
+ELSEWHERE = {"sk", "fips-pk", "pq-hybrid"}
+"""Those that are asked in another process too: each costs a new interpreter; all others are made of the same parts."""
+
 
 @cache
 def examined(name: str) -> SuiteSubject:
-    return replace(of(installed(name), seed=1), effort=THIN)
+    return replace(of(installed(name), seed=1), effort=THIN, installed=name in ELSEWHERE)
 
 
 @pytest.mark.parametrize("name", EVERY)

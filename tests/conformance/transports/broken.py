@@ -242,9 +242,30 @@ class HangsWhenClosed(Right):
             await asyncio.sleep(0.01)
 
 
+class DropsUnreadAtClose(Right):
+    def __aiter__(self) -> AsyncIterator[Incoming]:
+        return self
+
+    async def __anext__(self) -> Incoming:
+        if not self._open:
+            raise StopAsyncIteration
+        return await super().__anext__()
+
+
 class SendsWhatWasGivenUp(Right):
     def publish(self, topic: str, payload: bytes, qos: int = 1, /) -> Awaitable[None]:  # type: ignore[override]
         return asyncio.shield(asyncio.ensure_future(super().publish(topic, payload, qos)))
+
+
+class NeverConnects(Right):
+    async def __aenter__(self) -> Self:
+        await asyncio.Event().wait()
+        return self
+
+
+class RaisesWhenOpened(Right):
+    async def __aenter__(self) -> Self:
+        raise RuntimeError("no way")
 
 
 BROKEN: dict[type[Right], str] = {
@@ -258,11 +279,13 @@ BROKEN: dict[type[Right], str] = {
     SwallowsOversize: "E4-TDEL-006",
     Retains: "E4-TDEL-007",
     WorksOutside: "E4-TLIF-001",
+    DropsUnreadAtClose: "E4-TLIF-002",
     HangsWhenClosed: "E4-TLNK-020",
     SendsWhatWasGivenUp: "E4-TLNK-021",
 }
 """What is wrong -> the requirement that says so."""
-_KINDS: dict[str, type[Right]] = {"Right": Right, **{kind.__name__: kind for kind in BROKEN}}
+_ALL: tuple[type[Right], ...] = (Right, NeverConnects, RaisesWhenOpened, *BROKEN)
+_KINDS = {kind.__name__: kind for kind in _ALL}
 
 
 def load(uri: str, client_id: str) -> Transport:

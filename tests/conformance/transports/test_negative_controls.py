@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import pytest
 
-from e4conformance import kit
+from e4conformance import examination, kit
+from e4conformance.kinds import KINDS
 from e4conformance.transports import TRANSPORTS, TransportHooks, subject
+from e4core.errors import E4Error, PluginError, TransportError
 from tests.conformance.transports.broken import BROKEN, MAX_PAYLOAD_LEN, Right, link_of, load
 
 
@@ -27,6 +29,19 @@ def test_what_is_wrong_is_found(kind: type[Right]) -> None:
     (outcome,) = _outcomes(kind, BROKEN[kind])
     assert outcome.verdict is kit.Verdict.FAILED
     assert "raised" not in outcome.detail.partition(" ")[0], "by an accident of the check"
+
+
+@pytest.mark.parametrize(
+    ("way", "error", "text"),
+    [
+        ("NeverConnects", TransportError, "it did not connect, or not close, within 0.1 s"),
+        ("RaisesWhenOpened", PluginError, "the subject does not tell what it can do: raised RuntimeError: no way"),
+    ],
+)
+def test_what_never_opens_is_one_error(way: str, error: type[E4Error], text: str) -> None:
+    with subject(f"broken:{way}", load=load) as examined, pytest.raises(error, match=text):
+        examined.patience_s = 0.1
+        examination.examined(KINDS["transport"], way, examined, 1)
 
 
 def test_what_has_no_hook_is_not_exercised_and_says_which() -> None:
