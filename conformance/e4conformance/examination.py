@@ -37,7 +37,8 @@ def examined(
 ) -> Report:
     """Of a subject that is there. Args: name: by which the report calls it. Raises: E4Error: it does not tell what it can do."""
     book, started = kind.book, now()
-    name, about, declared = border.name_of(subject, name), border.about(subject), border.declared_by(subject)
+    declared = border.declared_by(subject)  # first: who hangs is waited for once
+    name, about = border.name_of(subject, name), border.about(subject)
     requirements = chosen(book, only)
     outcomes: list[Outcome] = []
 

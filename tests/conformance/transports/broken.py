@@ -258,7 +258,10 @@ class SendsWhatWasGivenUp(Right):
 
 
 class NeverConnects(Right):
+    attempts = 0
+
     async def __aenter__(self) -> Self:
+        NeverConnects.attempts += 1
         await asyncio.Event().wait()
         return self
 

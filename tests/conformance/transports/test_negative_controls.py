@@ -9,7 +9,7 @@ from e4conformance import examination, kit
 from e4conformance.kinds import KINDS
 from e4conformance.transports import TRANSPORTS, TransportHooks, subject
 from e4core.errors import E4Error, PluginError, TransportError
-from tests.conformance.transports.broken import BROKEN, MAX_PAYLOAD_LEN, Right, link_of, load
+from tests.conformance.transports.broken import BROKEN, MAX_PAYLOAD_LEN, NeverConnects, Right, link_of, load
 
 
 def _outcomes(kind: type[Right], *only: str) -> list[kit.Outcome]:
@@ -39,9 +39,11 @@ def test_what_is_wrong_is_found(kind: type[Right]) -> None:
     ],
 )
 def test_what_never_opens_is_one_error(way: str, error: type[E4Error], text: str) -> None:
+    NeverConnects.attempts = 0
     with subject(f"broken:{way}", load=load) as examined, pytest.raises(error, match=text):
         examined.patience_s = 0.1
         examination.examined(KINDS["transport"], way, examined, 1)
+    assert NeverConnects.attempts <= 1, "who never connects is waited for again and again"
 
 
 def test_what_has_no_hook_is_not_exercised_and_says_which() -> None:
