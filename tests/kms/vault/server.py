@@ -189,8 +189,11 @@ class RaftBao(Bao):
         self.ask("PUT", "sys/seal")
 
     def unseal(self) -> None:
-        """Returns at once; it needs a moment more to serve."""
+        """Returns when it leads, before which it sends callers to itself; it needs a moment more to serve."""
         self.ask("PUT", "sys/unseal", {"key": self.unseal_key})
+        deadline = time.monotonic() + 30
+        while not self.ask("GET", "sys/leader")["is_self"] and time.monotonic() < deadline:
+            time.sleep(0.02)
 
     @property
     def is_sealed(self) -> bool:
