@@ -1,20 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is asked of a subject besides its checks: it is foreign code here too, and what it says may be published."""
+"""What is examined, and what is asked of it besides its checks: it is foreign code here too, and what it says may be published."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from typing import TYPE_CHECKING, TypeVar
+from typing import Protocol, TypeVar
 
 from e4conformance.credentials import held_by, without
 from e4conformance.requirement import text_of
 from e4conformance.spellings import HIDDEN, masked
 from e4core.errors import E4Error, PluginError
 
-if TYPE_CHECKING:
-    from e4conformance.kit import Subject
-
 T = TypeVar("T")
+
+
+class Subject(Protocol):
+    """What is examined. Some have more to tell, which is asked for here:
+
+    ``about``: Mapping[str, str], of what it consists: versions of libraries, of a token, of firmware.
+    ``lacks``: Mapping[str, str], why a capability is not declared.
+    ``credentials``: Collection[bytes], what must not be published, and might stand in an error.
+    """
+
+    @property
+    def declared(self) -> Collection[str]:
+        """The capabilities that it says it has."""
+        ...
 
 
 def asked(act: Callable[[], T], without_it: str) -> T:

@@ -9,8 +9,9 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from e4conformance import border
+from e4conformance.border import Subject
 from e4conformance.kinds import Kind
-from e4conformance.kit import Outcome, Subject, Verdict, chosen, examine
+from e4conformance.kit import Outcome, Verdict, chosen, examine
 from e4conformance.report import Report
 from e4conformance.requirement import Requirement
 

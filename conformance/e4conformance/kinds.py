@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from e4conformance import border
-from e4conformance.kit import Subject
+from e4conformance.border import Subject
 from e4conformance.requirement import Book
 from e4core.errors import InvalidInput
 

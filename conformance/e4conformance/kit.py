@@ -10,9 +10,10 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from e4conformance import border
+from e4conformance.border import Subject
 from e4conformance.requirement import RUNNING, Book, Level, NotExercised, Requirement, Unmet, text_of
 from e4core.errors import InvalidInput
 
@@ -28,20 +29,6 @@ class Verdict(Enum):
     NOT_EXERCISED = "not exercised"
     NOT_APPLICABLE = "not applicable"
     """The subject does not declare the capability, and does not have it."""
-
-
-class Subject(Protocol):
-    """What is examined. Some have more to tell, which is asked for by `e4conformance.border`:
-
-    ``about``: Mapping[str, str], of what it consists: versions of libraries, of a token, of firmware.
-    ``lacks``: Mapping[str, str], why a capability is not declared.
-    ``credentials``: Collection[bytes], what must not be published, and might stand in an error.
-    """
-
-    @property
-    def declared(self) -> Collection[str]:
-        """The capabilities that it says it has."""
-        ...
 
 
 S = TypeVar("S", bound=Subject)

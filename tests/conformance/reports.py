@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from e4conformance.border import Subject
 from e4conformance.examination import examined
 from e4conformance.kinds import KINDS
-from e4conformance.kit import Subject
 from e4conformance.kms import subject as kms_subject
 from e4conformance.report import Report, save
 from e4conformance.transports import subject as transport_subject

@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from e4conformance import border
+from e4conformance.border import Subject
 from e4conformance.examination import fresh_seed
 from e4conformance.kinds import KINDS
-from e4conformance.kit import Outcome, Subject, Verdict, examine
+from e4conformance.kit import Outcome, Verdict, examine
 from e4conformance.requirement import Requirement
 from e4core.errors import E4Error
 
