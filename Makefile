@@ -9,6 +9,8 @@ EXTENSION := $(wildcard backends/fast/*.c backends/fast/*.h backends/fast/CMakeL
 WORKERS ?= $(shell expr `nproc` \* 3 / 2)
 MEASUREMENTS ?= 1000000
 FUZZ_S ?= 60
+# compiled once, not by each of the programs that the tests start
+unexport PYTHONDONTWRITEBYTECODE
 export OQS_INSTALL_PATH ?= $(wildcard $(CURDIR)/.cache/liboqs-0.13.0-e4)
 
 .PHONY: setup demo serve test sanitize timing fuzz lint format bench docs reference reports mutate servers liboqs fips-provider clean
