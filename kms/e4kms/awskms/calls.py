@@ -12,10 +12,12 @@ import os
 import threading
 import time
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
-import boto3
+import botocore.session
 from botocore.config import Config
+from botocore.loaders import Loader, create_loader
 
 from e4core.errors import InvalidInput, KmsDenied, KmsError, KmsUnavailable
 from e4kms.awskms.address import Address, is_private
@@ -142,7 +144,9 @@ def _client(address: Address, attempts: int) -> Any:
         max_pool_connections=_MOST_CALLS,
         retries={"mode": "standard", "total_max_attempts": attempts},
     )
-    client = boto3.session.Session(profile_name=address.profile or None).client(
+    session = botocore.session.Session(profile=address.profile or None)
+    session.register_component("data_loader", _models(session.get_config_variable("data_path")))
+    client = session.create_client(
         "kms", region_name=address.region or None, endpoint_url=address.endpoint or None, config=config
     )
     _hush()
@@ -152,6 +156,12 @@ def _client(address: Address, attempts: int) -> Any:
             f"{address}: the endpoint of AWS KMS must begin with https, for root secrets are sent there", kind="bad_uri"
         )
     return client
+
+
+@cache
+def _models(places: str | None) -> Loader:
+    """What botocore knows of AWS's services, which would else be read and parsed for each client: most of what one costs."""
+    return create_loader(places)
 
 
 class _NoTalk(logging.Filter):

@@ -3,32 +3,27 @@
 
 from __future__ import annotations
 
-import hmac
 import os
 from pathlib import Path
 
 import pkcs11
 
 from e4core.keys import Secret
-from e4kms.records import canonical
-
-_KEY = os.urandom(32)
-"""Else a PIN of a few digits could be found by trying, in a dump of the memory."""
+from e4kms.attempts import attempt
 
 _refused: dict[bytes, type[pkcs11.PKCS11Error]] = {}
 
 
 def require_not_refused(module: Path, token: pkcs11.Token, pin: Secret) -> None:
     """Raises: pkcs11.PKCS11Error: what the token said to this PIN, in this process or a parent before the fork."""
-    if error := _refused.get(_attempt(module, token, pin)):
+    if error := _refused.get(_with(module, token, pin)):
         raise error
 
 
 def remember_refused(module: Path, token: pkcs11.Token, pin: Secret, error: pkcs11.PKCS11Error) -> None:
-    _refused[_attempt(module, token, pin)] = type(error)
+    _refused[_with(module, token, pin)] = type(error)
 
 
-def _attempt(module: Path, token: pkcs11.Token, pin: Secret) -> bytes:
+def _with(module: Path, token: pkcs11.Token, pin: Secret) -> bytes:
     told = (str(module), token.manufacturer_id, token.model, token.label)
-    fields = (*(os.fsencode(text) for text in told), token.serial, pin)
-    return hmac.digest(_KEY, canonical(*fields), "sha256")
+    return attempt(*(os.fsencode(text) for text in told), token.serial, pin)

@@ -12,12 +12,16 @@ from pathlib import Path
 
 from e4core import files
 from e4core.errors import KmsDenied, StorageError
+from e4kms.attempts import attempt
 from e4kms.vault.address import Address
 from e4kms.vault.wire import Answer, Deadline, Request, Wire
 
 _VARIABLES = ("BAO_TOKEN", "VAULT_TOKEN")
 _SHARE = 1 / 3
 """Of its lease, after which a token is renewed."""
+
+_PAUSE_S = 960
+"""Before a login that was refused is tried again: OpenBao and Vault lock out, the right secret too, after five in 15 minutes."""
 
 # nothing else fits into the header that carries a token, and the error of requests about that would hold the token
 _VISIBLE = re.compile(r"[!-~]{1,65535}")
@@ -50,17 +54,23 @@ def given_token(address: Address, wire: Wire, deadline: Deadline) -> Token:
 
 
 def logged_in(address: Address, wire: Wire, deadline: Deadline) -> Token:
-    """A new token. Raises: KmsDenied; KmsUnavailable."""
-    request = Request("POST", f"auth/{address.auth_mount}/login", _FIELDS[address.auth](address), repeatable=False)
+    """A new token. What was refused is not asked for again within 16 minutes, by whatever object of this process.
+
+    Raises: KmsDenied; KmsUnavailable.
+    """
+    fields = _FIELDS[address.auth](address)
+    tried = attempt(*map(os.fsencode, (address.url, address.namespace, address.auth_mount, *fields.values())))
     since_s = time.monotonic()
-    answer = wire.ask(request, None, deadline)
+    if refusal := _refused.get(tried):
+        at_s, said = refusal
+        if since_s < at_s + _PAUSE_S:
+            raise _denied(address, said)
+    answer = wire.ask(Request("POST", f"auth/{address.auth_mount}/login", fields, repeatable=False), None, deadline)
     token = _granted(answer, since_s)
     if token is None:
         said = f" ({answer.reason})" if answer.reason else ""
-        raise KmsDenied(
-            f"{address} refuses the login by {address.auth} at auth/{address.auth_mount}{said}; "
-            "mend what the options of the URI name, or the role on the server"
-        )
+        _refused[tried] = (time.monotonic(), said)
+        raise _denied(address, said)
     return token
 
 
@@ -68,6 +78,18 @@ def renewed(token: Token, wire: Wire, deadline: Deadline) -> Token | None:
     """The same token with a longer life; None if that is refused. Raises: KmsUnavailable."""
     since_s = time.monotonic()
     return _granted(wire.ask(Request("POST", "auth/token/renew-self", {}), token.value, deadline), since_s)
+
+
+_refused: dict[bytes, tuple[float, str]] = {}
+"""Attempt -> when it was refused, in seconds of the monotonic clock, and what the server said."""
+
+
+def _denied(address: Address, said: str) -> KmsDenied:
+    return KmsDenied(
+        f"{address} refuses the login by {address.auth} at auth/{address.auth_mount}{said}; "
+        "mend what the options of the URI name, or the role on the server. "
+        f"The same is not tried again for {_PAUSE_S // 60} minutes or until a restart, so that nobody is locked out"
+    )
 
 
 def _granted(answer: Answer, since_s: float) -> Token | None:

@@ -75,6 +75,20 @@ def test_approle_with_a_wrong_secret_id(bao: DevBao, key: str, secret_file: Writ
     assert "0f2a6b1c" not in str(caught.value)
 
 
+def test_a_wrong_secret_id_is_tried_once_and_locks_nobody_out(
+    approle: Callable[..., str], secret_file: WriteSecret, opened: OpenKms
+) -> None:
+    uri = approle()
+    right = Path(uri.rpartition("=")[2])
+    wrong = secret_file("0f2a6b1c-not-a-secret-id")
+    for _ in range(6):  # the server locks after five
+        with pytest.raises(KmsDenied, match="not tried again for 16 minutes"):
+            opened(uri.replace(str(right), str(wrong))).check()
+    _use(opened(uri))
+    wrong.write_bytes(right.read_bytes())
+    _use(opened(uri.replace(str(right), str(wrong))))
+
+
 def test_jwt(bao: DevBao, key: str, policy: str, issuer: Issuer, secret_file: WriteSecret, opened: OpenKms) -> None:
     bao.ask("POST", "auth/jwt/config", {"jwt_validation_pubkeys": [issuer.public_pem]})
     role = {"role_type": "jwt", "user_claim": "sub", "bound_audiences": ["e4"], "token_policies": [policy]}
