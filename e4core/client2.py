@@ -25,8 +25,8 @@ from e4core.keys import check_topic_name
 from e4core.message import Message
 from e4core.obeying2 import Obeying2
 from e4core.ready2 import Topic
-from e4core.replay2 import Session
 from e4core.sending2 import HEADER_LEN, VERSION, Outgoing, OwnSession
+from e4core.session2 import Session
 from e4core.state2 import Epoch
 
 _CONSTANT = slice(37)
@@ -55,8 +55,9 @@ class Client2(Obeying2):
             # taken before anything is sealed, and never given back
             tail, nonce = next(out.numbers)
         except (KeyError, StopIteration):
-            out = self._prepare(topic, now)
-            tail, nonce = next(out.numbers)
+            self._prepare(topic, now)
+            # and the same again: a session that went on may have no sequence left
+            return self.protect(payload, topic, now)
         header = out.prefix + tail
         sign = self._sign
         if sign is None:
@@ -94,7 +95,7 @@ class Client2(Obeying2):
             Message, (payload, session.sender, verify is not None, session.epoch, session.newest, False, sequence)
         )
 
-    def _prepare(self, topic: str, now: float) -> Outgoing:
+    def _prepare(self, topic: str, now: float) -> None:
         """Slow path of `protect`: nothing is ready for this topic, or its sequences are used up."""
         keys = self._held(topic)
         epoch = sending(self._state.topics[keys.hash])
@@ -112,7 +113,6 @@ class Client2(Obeying2):
         out = Outgoing(self.suite, keys.hash, epoch, epoch.key, self._session)
         out.turn_to(int(now))
         self._outgoing[topic] = out
-        return out
 
     def _turn(self, out: Outgoing, now: float) -> None:
         """Another second begins."""

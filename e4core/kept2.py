@@ -11,8 +11,9 @@ from e4core import transition2
 from e4core.errors import ClockUnset, InvalidInput, UnsupportedSuite
 from e4core.kept import Tolerance
 from e4core.ready2 import Ready2, Topic, topics_of
-from e4core.replay2 import Memories2, Session
+from e4core.replay2 import Memories2
 from e4core.sending2 import HEADER_LEN, Outgoing, OwnSession, follow_forks, nonces
+from e4core.session2 import Session
 from e4core.state2 import State2
 from e4core.suite import Suite
 

@@ -11,8 +11,9 @@ from e4core import epochs, report
 from e4core.control2 import open_command
 from e4core.errors import AuthenticationFailed, UnknownKey
 from e4core.keys import ClientId, FullTopicHash
-from e4core.replay2 import Memories2, Open, Session, TopicMemory, Verify, validity
+from e4core.replay2 import Memories2, TopicMemory
 from e4core.sending2 import message_key_info, signature_label
+from e4core.session2 import Open, Session, Verify, validity
 from e4core.state2 import Peer, State2
 from e4core.suite import Channel, Suite, Verifier
 from e4core.transition2 import Way

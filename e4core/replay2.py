@@ -8,95 +8,16 @@ epoch that is over does not come back, so what goes with it raises no floor.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 
-from e4core.errors import AuthenticationFailed, Replayed
-from e4core.keys import ClientId, FullTopicHash
-from e4core.state2 import WINDOW, Epoch, Seen2, SeenSender, SeenSession, State2
+from e4core.keys import FullTopicHash
+from e4core.session2 import Open, Session, Verify, validity
+from e4core.state2 import Epoch, Seen2, SeenSender, SeenSession, State2
 
 MOST = {False: 1024, True: 8}
 """Sessions of a topic; where messages are signed: of a sender on a topic."""
 TOPICS_MOST = 1024
 """Topics of which something is remembered although no key is held any more."""
-
-_MASK = (1 << WINDOW) - 1
-
-Open = Callable[[bytes, bytes, bytes], bytes]
-Verify = Callable[[bytes, bytes, float], None]
-
-
-def _not_ready(_nonce: bytes, _ciphertext: bytes, _associated_data: bytes) -> bytes:
-    raise AuthenticationFailed
-
-
-def validity(epoch: Epoch) -> float:
-    """Seconds for which messages are acceptable."""
-    return float(epoch.validity_s or "inf")
-
-
-class Session:
-    """One sender's messages of one run under one epoch; in order and without gaps, `missing` is 0 and `due` rises by one."""
-
-    __slots__ = (
-        "begins",
-        "due",
-        "ends",
-        "epoch",
-        "floor",
-        "header",
-        "missing",
-        "newest",
-        "open",
-        "ready",
-        "sender",
-        "validity",
-        "verify",
-        "who",
-    )
-
-    def __init__(self, epoch: int, who: bytes, due: int, validity: float, floor: int) -> None:
-        self.epoch = epoch
-        self.who = who
-        """Sender id (16) | session (8)."""
-        self.sender = ClientId(who[:16])
-        self.due = due
-        """Highest sequence accepted, and 1."""
-        self.missing = 0
-        """Bit k: the sequence due - 2 - k was not accepted yet."""
-        self.newest = 0
-        self.validity = validity
-        """Seconds for which its messages are acceptable, may be infinite."""
-        self.floor = floor
-        """Nothing sent at or before this is accepted: that from which it came into memory, or would come now."""
-        self.open: Open | None = None
-        """Opens its messages; None: made when one comes."""
-        # of the newest second, for the hot path; see `TopicMemory.recent`
-        self.header = b""
-        self.begins = self.ends = 0.0
-        """From when to when on the own clock messages are acceptable that begin with ``header``."""
-        self.ready: Open = _not_ready
-        self.verify: Verify | None = None
-
-    def check(self, sequence: int) -> None:
-        """Raises: Replayed: accepted before, or below the window."""
-        back = self.due - 2 - sequence
-        if back >= -1 and not (0 <= back < WINDOW and self.missing >> back & 1):
-            raise Replayed
-
-    def accept(self, sequence: int) -> None:
-        """Remember a sequence that passed `check`."""
-        ahead = sequence + 1 - self.due
-        if ahead <= 0:
-            self.missing &= ~(1 << (-ahead - 1))
-            return
-        skipped = (1 << min(ahead - 1, WINDOW)) - 1
-        self.missing = (self.missing << min(ahead, WINDOW) | skipped) & _MASK
-        self.due = sequence + 1
-
-    def begin(self, sequence: int) -> None:
-        """The first one that is accepted; those below it may still come, if they were sent after the floor."""
-        self.due, self.missing = 0, 0
-        self.accept(sequence)
 
 
 class _Sender:
@@ -181,7 +102,8 @@ class TopicMemory:
             is_same = self._keys.get(epoch.number) == epoch.key
             for session in self.table.setdefault(epoch.number, {}).values():
                 session.validity = validity(epoch)
-                session.open = session.open if is_same else None
+                if not is_same:
+                    session.lose_key()
         self._keys = {epoch.number: epoch.key for epoch in epochs if epoch.key}
         for sender in self._senders.values() if returned else ():
             sender.floor = max(sender.floor, sender.gone)
@@ -192,7 +114,7 @@ class TopicMemory:
         self._keys.clear()
         for sender in self._senders.values():
             for session in sender.sessions.values():
-                session.open = None
+                session.lose_key()
 
     def age(self, horizon: float) -> None:
         """Forget sessions whose messages were too old at ``horizon``."""

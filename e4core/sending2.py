@@ -77,6 +77,10 @@ class OwnSession:
     def is_full(self) -> bool:
         return len(self._numbers) >= COUNTERS_MOST
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """A copy would go on counting, so nothing that sends, a client above all, can be copied or pickled."""
+        raise TypeError("what numbers messages is not copied; make another client, from the saved state")
+
     def _from_0(self) -> Numbers:
         return chain.from_iterable(map(self._block, range(SEQUENCES // len(_LOW))))
 

@@ -176,10 +176,15 @@ def _reseal_granting(db: sa.Connection, realm: Realm, table: sa.Table, rows: lis
 
 def _reseal_plain(db: sa.Connection, realm: Realm, table: sa.Table, rows: list[Row]) -> None:
     (key,) = table.primary_key
-    for row in rows:
-        cells = {column: Cell(table.name, column, row_id(table, row)) for column in _filled(table, row)}
-        sealed = {name: realm.keyring.seal(cell, realm.keyring.open(cell, row[name])) for name, cell in cells.items()}
-        db.execute(sa.update(table).where(key == row[key.name]).values(sealed))
+    for column in SEALED[table.name]:
+        statement = sa.update(table).where(key == sa.bindparam("of")).values({column: sa.bindparam("now")})
+        filled = [row for row in rows if row[column] is not None]
+        if resealed := [{"of": row[key.name], "now": _resealed(realm, table, row, column)} for row in filled]:
+            db.execute(statement, resealed)
+
+
+def _resealed(realm: Realm, table: sa.Table, row: Row, column: str) -> bytes:
+    return realm.keyring.seal(Cell(table.name, column, row_id(table, row)), reveal(realm, table, row, column))
 
 
 def _next(

@@ -16,7 +16,7 @@ import typer
 from e4cli.api_client import Api, Document
 from e4cli.asking import YesOption, lists, make_sure, reports
 from e4cli.kms_status import show_status
-from e4cli.kms_steps import NOT_ASKED, Step, asking, lost_shares, opens, run, step
+from e4cli.kms_steps import NOT_ASKED, Step, asking, configured, lost_shares, opens, require_configured, run, step
 from e4cli.output import Row, remark, show_record
 from e4cli.progress import progress
 from e4core.errors import Conflict, KeyNotFound, KmsError, NotFound, Tampered
@@ -63,7 +63,10 @@ def add_wrap(
     dry_run: DryRunOption = False,
 ) -> Iterable[Row]:
     """Let one more KMS open the database."""
-    return run(_additions(api, uri, purpose, first), dry_run)
+    steps = _additions(api, uri, purpose, first)
+    if dry_run and any(each.do for each in steps):
+        require_configured(api, uri)
+    return run(steps, dry_run)
 
 
 @app.command()
@@ -90,8 +93,10 @@ def rewrap(
     wraps = [(key, wrap["uri"]) for key in _keys(api, purpose) for wrap in key["wraps"] if uri in (None, wrap["uri"])]
     if not wraps:
         raise NotFound(f"{uri} opens no key of the database; see: e4 kms status")
+    if uri and dry_run:
+        require_configured(api, uri)
     # one that is named is asked for, and the C2 says why it is not asked
-    asked = _configured(api) if uri is None else {uri}
+    asked = set(configured(api)) if uri is None else {uri}
     if others := dict.fromkeys(at for _, at in wraps if at not in asked):
         remark(f"not wrapped anew, as the C2's settings do not name their KMSes: {', '.join(others)}")
     steps = [
@@ -108,6 +113,8 @@ def migrate(
     dry_run: DryRunOption = False,
 ) -> Iterable[Row]:
     """Move the database to another KMS: add it, verify, then remove all others."""
+    if dry_run:
+        require_configured(api, to)
     rows = [*run(_additions(api, to, None, True), dry_run)]
     checks = [step(api, key, to, "check") for key in _keys(api, None)]
     lost = [] if dry_run else lost_shares(checks)
@@ -180,9 +187,9 @@ def retire(
 def verify(api: Api) -> Row:
     """Prove that every wrap of a KMS in the settings opens, and that every row does; name shares that are lost."""
     wraps = [(key, wrap["uri"]) for key in _keys(api, None) for wrap in key["wraps"]]
-    configured = _configured(api)
-    lost = lost_shares([step(api, key, uri, "check") for key, uri in wraps if uri in configured])
-    others = list(dict.fromkeys(uri for _, uri in wraps if uri not in configured))
+    named = configured(api)
+    lost = lost_shares([step(api, key, uri, "check") for key, uri in wraps if uri in named])
+    others = list(dict.fromkeys(uri for _, uri in wraps if uri not in named))
     return {"wraps": len(wraps), "not_asked": others, "lost_shares": lost, "rows": sum(_rows(api))}
 
 
@@ -224,17 +231,12 @@ def _keys(api: Api, purpose: Purpose | None) -> list[Document]:
     return [key for key in keys if key["state"] != "retired" and purpose in (None, key["purpose"])]
 
 
-def _configured(api: Api) -> set[str]:
-    """URIs of the KMSes that the C2's settings name."""
-    return {each["uri"] for each in api.get("/v1/kms/providers")["items"]}
-
-
 def _require_all_named(api: Api, active: list[Document]) -> None:
     """Look for what the C2 would refuse, before any of them is rotated. Raises: Conflict."""
     begun = {key["purpose"] for key in _keys(api, None) if key["state"] == "prepared"}
-    configured = _configured(api)
+    named = configured(api)
     wraps = [wrap for key in active if key["purpose"] not in begun and len(key["wraps"]) > 1 for wrap in key["wraps"]]
-    if spares := dict.fromkeys(wrap["uri"] for wrap in wraps if wrap["uri"] not in configured):
+    if spares := dict.fromkeys(wrap["uri"] for wrap in wraps if wrap["uri"] not in named):
         raise Conflict(
             "these KMSes open keys that are to be rotated, and could not open the next ones, as the C2's settings do not name them;"
             f" name them there and start it anew, or give them up with e4 kms remove-wrap: {', '.join(spares)}"

@@ -10,6 +10,7 @@ from typing import Any
 from e4cli.api_client import Api, Document
 from e4cli.output import Row
 from e4cli.progress import progress
+from e4core.errors import InvalidInput
 
 NOT_ASKED = "not asked"
 
@@ -61,6 +62,17 @@ def done(steps: list[Step]) -> Iterator[tuple[Step, Document]]:
             if each.do is not None:
                 yield each, each.do()
         advance(len(steps), len(steps))
+
+
+def configured(api: Api) -> list[str]:
+    """URIs of the KMSes that the C2's settings name, in their order."""
+    return [each["uri"] for each in api.get("/v1/kms/providers")["items"]]
+
+
+def require_configured(api: Api, uri: str) -> None:
+    """Look for what the C2 would refuse, where it is only told what would be done. Raises: InvalidInput."""
+    if uri not in (named := configured(api)):
+        raise InvalidInput(f"{uri} is not among the KMSes of the settings: {', '.join(named)}")
 
 
 def opens(key: Document, uri: str) -> bool:

@@ -132,8 +132,9 @@ def value(entry: Entry, name: str) -> bytes | Big:
 
 def payload(entry: Entry) -> bytes:
     """The payload of a message entry, by the rule of section 14."""
-    length = entry["payload_len"]
-    return bytes((7 * i + length + 3) % 256 for i in range(length))
+    length: int = entry["payload_len"]
+    repeated = bytes((7 * i + length + 3) % 256 for i in range(256))
+    return (repeated * (length // 256 + 1))[:length]
 
 
 def outcome(entry: Entry) -> Facets:

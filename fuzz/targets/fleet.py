@@ -51,7 +51,8 @@ class Fleet:
         return self.suite.control.at_c2(self.suite.c2.load(Secret(self.c2_private)), self.public("bob"))
 
     def private(self, name: str) -> Secret:
-        if self.suite.name == "pk":
+        if self.suite.format == 1 and not self.suite.is_symmetric:
+            # stored with its public half behind it
             seed = bytes32(name)
             return Secret(seed + Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw())
         return Secret(_digits(name, self.suite.device.private_len))

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Argon2id (RFC 9106), one derivation at a time in a process.
 
-OpenSSL computes the lanes in threads of one pool for the whole process. Derivations that begin together wait for threads that none
-of them gives back, for ever; so would a child that was forked amid one, whose pool stays taken.
+OpenSSL computes the lanes in threads of one pool for the whole process. Derivations that begin together are refused, or wait for
+threads that none of them gives back, for ever; so would a child that was forked amid one, whose pool stays taken.
 """
 
 from __future__ import annotations

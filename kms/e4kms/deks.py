@@ -144,14 +144,17 @@ def unwrap(dek: Dek, database_id: bytes, kmses: Mapping[str, Kms], passed_over: 
     Raises: Tampered; KmsUnavailable: none answers; KeyNotFound; KmsDenied; KmsError: none is configured.
     """
     bound, wraps = Binding(dek.purpose, dek.version, database_id), _in_order(dek.wraps)
+    if not wraps:
+        raise Tampered(f"all wraps of {dek} are gone from the database; restore it from a backup")
     here = [(wrap, wrap.uri) for wrap in wraps if wrap.uri in kmses]
     moved = [(wrap, uri) for wrap, uri in product(wraps, kmses) if _scheme(wrap.uri) == _scheme(uri)]
-    unanswered, refusal = False, None
+    unanswered: list[KmsUnavailable] = []
+    refusal: E4Error | None = None
     for wrap, uri in here or moved:
         try:
             return _open(dek, bound, wrap, kmses[uri])
-        except KmsUnavailable:
-            unanswered = True
+        except KmsUnavailable as error:
+            unanswered.append(error)
             if passed_over is not None:
                 passed_over.add(uri)
         except E4Error as error:
@@ -159,10 +162,13 @@ def unwrap(dek: Dek, database_id: bytes, kmses: Mapping[str, Kms], passed_over: 
                 raise
             if not isinstance(refusal, KmsDenied):  # else it is another key, most likely
                 refusal = error
-    uris = ", ".join(wrap.uri for wrap in wraps) or "none"
+    uris = ", ".join(wrap.uri for wrap in wraps)
     tried = f"; those of the same kind were tried in its place, and one refused: {refusal}" if refusal else ""
     if unanswered:
-        raise KmsUnavailable(f"no KMS that can unwrap {dek} answers; try again later, or mend one of: {uris}{tried}")
+        why = "; ".join(dict.fromkeys(map(str, unanswered)))
+        raise KmsUnavailable(
+            f"no KMS that can unwrap {dek} answers; try again later, or mend one of: {uris}{tried} ({why})"
+        )
     leaf = KmsDenied if isinstance(refusal, KmsDenied) else KmsError
     raise leaf(f"{dek} is wrapped by none of the configured KMSes; configure one of: {uris}{tried}") from refusal
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from zlib import crc32
 
@@ -48,21 +48,39 @@ class Worlds:
         self._folder = folder
         self._made = 0
         self._open: list[World] = []
+        self._peopled: dict[tuple[str, Callable[[World], object]], World] = {}
         kek_file.create(folder / "kek.json")
         self._uri = f"file://{folder}/kek.json"
         for name, suite in SUITES.items():
             World(suite, folder / name, self._uri).store.close()
 
     def __call__(self, suite: str) -> World:
-        self._made += 1
+        world = self._empty(suite)
+        self._open.append(world)
+        return world
+
+    def peopled(self, suite: str, people: Callable[[World], object]) -> World:
+        """As ``people`` leaves a world of this suite, after a start of the C2 and all devices; it is called once."""
+        made = self._peopled.get((suite, people))
+        if made is None:
+            made = self._peopled[suite, people] = self._empty(suite)
+            people(made)
+            made.store.close()
+        world = made.again(self._database())
+        self._open.append(world)
+        return world
+
+    def _empty(self, suite: str) -> World:
         if suite not in SUITES:
             SUITES[suite] = installed(suite)
             World(SUITES[suite], self._folder / suite, self._uri).store.close()
-        database = self._folder / f"{self._made}.db"
+        database = self._database()
         shutil.copy(self._folder / suite, database)
-        world = World(SUITES[suite], database, self._uri)
-        self._open.append(world)
-        return world
+        return World(SUITES[suite], database, self._uri)
+
+    def _database(self) -> Path:
+        self._made += 1
+        return self._folder / f"{self._made}.db"
 
     def close(self) -> None:
         while self._open:
@@ -87,17 +105,17 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "world" in metafunc.fixturenames:
+    if "suite_name" in metafunc.fixturenames:
         marker = metafunc.definition.get_closest_marker("format")
         # one pair or the other, by chance but always the same for a test: all four take too long
         chosen = FORMATS[marker.args[0]] if marker else PAIRS[crc32(metafunc.function.__name__.encode()) % 2]
-        metafunc.parametrize("world", chosen, indirect=True)
+        metafunc.parametrize("suite_name", chosen)
 
 
 @pytest.fixture
-def world(request: pytest.FixtureRequest, worlds: Worlds) -> World:
+def world(suite_name: str, worlds: Worlds) -> World:
     """Of both formats and both kinds of suites: what is tested with it holds in all."""
-    return worlds(request.param)
+    return worlds(suite_name)
 
 
 @pytest.fixture
@@ -120,20 +138,19 @@ def sk(worlds: Worlds) -> World:
     return worlds("sk")
 
 
-@pytest.fixture
-def shop(sk: World) -> Shop:
-    """With two devices and a topic of theirs."""
-    for name in "ab":
-        sk.add(name)
-    sk.topic("t", "a", "b")
-    return Shop(sk)
-
-
-@pytest.fixture
-def fleet(world: World) -> World:
-    """Two devices and a topic of theirs, a minute ago."""
+def two(world: World) -> None:
+    """Devices, and a topic of theirs, a minute ago."""
     for name in "ab":
         world.add(name)
     world.topic("t", "a", "b")
     world.clock.now += 60
-    return world
+
+
+@pytest.fixture
+def shop(worlds: Worlds) -> Shop:
+    return Shop(worlds.peopled("sk", two))
+
+
+@pytest.fixture
+def fleet(suite_name: str, worlds: Worlds) -> World:
+    return worlds.peopled(suite_name, two)

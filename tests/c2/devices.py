@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from copy import copy, deepcopy
 from typing import Any
 
 from e4core import ready2
@@ -38,6 +39,10 @@ class Device:
 
     def read(self, topic: str, data: bytes, now: float) -> bytes | None:
         """The payload; None: refused."""
+        raise NotImplementedError
+
+    def again(self) -> Device:
+        """Another one of the same name, as this is after a start from what it has saved."""
         raise NotImplementedError
 
 
@@ -91,11 +96,14 @@ class Ours(Device):
             return None
         return payload
 
+    def again(self) -> Ours:
+        other = Ours(self.suite, self.name, self.id, self.client.state.private, self.client.state.c2_public)
+        other.start(self.client.state)
+        return other
+
     def thief(self) -> Ours:
-        """A copy that goes on with the keys held now, and hears of nothing any more."""
-        copy = Ours(self.suite, self.name, self.id, self.client.state.private, self.client.state.c2_public)
-        copy.start(self.client.state)
-        return copy
+        """One that goes on with the keys held now, and hears of nothing any more."""
+        return self.again()
 
     def _save(self, state: Any) -> None:
         self.state = state
@@ -126,3 +134,8 @@ class Witness(Device):
             return self.client.unprotect(data, topic, now)
         except E4goError:
             return None
+
+    def again(self) -> Witness:
+        other = copy(self)
+        other.inbox, other.client = deque(), deepcopy(self.client)
+        return other

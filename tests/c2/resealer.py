@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A process that rotates the keys of a database again and again, until somebody kills it; run by `test_resealing_kill`."""
+"""Processes that rotate the keys of a database again and again, until somebody kills them; run by `test_resealing_kill`.
+
+Each is a fork of one that has imported everything, made for each line of its standard input, and tells its id first.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import time
 from contextlib import suppress
@@ -41,5 +45,15 @@ async def rotate_for_ever(database: Path, kek: str) -> None:
     working.result()
 
 
+def main(database: Path, kek: str) -> None:
+    for _ in sys.stdin:
+        if child := os.fork():
+            os.waitpid(child, 0)
+            print("ended", flush=True)
+        else:
+            print(os.getpid(), flush=True)
+            asyncio.run(rotate_for_ever(database, kek))
+
+
 if __name__ == "__main__":
-    asyncio.run(rotate_for_ever(Path(sys.argv[1]), sys.argv[2]))
+    main(Path(sys.argv[1]), sys.argv[2])

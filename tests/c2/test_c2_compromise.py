@@ -17,6 +17,7 @@ from e4core.errors import AuthenticationFailed, Conflict, Denied, E4Error, NotFo
 from e4core.keys import Secret, TopicKey
 from e4core.report import Hello
 from e4core.suite import Channel
+from tests.c2.conftest import Worlds
 from tests.c2.devices import Device, Ours, Witness
 from tests.c2.test_c2keys import reaches
 from tests.c2.test_compromise import HOUR, enrol, fresh
@@ -75,8 +76,7 @@ def compromised(world: World) -> commands.Operation:
     return world.do(c2keys.new, Reason.COMPROMISED)
 
 
-@pytest.fixture
-def fleet(pk: World) -> World:
+def friends(pk: World) -> None:
     """Two devices of ours and one of e4go, who talk, and know each other."""
     for name in "ab":
         pk.add(name)
@@ -84,7 +84,11 @@ def fleet(pk: World) -> World:
     pk.befriend("a", "b", "w")
     pk.topic("t", "a", "b", "w")
     pk.topic("u", "a")
-    return pk
+
+
+@pytest.fixture
+def fleet(worlds: Worlds) -> World:
+    return worlds.peopled("pk", friends)
 
 
 def test_nothing_is_sealed_under_a_compromised_key(fleet: World) -> None:

@@ -14,6 +14,7 @@ from e4c2.model import Reason
 from e4c2.settings import Settings
 from e4core.command2 import SetPubKey
 from e4core.message import GRACE_S
+from tests.c2.conftest import Worlds
 from tests.c2.test_sealing2 import topic_keys
 from tests.c2.world import World
 
@@ -22,14 +23,17 @@ pytestmark = pytest.mark.format(2)
 EVERY_S = 1800
 
 
-@pytest.fixture
-def fleet(world: World) -> World:
+def friends(world: World) -> None:
     for name in "ab":
         world.add(name)
     world.befriend("a", "b")
     world.topic("t", "a", "b")
     world.clock.now += 60
-    return world
+
+
+@pytest.fixture
+def fleet(suite_name: str, worlds: Worlds) -> World:
+    return worlds.peopled(suite_name, friends)
 
 
 def rotate(world: World, times: int) -> int:

@@ -16,19 +16,23 @@ from e4core.command2 import NewIDKey, SetIDKey
 from e4core.errors import AuthenticationFailed, Conflict, InvalidInput, Replayed, UnsupportedSuite
 from e4core.keys import Secret
 from e4core.report import Offer
+from tests.c2.conftest import Worlds
 from tests.c2.devices import Ours
 from tests.c2.world import World, ours
 
 pytestmark = pytest.mark.format(2)
 
 
-@pytest.fixture
-def fleet(world: World) -> World:
+def friends(world: World) -> None:
     for name in "ab":
         world.add(name)
     world.befriend("a", "b")
     world.topic("t", "a", "b")
-    return world
+
+
+@pytest.fixture
+def fleet(suite_name: str, worlds: Worlds) -> World:
+    return worlds.peopled(suite_name, friends)
 
 
 def held(world: World, name: str, column: str = "key") -> bytes | None:

@@ -9,17 +9,21 @@ from e4c2 import clients, links
 from e4c2.model import Reason
 from e4core.command import RemovePubKey, ResetPubKeys, SetPubKey
 from e4core.errors import InvalidInput, NotFound, UnsupportedSuite
+from tests.c2.conftest import Worlds
 from tests.c2.devices import Witness
 from tests.c2.world import World
 
 
-@pytest.fixture
-def fleet(pk: World) -> World:
+def four(pk: World) -> None:
     for name in "abc":
         pk.add(name)
     pk.add("w", Witness)
     pk.topic("t", *"abcw")
-    return pk
+
+
+@pytest.fixture
+def fleet(worlds: Worlds) -> World:
+    return worlds.peopled("pk", four)
 
 
 def believers(world: World, sender: str) -> set[str]:

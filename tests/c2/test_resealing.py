@@ -18,14 +18,15 @@ from e4core.errors import InvalidInput, Tampered
 from e4kms import file as kek_file
 from e4kms.deks import Purpose, State, create
 from e4kms.keyring import Keyring
+from tests.c2.conftest import Worlds
 from tests.c2.world import World
+from tests.core.suites2 import SIV_PK
 
 RESEALED = (Purpose.RECORDS, Purpose.AUTHORITY)
 ASKED = Request("token", "key", bytes(32))
 
 
-@pytest.fixture
-def fleet(pk2: World) -> World:
+def peopled(pk2: World) -> None:
     """Something in every table."""
     for name in "abc":
         pk2.add(name)
@@ -37,7 +38,11 @@ def fleet(pk2: World) -> World:
     pk2.receive()  # its offer
     pk2.do(tokens.create, "operator")
     pk2.do(lambda db, realm: idempotency.once(db, realm, ASKED, lambda: Answer(200, b"done")))
-    return pk2
+
+
+@pytest.fixture
+def fleet(worlds: Worlds) -> World:
+    return worlds.peopled(SIV_PK.name, peopled)
 
 
 def rotate(world: World, purpose: Purpose) -> None:

@@ -3,11 +3,15 @@
 
 from __future__ import annotations
 
+import os
 import random
+import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 
+import pytest
 import sqlalchemy as sa
 
 from e4c2 import deks, ledger, resealing
@@ -33,25 +37,37 @@ def keys(db: sa.Connection, realm: Realm) -> dict[bytes, bytes]:
     return {row["id"]: bytes(reveal(realm, topic, row, "key")) for row in find_all(db, realm, topic)}
 
 
-def killed(world: World, after_s: float) -> int:
-    """How often the process had rotated."""
-    command = [sys.executable, "-m", "tests.c2.resealer", str(world.database), world._kek_uri]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-        time.sleep(after_s)
-        process.kill()
-        return len(process.stdout.readlines())
+@pytest.fixture
+def forks(sk: World) -> Iterator[subprocess.Popen[str]]:
+    """What runs `resealer`s."""
+    command = [sys.executable, "-m", "tests.c2.resealer", str(sk.database), sk._kek_uri]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        yield process
 
 
-def test_nothing_is_lost_however_a_c2_is_killed_while_it_reseals(sk: World) -> None:
+def killed(forks: subprocess.Popen[str], after: int, after_s: float) -> int:
+    """How often the process had rotated. Args: after: so many rotations and ``after_s`` it is killed."""
+    assert forks.stdin
+    assert forks.stdout
+    forks.stdin.write("\n")
+    forks.stdin.flush()
+    process = int(forks.stdout.readline())
+    assert forks.stdout.readline() == "ready\n"
+    for _ in range(after):
+        assert forks.stdout.readline() != "ended\n"
+    time.sleep(after_s)
+    os.kill(process, signal.SIGKILL)
+    return after + len(list(iter(forks.stdout.readline, "ended\n")))
+
+
+def test_nothing_is_lost_however_a_c2_is_killed_while_it_reseals(sk: World, forks: subprocess.Popen[str]) -> None:
     sk.do(make)
     before = sk.do(keys)
     chance = random.Random(20_261_121)
     rotations, interrupted = 0, 0
     for _ in range(KILLS):
         sk.store.close()
-        rotations += killed(sk, chance.uniform(0.0, 0.6))
+        rotations += killed(forks, chance.randrange(2), chance.uniform(0.0, 0.2))
         sk.open()
         stored = sk.store.run(deks.load)
         interrupted += any(dek.state is State.PREPARED for dek in stored) or sum(sk.do(resealing.behind).values()) > 0

@@ -19,20 +19,25 @@ from e4c2.store.engine import NoText
 from e4c2.store.first_start import open_realm
 from e4core.errors import StorageError, Tampered
 from e4kms import file as kek_file
+from tests.c2.conftest import Worlds
 from tests.c2.world import World
+from tests.core.suites2 import SIV_PK
 
 VALUES: list[Any] = [1.5, 7, -7, 2**63 - 1, "text", b"\xff"]
 
 
-@pytest.fixture
-def fleet(pk2: World) -> World:
+def peopled(pk2: World) -> None:
     for name in "ab":
         pk2.add(name)
     pk2.do(links.send, "a", "b")
     pk2.topic("t", "a", "b")
     pk2.do(tokens.create, "admin", 60.0)
     pk2.do(c2keys.new, Reason.ROUTINE)
-    return pk2
+
+
+@pytest.fixture
+def fleet(worlds: Worlds) -> World:
+    return worlds.peopled(SIV_PK.name, peopled)
 
 
 def columns(table: sa.Table) -> list[sa.Column[Any]]:

@@ -18,7 +18,9 @@ from e4c2.model import GRANTING, Reason, metadata
 from e4c2.rows import Realm, find_all
 from e4core.errors import Conflict, Denied, E4Error, NotFound, Tampered
 from e4core.keys import Secret
+from tests.c2.conftest import Worlds
 from tests.c2.world import World
+from tests.core.suites2 import SIV_PK
 
 FORGED: dict[str, Any] = {
     "name": "other",
@@ -46,25 +48,24 @@ CELLS = [
 ] + [(table, column) for table in ("membership", "link") for column in ("generation", "mac")]
 
 
-def peopled(world: World) -> World:
+def peopled(world: World) -> None:
     for name in "ab":
         world.add(name)
     for holder, peer in (("a", "b"), ("b", "a")):
         world.do(links.send, holder, peer)
     world.topic("t", "a", "b")
     world.topic("u", "a")
-    return world
 
 
 @pytest.fixture
-def fleet(pk2: World) -> World:
+def fleet(worlds: Worlds) -> World:
     """Of Format 2, which has something in every table."""
-    return peopled(pk2)
+    return worlds.peopled(SIV_PK.name, peopled)
 
 
 @pytest.fixture
-def fleet1(pk: World) -> World:
-    return peopled(pk)
+def fleet1(worlds: Worlds) -> World:
+    return worlds.peopled("pk", peopled)
 
 
 def use(db: sa.Connection, realm: Realm, table: str, token: str) -> None:

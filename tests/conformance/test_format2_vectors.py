@@ -8,8 +8,9 @@ import re
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from copy import deepcopy
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,6 @@ from tests.conformance.witness2_wire import COMMAND, End, Header, lp, number, op
 from tests.suites import installed
 
 VECTORS: Json = json.loads(TARGET.read_text())
-BY_WITNESS: Json = json.loads(json.dumps(vectors(WitnessMaker())))
 TWICE = {sizes.wire_name for sizes in SIZES}
 
 
@@ -39,7 +39,16 @@ def only(file: Json, suites: Collection[str]) -> Json:
     return {name: [entry for entry in file[name] if entry["suite"] in suites] for name in SECTIONS}
 
 
-MADE = {"project": {"meta": VECTORS["meta"], **only(VECTORS, TWICE)}, "witness": BY_WITNESS}
+@cache
+def by_witness() -> Json:
+    file: Json = json.loads(json.dumps(vectors(WitnessMaker())))
+    return file
+
+
+MADE: dict[str, Callable[[], Json]] = {
+    "project": lambda: {"meta": VECTORS["meta"], **only(VECTORS, TWICE)},
+    "witness": by_witness,
+}
 ROOT = Path(__file__).parents[2]
 TABLE_OF_SUITES = (
     (ROOT / "docs" / "reference" / "format2.md").read_text().partition("| wire name |")[2].partition("\n\n")[0]
@@ -71,9 +80,10 @@ def due(step: Json) -> Json:
 
 @pytest.mark.parametrize("maker", MADE)
 def test_each_section_is_told_of_symmetric_and_public_key_suites(maker: str) -> None:
-    assert list(MADE[maker]) == ["meta", *SECTIONS]
+    made = MADE[maker]()
+    assert list(made) == ["meta", *SECTIONS]
     for name in SECTIONS.keys() - {"topic_hashes", "sessions", "public_keys", "two_signatures"}:
-        assert {entry["suite"] for entry in MADE[maker][name]} >= {"fips-sk", "fips-pk", "fast-sk"}
+        assert {entry["suite"] for entry in made[name]} >= {"fips-sk", "fips-pk", "fast-sk"}
 
 
 def test_every_wire_name_is_told_of() -> None:
@@ -85,9 +95,9 @@ def test_every_wire_name_is_told_of() -> None:
 def test_the_file_is_what_the_scripts_write_but_for_what_is_random(name: str) -> None:
     """In symmetric suites byte for byte, whoever made it."""
     fresh = json.loads(json.dumps(section(name, ProjectMaker(suite_of))))
-    due = [shape(entry) for entry in MADE["project"][name]]
+    due = [shape(entry) for entry in MADE["project"]()[name]]
     assert [shape(entry) for entry in fresh] == due
-    assert [shape(entry) for entry in BY_WITNESS[name]] == due
+    assert [shape(entry) for entry in by_witness()[name]] == due
 
 
 @pytest.mark.parametrize("sizes", VERIFIED, ids=lambda sizes: sizes.wire_name)
@@ -99,7 +109,7 @@ def test_what_only_the_project_signs_is_what_the_scripts_write(sizes: Sizes) -> 
 
 
 def test_who_writes_the_file_again_changes_no_entry_that_is_as_it_must_be() -> None:
-    renewed = deepcopy(BY_WITNESS)
+    renewed = deepcopy(by_witness())
     renewed["own_keys"][-1]["name"] = "another story"
     written = kept(VECTORS, renewed)
     differing = [(name, entry["name"]) for name in SECTIONS for entry in written[name] if entry not in VECTORS[name]]
@@ -117,9 +127,10 @@ def test_the_witness_lives_the_stories_that_the_project_has_sealed(story: Json) 
 
 @pytest.mark.parametrize("maker", MADE)
 def test_the_project_lives_the_stories_whoever_has_sealed_them(maker: str) -> None:
-    results = list(run(VectorFile(TARGET.name, "format2", MADE[maker], suite_of)))
+    made = MADE[maker]()
+    results = list(run(VectorFile(TARGET.name, "format2", made, suite_of)))
     assert [str(result) for result in results if result.verdict is not Verdict.PASSED] == []
-    assert len(results) == sum(len(MADE[maker][name]) for name in SECTIONS) + 2
+    assert len(results) == sum(len(made[name]) for name in SECTIONS) + 2
 
 
 @pytest.mark.parametrize("sizes", VERIFIED, ids=lambda sizes: sizes.wire_name)

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,12 @@ def only(name: str, *sections: str) -> VectorFile:
     return replace(file, sections=deepcopy(chosen))
 
 
+@cache
+def results_of(name: str) -> list[Result]:
+    """Of one of the files as it is."""
+    return list(run(FILES[name]))
+
+
 def failures(results: list[Result]) -> list[str]:
     return [str(result) for result in results if result.verdict is Verdict.FAILED]
 
@@ -54,7 +61,7 @@ def test_the_package_brings_its_files() -> None:
 
 @pytest.mark.parametrize("name", COUNTS)
 def test_each_file_passes_whole(name: str) -> None:
-    results = list(run(FILES[name]))
+    results = results_of(name)
     assert failures(results) == []
     count = Counter(result.verdict for result in results)
     assert (count[Verdict.PASSED], count[Verdict.FAILED], count[Verdict.SKIPPED]) == COUNTS[name]
@@ -63,13 +70,13 @@ def test_each_file_passes_whole(name: str) -> None:
 @pytest.mark.parametrize("name", FILES)
 def test_each_section_is_known_and_each_entry_has_a_name_of_its_own(name: str) -> None:
     assert set(FILES[name].sections) <= set(SECTIONS[FILES[name].kind])
-    entries = Counter((result.section, result.entry) for result in run(FILES[name]))
+    entries = Counter((result.section, result.entry) for result in results_of(name))
     assert [entry for entry, times in entries.items() if times > 1] == []
 
 
 def test_each_listed_deviation_is_met_and_nothing_else_is_skipped() -> None:
     kinds = {file.name: file.kind for file in FILES.values()}
-    results = [result for name in COUNTS for result in run(FILES[name])]
+    results = [result for name in COUNTS for result in results_of(name)]
     deviating: list[Key] = [(kinds[r.file], r.section, r.entry) for r in results if r.detail.startswith(DEVIATES)]
     skipped: list[Key] = [(kinds[r.file], r.section, r.entry) for r in results if r.verdict is Verdict.SKIPPED]
     assert sorted(deviating) == sorted(DEVIATIONS)
@@ -247,10 +254,15 @@ def test_a_run_ends_with_the_counts_alone_and_status_0(tmp_path: Path) -> None:
     assert ended.stdout.splitlines()[-1] == "48 passed, 0 failed"
 
 
-def test_the_counts_of_all_files_are_added(tmp_path: Path) -> None:
-    paths = [saved(tmp_path, name, lambda sections: sections) for name in ("e4-sk.json", "e4-state.json")]
-    ended = cli(*paths)
-    assert ended.stdout.splitlines()[-2:] == ["6 skipped, each named above with the reason", "226 passed, 0 failed"]
+def test_the_counts_of_all_files_are_added(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert (
+        main(
+            ["vectors", *(saved(tmp_path, name, lambda sections: sections) for name in ("e4-sk.json", "e4-state.json"))]
+        )
+        == 0
+    )
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-2:] == ["6 skipped, each named above with the reason", "226 passed, 0 failed"]
 
 
 def test_a_failure_is_named_and_gives_status_1(tmp_path: Path) -> None:
@@ -281,12 +293,15 @@ def test_unknown_sections_are_counted_and_named(tmp_path: Path, capsys: pytest.C
     ],
     ids=["missing", "cut short", "deep", "a list", "without meta", "odd meta"],
 )
-def test_a_bad_file_is_one_line_and_status_2(tmp_path: Path, content: str | None, complaint: str) -> None:
+def test_a_bad_file_is_one_line_and_status_2(
+    tmp_path: Path, content: str | None, complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "vectors.json"
     if content is not None:
         path.write_text(content)
-    ended = cli(str(path))
-    assert (ended.returncode, ended.stdout) == (2, "")
-    (line,) = ended.stderr.splitlines()
+    assert main(["vectors", str(path)]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    (line,) = said.err.splitlines()
     assert line.startswith("error: ")
     assert complaint in line

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 from Crypto.Cipher import AES
 from Crypto.Hash import SHA256
@@ -96,6 +97,7 @@ REDUCED_SIV = Aead(
 # ------------------------------------------------------------------------------------------------------------- P-256
 
 
+@cache
 def _point(public: bytes) -> ECC.EccKey:
     if len(public) != 65 or public[0] != 4:
         raise ValueError("not an uncompressed point")
@@ -105,10 +107,12 @@ def _point(public: bytes) -> ECC.EccKey:
     return ECC.construct(curve="P-256", point_x=x, point_y=y)
 
 
+@cache
 def _scalar(private: bytes) -> ECC.EccKey:
     return ECC.construct(curve="P-256", d=int.from_bytes(private))
 
 
+@cache
 def _p256_public(private: bytes) -> bytes:
     return _scalar(private).public_key().export_key(format="SEC1")
 
@@ -146,8 +150,13 @@ ECDH = Kem(65, 65, 32, _p256_public, _point, _ecdh_encapsulate, _ecdh)
 # ------------------------------------------------------------------------------------------------------ post-quantum
 
 
+_mldsa = cache(MLDSA65PrivateKey.from_seed_bytes)
+_mldsa_public = cache(MLDSA65PublicKey.from_public_bytes)
+_mlkem = cache(MLKEM768PrivateKey.from_seed_bytes)
+
+
 def _mldsa_verify(public: bytes, message: bytes, signature: bytes) -> bool:
-    key = MLDSA65PublicKey.from_public_bytes(public)
+    key = _mldsa_public(public)
     try:
         key.verify(signature, message)
     except InvalidSignature:
@@ -164,16 +173,16 @@ ML_DSA = Signature(
     1952,
     3309,
     32,
-    lambda seed: MLDSA65PrivateKey.from_seed_bytes(seed).public_key().public_bytes_raw(),
-    lambda seed, message: MLDSA65PrivateKey.from_seed_bytes(seed).sign(message),
+    lambda seed: _mldsa(seed).public_key().public_bytes_raw(),
+    lambda seed, message: _mldsa(seed).sign(message),
     _mldsa_verify,
 )
 ML_KEM = Kem(
     1184,
     1088,
     64,
-    lambda seed: MLKEM768PrivateKey.from_seed_bytes(seed).public_key().public_bytes_raw(),
+    lambda seed: _mlkem(seed).public_key().public_bytes_raw(),
     MLKEM768PublicKey.from_public_bytes,
     _mlkem_encapsulate,
-    lambda seed, ciphertext: MLKEM768PrivateKey.from_seed_bytes(seed).decapsulate(ciphertext),
+    lambda seed, ciphertext: _mlkem(seed).decapsulate(ciphertext),
 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields, replace
+from functools import lru_cache
 from hashlib import sha3_256, sha256, sha512
 from hmac import digest as hmac_digest
 from typing import Any, Generic, TypeVar, cast
@@ -64,6 +65,7 @@ def topic_key(name: str) -> TopicKey:
     return TopicKey(bytes32(name))
 
 
+@lru_cache(maxsize=256)
 def private_of(suite: Suite, name: str) -> Secret:
     """A device's private value: in ``sk`` the key, in ``pk`` seed | public key."""
     seed = bytes32(name)
@@ -72,12 +74,14 @@ def private_of(suite: Suite, name: str) -> Secret:
     return Secret(seed + Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw())
 
 
+@lru_cache(maxsize=256)
 def c2_public_of(suite: Suite, name: str) -> bytes:
     if suite.is_symmetric:
         return b""
     return X25519PrivateKey.from_private_bytes(bytes32(name)).public_key().public_bytes_raw()
 
 
+@lru_cache(maxsize=256)
 def shared_secret(suite: Suite, private: bytes, c2: str) -> bytes:
     """What device and C2 share: the device key, or SHA3-256 of the X25519 result (`wire.md` section 6.1)."""
     if suite.is_symmetric:

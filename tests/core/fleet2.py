@@ -50,6 +50,7 @@ def private_of(suite: Suite, name: str) -> Secret:
     return Secret(b"".join(bytes32(f"{name}{i}") for i in range(length // 32)))
 
 
+@lru_cache(maxsize=256)
 def public_of(suite: Suite, name: str) -> bytes:
     """Public value of the device or C2 called ``name``; the C2 of a symmetric suite has none."""
     return suite.device.public(suite.device.load(private_of(suite, name)))
@@ -101,6 +102,12 @@ class Letter:
 def _signer(suite: Suite, name: str) -> Signer:
     assert suite.signature
     return suite.signature.signer(suite.device.load(private_of(suite, name)))
+
+
+@lru_cache(maxsize=256)
+def _channel(suite: Suite, c2: str, private: str) -> Channel:
+    c2_private = suite.c2.load(b"" if suite.is_symmetric else private_of(suite, c2))
+    return suite.control.at_c2(c2_private, public_of(suite, private))
 
 
 def epoch_of(suite: Suite, key: TopicKey, number: int = EPOCH, use: int = 1, **rest: Any) -> Epoch:
@@ -157,9 +164,7 @@ class Device2:
 
     def channel(self, c2: str = "", private: str = "") -> Channel:
         """The C2's end. Args: c2, private: names that make keys."""
-        suite = self.suite
-        c2_private = suite.c2.load(b"" if suite.is_symmetric else private_of(suite, c2 or self.c2))
-        return suite.control.at_c2(c2_private, public_of(suite, private or self.private_name))
+        return _channel(self.suite, c2 or self.c2, private or self.private_name)
 
     def report(self, data: bytes | None, c2: str = "", private: str = "") -> Report:
         assert data is not None

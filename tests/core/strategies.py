@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 from hypothesis import settings
@@ -44,15 +45,18 @@ json_values = st.recursive(
 )
 
 
+@cache
 def privates(suite: Suite) -> st.SearchStrategy[Any]:
     return seeds.map(lambda seed: private_of(suite, seed))
 
 
+@cache
 def publics(pk: Suite) -> st.SearchStrategy[bytes]:
     """Ed25519 public keys."""
     return privates(pk).map(lambda private: bytes(private[32:]))
 
 
+@cache
 def commands(suite: Suite) -> st.SearchStrategy[Command]:
     """Commands that are well formed in ``suite``."""
     everywhere: list[st.SearchStrategy[Command]] = [
@@ -72,6 +76,7 @@ def commands(suite: Suite) -> st.SearchStrategy[Command]:
     )
 
 
+@cache
 def states(suite: Suite) -> st.SearchStrategy[State]:
     """States of a device as they may have been saved, with replay memory and all."""
     topic_states = st.builds(TopicState, topic_keys) | st.builds(TopicState, topic_keys, topic_keys, seconds)

@@ -7,20 +7,38 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
+# each call in a fork of one process, which has loaded what is no plugin: a new Python would take most of the time
 PROBE = """
-import json, sys
+import json, os, sys
 from e4core import plugins
 from e4core.errors import E4Error
-try:
-    value = getattr(plugins, sys.argv[1])(*sys.argv[2:])
-    print(json.dumps(["", getattr(value, "name", type(value).__name__)]))
-except E4Error as error:
-    print(json.dumps([type(error).__name__, str(error)]))
+import stevedore.driver, cryptography.hazmat.primitives.ciphers.aead, nacl.bindings
+
+def answer(name, *arguments):
+    try:
+        value = getattr(plugins, name)(*arguments)
+        return ["", getattr(value, "name", type(value).__name__)]
+    except E4Error as error:
+        return [type(error).__name__, str(error)]
+
+for line in sys.stdin:
+    folder, *call = json.loads(line)
+    child = os.fork()
+    if not child:
+        try:
+            sys.path.insert(1, folder)
+            print(json.dumps(answer(*call)), flush=True)
+        except BaseException as error:
+            print(f"it raises {error!r}", flush=True)
+        os._exit(0)
+    os.waitpid(child, 0)
+    print("end", flush=True)
 """
 
 SUITE = """
@@ -57,8 +75,9 @@ class Answer(NamedTuple):
 class Site:
     """A folder of installed distributions."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, probe: subprocess.Popen[str]) -> None:
         self.folder = folder
+        self._probe = probe
 
     def install(self, distribution: str, group: str, points: str, **modules: str) -> None:
         """A distribution with one group of entry points, and its modules."""
@@ -70,23 +89,31 @@ class Site:
             (self.folder / f"{name}.py").write_text(text)
 
     def ask(self, *call: str) -> Answer:
-        """What `e4core.plugins` gives in a fresh process."""
-        environment = {**os.environ, "PYTHONPATH": str(self.folder), "XDG_CACHE_HOME": str(self.folder / "cache")}
-        done = subprocess.run(
-            [sys.executable, "-W", "error", "-c", PROBE, *call],
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        assert not done.stderr
-        return Answer(*json.loads(done.stdout))
+        """What `e4core.plugins` gives in a process that has loaded no plugin yet, and says nothing else."""
+        assert self._probe.stdin and self._probe.stdout
+        print(json.dumps([str(self.folder), *call]), file=self._probe.stdin, flush=True)
+        (answer,) = iter(self._probe.stdout.readline, "end\n")
+        return Answer(*json.loads(answer))
+
+
+@pytest.fixture(scope="module")
+def probe(tmp_path_factory: pytest.TempPathFactory) -> Iterator[subprocess.Popen[str]]:
+    with subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", PROBE],
+        env={**os.environ, "XDG_CACHE_HOME": str(tmp_path_factory.mktemp("cache"))},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        yield process
+        assert process.stdin
+        process.stdin.close()
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Site:
-    return Site(tmp_path)
+def site(tmp_path: Path, probe: subprocess.Popen[str]) -> Site:
+    return Site(tmp_path, probe)
 
 
 def test_a_suite_of_a_stranger_in_two_files_is_found_by_its_name(site: Site) -> None:

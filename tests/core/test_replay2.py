@@ -11,7 +11,8 @@ from e4core.client2 import Client2
 from e4core.command2 import RemoveTopic
 from e4core.errors import Replayed
 from e4core.keys import FullTopicHash
-from e4core.replay2 import MOST, TOPICS_MOST, Memories2, Session, TopicMemory
+from e4core.replay2 import MOST, TOPICS_MOST, Memories2, TopicMemory
+from e4core.session2 import Session
 from e4core.state2 import WINDOW
 from e4core.suite import Suite
 from tests.core.fleet import NOW, SECOND, TOPIC, refused, topic_key

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import cache
 
 import pytest
 from hypothesis import given
@@ -68,6 +69,7 @@ seen = st.builds(
 )
 
 
+@cache
 def states(suite: Suite) -> st.SearchStrategy[State2]:
     """States as they may have been saved."""
     some = st.sampled_from("abc")

@@ -74,6 +74,11 @@ def test_the_last_wrap_is_not_removed(stand: Stand) -> None:
         remove_wrap(stand.dek, A)
 
 
+def test_a_dek_without_any_wrap_was_changed_in_the_database(stand: Stand) -> None:
+    with pytest.raises(Tampered, match="all wraps of version 1 of the records DEK are gone"):
+        stand.root(replace(stand.dek, wraps=()))
+
+
 class Rotating(MemoryKms):
     """Rewraps by itself, and marks what it did."""
 
@@ -152,6 +157,22 @@ def test_one_that_moved_and_denies_is_told_beside_one_that_is_silent(stand: Stan
     stand.kmses[B].available = False
     with pytest.raises(KmsUnavailable, match="the policy forbids it"):
         unwrap(stand.dek, DATABASE, {B: stand.kmses[B], C: Denying()})
+
+
+# KMSes that are silent
+
+
+def test_what_keeps_each_from_answering_is_told_once(stand: Stand) -> None:
+    class Sealed(MemoryKms):
+        def unwrap(self, wrapped: Wrapped, context: bytes, /) -> Secret:
+            raise KmsUnavailable("it is sealed; unseal it")
+
+    dek = stand.added(C, stand.added(B))
+    stand.kmses[A].available = stand.kmses[B].available = False
+    with pytest.raises(
+        KmsUnavailable, match=r"one of: memory:a, memory:b, memory:c \(switched off; it is sealed; unseal it\)$"
+    ):
+        unwrap(dek, DATABASE, {**stand.kmses, C: Sealed()})
 
 
 # A KMS of several

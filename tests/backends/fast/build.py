@@ -85,9 +85,17 @@ def run(*command: str) -> None:
 
 
 def _digest(*options: str) -> str:
+    """Of all that a build is made of."""
     sources = sorted(path for path in SOURCES.iterdir() if path.suffix in {".c", ".h", ".txt"})
-    text = b"".join(path.read_bytes() for path in sources) + repr(options).encode()
+    text = b"".join(path.read_bytes() for path in sources) + repr((sys.executable, sys.version, options)).encode()
     return hashlib.sha3_256(text).hexdigest()[:16]
+
+
+def _version(toolchain: Sequence[str]) -> str:
+    """What the compiler says of itself."""
+    given = dict(option.split("=", 1) for option in toolchain)
+    compiler = [given["-DCMAKE_C_COMPILER"]] if given else os.environ.get("CC", "").split() or ["cc"]
+    return subprocess.run([*compiler, "--version"], capture_output=True, text=True, check=False).stdout
 
 
 def build(
@@ -97,22 +105,26 @@ def build(
     targets: Sequence[str] = ("all",),
     toolchain: Sequence[str] = (),
 ) -> Path:
-    """The folder in ``folder`` with the built files; built once, however many processes of one test run ask.
+    """The folder in ``folder`` with the built files; built once, until a source, the compiler or an option changes.
 
     Args: toolchain: options of CMake, for another processor.
     """
     need_tools()
-    built = folder / f"e4fast-{_digest(str(sanitize), *targets, *toolchain)}"
+    warnings = ["-DCMAKE_C_FLAGS=-Werror"] if os.environ.get("CI") else []
+    options = [
+        "-DE4_FAST_TESTS=ON",
+        f"-DE4_FAST_SANITIZE={'ON' if sanitize else 'OFF'}",
+        f"-DPython_EXECUTABLE={sys.executable}",
+        *warnings,
+        *toolchain,
+    ]
+    flags = [f"{name}={os.environ.get(name, '')}" for name in ("CFLAGS", "LDFLAGS")]
+    built = folder / f"e4fast-{_digest(*options, *targets, *flags, _version(toolchain))}"
     with (folder / "e4fast.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (built / "complete").exists():
-            options = [
-                "-DE4_FAST_TESTS=ON",
-                f"-DE4_FAST_SANITIZE={'ON' if sanitize else 'OFF'}",
-                f"-DPython_EXECUTABLE={sys.executable}",
-            ]
-            warnings = ["-DCMAKE_C_FLAGS=-Werror"] if os.environ.get("CI") else []
-            run("cmake", "-S", str(SOURCES), "-B", str(built), *options, *warnings, *toolchain)
+            shutil.rmtree(built, ignore_errors=True)  # of a run that was ended
+            run("cmake", "-S", str(SOURCES), "-B", str(built), *options)
             run("cmake", "--build", str(built), "--parallel", "2", "--target", *targets)
             (built / "complete").touch()
     return built

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,10 +18,11 @@ PATHS = {"x86_64": ("vaes", "aes-ni", "bitsliced"), "aarch64": ("armv8", "bitsli
 
 
 @pytest.fixture(scope="session")
-def builds(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where all processes of this run put what they build."""
-    base = tmp_path_factory.getbasetemp()
-    return base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
+def builds() -> Path:
+    """Where all processes of this run, and of the next one, find what one of them has built."""
+    folder = Path(__file__).parents[3] / ".cache" / "e4fast"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ import hashlib
 import hmac
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from hashlib import shake_256
 from typing import Any
 
@@ -80,8 +81,7 @@ class Fleet:
         return pair + bytes_of(f"kem of {name}", sizes.kem_private)
 
     def member(self, name: str) -> Member:
-        private = self.identity(name)
-        return Member(bytes_of(f"id of {name}", 16), private, self.maker.public(self.sizes, private))
+        return _member(self, name)
 
     @property
     def alice(self) -> Member:
@@ -188,6 +188,12 @@ class Fleet:
             "timestamp": int.from_bytes(data[5:13], "little"),
             "sequence": int.from_bytes(data[37:41], "little"),
         }
+
+
+@cache
+def _member(fleet: Fleet, name: str) -> Member:
+    private = fleet.identity(name)
+    return Member(bytes_of(f"id of {name}", 16), private, fleet.maker.public(fleet.sizes, private))
 
 
 def fingerprint(key: bytes) -> bytes:

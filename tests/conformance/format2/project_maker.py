@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 
 from e4core.container import lp
 from e4core.keys import Secret
@@ -19,10 +20,11 @@ class ProjectMaker:
 
     def __init__(self, suite_of: Callable[[str], Suite] = load_suite) -> None:
         self._suite_of = suite_of
+        self._own = cache(lambda name, private: suite_of(name).device.load(Secret(private)))
+        self._c2 = cache(lambda name, private: suite_of(name).c2.load(private))
 
     def public(self, sizes: Sizes, private: bytes) -> bytes:
-        device = self._suite_of(sizes.wire_name).device
-        return device.public(device.load(Secret(private)))
+        return self._suite_of(sizes.wire_name).device.public(self._own(sizes.wire_name, private))
 
     def message(
         self, sizes: Sizes, key: bytes, topic: bytes, header: bytes, payload: bytes, private: bytes, wire_name: str
@@ -35,19 +37,19 @@ class ProjectMaker:
         data = header + sealing.seal(b"" if nonce is None else nonce(sequence), payload, header)
         if suite.signature is None:
             return data
-        signer = suite.signature.signer(suite.device.load(Secret(private)))
+        signer = suite.signature.signer(self._own(sizes.wire_name, private))
         return data + signer.sign(signature_label(suite, topic) + data)
 
     def command(
         self, sizes: Sizes, client: bytes, c2: bytes, device: bytes, header: bytes, plain: bytes, wire_name: str
     ) -> bytes:
         suite = self._suite_of(sizes.wire_name)
-        channel = suite.control.at_c2(suite.c2.load(c2), device)
+        channel = suite.control.at_c2(self._c2(sizes.wire_name, c2), device)
         return header + channel.seal(lp(b"E4.2 command") + lp(wire_name.encode()) + client, header, plain)
 
     def report(
         self, sizes: Sizes, client: bytes, device: bytes, c2: bytes, header: bytes, plain: bytes, wire_name: str
     ) -> bytes:
         suite = self._suite_of(sizes.wire_name)
-        channel = suite.control.at_device(suite.device.load(Secret(device)), c2)
+        channel = suite.control.at_device(self._own(sizes.wire_name, device), c2)
         return header + channel.seal(lp(b"E4.2 report") + lp(wire_name.encode()) + client, header, plain)
