@@ -9,7 +9,8 @@ forks, and is asked on the Unix socket at PATH. The installed program runs where
 from __future__ import annotations
 
 import atexit
-import json
+import gc
+import marshal
 import os
 import pkgutil
 import select
@@ -27,12 +28,24 @@ from pathlib import Path
 from threading import Thread
 from typing import NoReturn
 
+from e4cli.main import command
+from e4core import plugins
+from e4core.errors import PluginError
+
 ROOT = Path(__file__).parents[1]
-_PACKAGES = ("e4cli", "e4device", "e4transports", "e4c2", "e4c2.api", "e4c2.store")
+_PACKAGES = ("e4cli", "e4cli.demo", "e4device", "e4transports", "e4c2", "e4c2.api", "e4c2.store")
 _LOADED = (
     "typer._adapters",
+    "typer._click.decorators",
+    "typer.rich_utils",
     "rich.table",
     "rich.progress",
+    "httpx2",
+    "httpcore2",
+    "anyio.streams.tls",
+    "encodings.idna",
+    "sqlite3",
+    "uvicorn.lifespan.off",
     "nacl.bindings",
     "e4backends.sk",
     "e4backends.pk",
@@ -40,14 +53,18 @@ _LOADED = (
 )
 _LONGEST = 1 << 20
 
-# What -I and -S leave out makes most of Python's own start. A folder with plugins of its own needs the real program.
+# What -I and -S leave out, and modules in Python, make most of a start. A folder with plugins of its own needs the real program.
 _SCRIPT = """#!{python} -IS
-import glob, json, os, signal, socket, sys
-if glob.glob(os.environ.get("PYTHONPATH", "/none") + "/*.dist-info"):
+import os, sys
+given = [number for number, stream in enumerate((sys.stdin, sys.stdout, sys.stderr)) if stream]
+folder = os.environ.get("PYTHONPATH")
+if folder and os.path.isdir(folder) and any(name.endswith(".dist-info") for name in os.listdir(folder)):
     os.execv("{python}", ["{python}", "-m", "e4cli", *sys.argv[1:]])
+import array, marshal, _signal as signal, _socket as socket
 link = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 link.connect("{path}")
-socket.send_fds(link, [json.dumps([sys.argv[1:], dict(os.environ), os.getcwd()]).encode()], [0, 1, 2])
+request = marshal.dumps([sys.argv[1:], dict(os.environ), os.getcwd(), given])
+link.sendmsg([request], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", given))])
 process = int(link.recv(32))
 for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
     signal.signal(number, lambda number, _: os.kill(process, number))
@@ -94,7 +111,7 @@ def run(
     """As `subprocess.run`. Raises: subprocess.TimeoutExpired: it was killed."""
     source, sink = os.pipe()
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err, _connected() as link:
-        request = json.dumps([arguments, dict(env), str(cwd or Path.cwd())]).encode()
+        request = marshal.dumps([list(arguments), dict(env), str(cwd or Path.cwd()), [0, 1, 2]])
         socket.send_fds(link, [request], [source, out.fileno(), err.fileno()])
         os.close(source)
         writer = Thread(target=_feed, args=(sink, stdin))
@@ -193,17 +210,19 @@ def _become(request: bytes, streams: list[int]) -> NoReturn:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         os.setsid()
-        for standard, stream in enumerate(streams):
-            os.dup2(stream, standard)
-        os.closerange(3, max(streams) + 64)
-        arguments, env, folder = json.loads(request)
+        arguments, env, folder, given = marshal.loads(request)
         os.environ.clear()
         os.environ.update(env)
         os.chdir(folder)
+        os.closerange(0, 3)
+        for standard, stream in zip(given, streams, strict=True):
+            os.dup2(stream, standard)
+        os.closerange(3, max(streams, default=3) + 64)
         tempfile.tempdir = None  # it looks into the environment once
         sys.argv = ["e4", *arguments]
-        sys.stdin, sys.stdout = open(0, closefd=False), open(1, "w", closefd=False)  # noqa: SIM115
-        sys.stderr = open(2, "w", errors="backslashreplace", closefd=False)  # noqa: SIM115
+        sys.stdin = open(0, closefd=False) if 0 in given else None  # noqa: SIM115
+        sys.stdout = open(1, "w", closefd=False) if 1 in given else None  # noqa: SIM115
+        sys.stderr = open(2, "w", errors="backslashreplace", closefd=False) if 2 in given else None  # noqa: SIM115
         from e4cli.start import main as e4
 
         try:
@@ -211,10 +230,19 @@ def _become(request: bytes, streams: list[int]) -> NoReturn:
         except SystemExit as end:
             code = end.code if isinstance(end.code, int) else 1 if end.code else 0
         atexit._run_exitfuncs()
-        sys.stdout.flush()
-        sys.stderr.flush()
+        code = _flushed(code)
     finally:
         os._exit(code)
+
+
+def _flushed(code: int) -> int:
+    """What Python ends with when it could not write what was left, and else ``code``."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except Exception:  # of whatever kind, as there
+            code = 120
+    return code
 
 
 def main() -> None:
@@ -224,6 +252,12 @@ def main() -> None:
                 import_module(module.name)
     for name in _LOADED:
         import_module(name)
+    for name in plugins.names(plugins.SUITES):
+        with suppress(PluginError):
+            plugins.load_suite(name)
+    command()
+    gc.collect()
+    gc.freeze()  # else a fork copies what it only looks at
     _Server(sys.argv[1]).serve()
 
 

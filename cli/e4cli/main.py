@@ -10,10 +10,13 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from typing import Annotated, NoReturn
+from collections.abc import Callable
+from functools import cache
+from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.exceptions import TyperException
+from typer.main import get_command
 
 from e4cli import (
     clients,
@@ -70,6 +73,12 @@ def options(
     logging.getLogger("stevedore").setLevel(logging.CRITICAL)
 
 
+@cache
+def command() -> Callable[..., Any]:
+    """`app`, made into what parses a command line, which takes longer than to run it."""
+    return get_command(app)
+
+
 def main() -> NoReturn:
     """Run the command line of this process."""
     streams.set_up()
@@ -79,7 +88,7 @@ def main() -> NoReturn:
 def _run() -> int:
     try:
         # otherwise what a callback of --help and its like exits with; commands give nothing
-        return app(prog_name="e4", standalone_mode=False) or exits.OK
+        return command()(prog_name="e4", standalone_mode=False) or exits.OK
     except E4Error as error:
         return _failed(str(error), exits.code_of(error), error)
     except TyperException as error:
@@ -99,6 +108,8 @@ def _run() -> int:
 def _usage(error: TyperException) -> str:
     """What is wrong with the command line, and where its help is; nothing if the help itself was asked for."""
     text = error.format_message().removeprefix("Invalid value: ").removesuffix(".")
+    # what pydantic puts before a reason, and how Typer lists choices
+    text = text.replace(": Value error, ", ": ").replace("\n\t", " ")
     context = getattr(error, "ctx", None)
     return text[:1].lower() + text[1:] + (f" (see {context.command_path} --help)" if text and context else "")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,7 +15,8 @@ from typing import Any, NamedTuple
 
 from typer.testing import CliRunner
 
-from e4cli import exits, main
+from e4cli import exits
+from e4cli.main import command
 from e4core.errors import E4Error
 from e4core.plugins import load_suite
 from e4core.suite import Suite
@@ -47,14 +49,17 @@ class C2:
 
     def run(self, *arguments: str | Path) -> Done:
         """What a command does, within this process, as starting one takes long."""
-        with contextlib.chdir(self.folder):
-            result = CliRunner().invoke(main.app, list(map(str, arguments)), env=self.env)
-        if isinstance(result.exception, E4Error):
-            done = Done(exits.code_of(result.exception), result.stdout, str(result.exception))
-        elif result.exception is None or isinstance(result.exception, SystemExit):
-            done = Done(result.exit_code, result.stdout, result.stderr)
-        else:
-            raise result.exception
+        code, error = 0, ""
+        with contextlib.chdir(self.folder), CliRunner().isolation(env=self.env) as (out, err, _):
+            try:
+                command()(list(map(str, arguments)), prog_name="e4")
+            except E4Error as refusal:
+                code, error = exits.code_of(refusal), str(refusal)
+            except SystemExit as end:
+                code = int(end.code or 0)
+            sys.stdout.flush()
+            sys.stderr.flush()
+            done = Done(code, out.getvalue().decode(), error or err.getvalue().decode())
         self.told += [done.stdout, done.stderr]
         return done
 

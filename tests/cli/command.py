@@ -17,6 +17,7 @@ from tests import forks
 
 PROGRAM = (sys.executable, "-m", "e4cli")
 PATIENCE_S = 30.0
+_LATE = ("E4_", "_E4_", "COMP_", "TERM", "TMPDIR")
 _CLEARED = ("E4_STATE", "E4_STATE_PASSPHRASE", "E4_BROKER", "E4_DEBUG")
 
 
@@ -49,8 +50,8 @@ def program(env: Mapping[str, str] | None = None) -> list[str]:
 
 
 def _needs_python(env: Mapping[str, str] | None) -> bool:
-    """Whether Python itself looks at one of these variables when it starts."""
-    return not all(name.startswith("E4_") for name in env or ())
+    """Whether Python itself or a library may look at one of these variables when it starts."""
+    return not all(name.startswith(_LATE) for name in env or ())
 
 
 def ok(*arguments: str | Path, stdin: bytes = b"", env: Mapping[str, str] | None = None) -> bytes:

@@ -24,7 +24,7 @@ from e4core.errors import E4Error
 from tests.c2.served import PATIENCE_S, Served, serving, settings_in
 from tests.c2.test_app_listening import certificate as certificate
 from tests.cli.c2_server import C2, Asked, send, server
-from tests.cli.command import PROGRAM, answer, e4, environment, refused
+from tests.cli.command import answer, e4, environment, program, refused
 from tests.cli.test_api_client import ERRORS, PROBLEM, problem
 from tests.servers import Mosquitto, free_port
 
@@ -277,7 +277,7 @@ class TestToken:
         self, known: C2, tmp_path: Path
     ) -> None:
         env = {"E4_URL": known.served.started.url, "E4_DATA": str(known.served.settings.data)}
-        run = [*PROGRAM, "c2", "show"]
+        run = [*program(), "c2", "show"]
         right, wrong = str(known.served.settings.admin_token_file), str(key_file(tmp_path, b"e4_wrong"))
 
         def code(*options: str, **more: str) -> int:
@@ -342,7 +342,7 @@ class TestWait:
             % (b"0" * 32)
         )
         with server(lambda _asked, http: send(http, 200, "application/json", operation)) as (url, _):
-            run = [*PROGRAM, "commands", "show", "0" * 32, "--wait", "--url", url, "-o", "json"]
+            run = [*program(), "commands", "show", "0" * 32, "--wait", "--url", url, "-o", "json"]
             done = subprocess.run(run, capture_output=True, check=False, env=environment({"E4_TOKEN": "e4_any"}))
         assert done.returncode == 1
         assert b"refused" in done.stderr
@@ -353,14 +353,14 @@ class TestWait:
             b"0" * 32
         )
         with server(lambda _asked, http: send(http, 200, "application/json", operation)) as (url, asked):
-            run = [*PROGRAM, "commands", "show", "0" * 32, "--wait", "--url", url]
+            run = [*program(), "commands", "show", "0" * 32, "--wait", "--url", url]
             shown = on_a_terminal(run, {"E4_TOKEN": "e4_any"}, until="2/3", then=signal.SIGINT, code=130)
             assert "commands go out without this" in shown
             assert len(asked) >= 1
 
 
 def test_a_token_is_shown_on_a_terminal(sk: C2) -> None:
-    shown = on_a_terminal([*PROGRAM, "token", "create", "mine"], sk.env, until="e4_", code=0)
+    shown = on_a_terminal([*program(), "token", "create", "mine"], sk.env, until="e4_", code=0)
     assert "mine" in shown
 
 
@@ -374,7 +374,7 @@ def test_a_recovered_token_is_shown_on_a_terminal_and_nowhere_else(tmp_path: Pat
         assert done.returncode == 0
         assert str(settings.admin_token_file).encode() in done.stdout
         assert settings.admin_token_file.read_bytes().strip() not in done.stdout + done.stderr
-    shown = on_a_terminal([*PROGRAM, *command], env, until="e4_", code=0)
+    shown = on_a_terminal([*program(), *command], env, until="e4_", code=0)
     assert settings.admin_token_file.read_text().strip() in shown
     with serving(settings) as served:
         assert served.http.get("/v1/topics").status_code == 200
@@ -386,7 +386,7 @@ def test_no_token_is_recovered_where_there_is_no_c2(tmp_path: Path) -> None:
 
 
 def test_whoever_is_asked_may_still_say_no(pk: C2) -> None:
-    command = [*PROGRAM, "c2", "new-key", "--reason", "compromised"]
+    command = [*program(), "c2", "new-key", "--reason", "compromised"]
     keys = pk.answer("c2", "show")["c2_keys"]
     shown = on_a_terminal(command, pk.env, until="Go on?", answer=b"n\n", code=1)
     assert "suspends every client" in shown

@@ -14,7 +14,7 @@ import pytest
 
 from e4cli.demo.events import Claim, Sight
 from e4cli.demo.screen import Pictures
-from tests.cli.command import PROGRAM, environment
+from tests.cli.command import environment, program
 from tests.forks import script
 from tests.servers import Mosquitto, free_port
 from tests.suites import EVERY, installed
@@ -91,7 +91,7 @@ def test_a_demo_that_is_stopped_is_no_success_and_leaves_nothing_behind(
     tmp_path: Path, how: signal.Signals, code: int
 ) -> None:
     with subprocess.Popen(
-        [*PROGRAM, "demo", "--output", "json"],
+        [*program(), "demo", "--output", "json"],
         stdout=subprocess.PIPE,
         env=environment({"TMPDIR": str(tmp_path)}),
         start_new_session=True,

@@ -23,7 +23,7 @@ from e4core.message import Message
 from e4core.plugins import load_suite, load_transport
 from e4core.report import Ack, Hello, Outcome
 from e4core.transport import Transport
-from tests.cli.command import PROGRAM, Running, answer, e4, environment, refused, running
+from tests.cli.command import Running, answer, e4, environment, program, refused, running
 from tests.cli.devices import TOPIC, loaded, stored, with_key
 from tests.device.c2 import TinyC2, new_key, next_of
 from tests.servers import Mosquitto
@@ -139,7 +139,7 @@ class TestRun:
         async def story(fleet: Fleet) -> None:
             (tmp_path / "lines").write_bytes(b"one\ntwo\n")
             with (tmp_path / "lines").open("rb") as lines:
-                command = [*PROGRAM, *map(str, fleet.run("--publish", TOPIC, "--output", "json"))]
+                command = [*program(), *map(str, fleet.run("--publish", TOPIC, "--output", "json"))]
                 done = await asyncio.to_thread(
                     subprocess.run, command, stdin=lines, capture_output=True, env=environment(), check=True
                 )

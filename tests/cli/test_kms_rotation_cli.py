@@ -15,7 +15,7 @@ import pytest
 
 from tests.c2.served import PATIENCE_S, Served
 from tests.cli.c2_server import C2, Asked, send, server
-from tests.cli.command import PROGRAM, environment
+from tests.cli.command import environment, program
 from tests.cli.test_c2_cli_refusals import on_a_terminal
 from tests.cli.test_kms_cli import FIRST, PURPOSES, Shop, all_by, c2, keys, made, results, shop
 
@@ -54,7 +54,7 @@ class TestRotate:
     def test_one_that_ctrl_c_ended_ends_well_when_it_is_given_again(self, c2: C2, shop: Shop, step: str) -> None:
         between = step == "between two keys"
         with held_up(c2.served, third_rotation if between else rows_that_follow) as (url, reached, go):
-            command = [*PROGRAM, "kms", "rotate", *ALL, "--url", url]
+            command = [*program(), "kms", "rotate", *ALL, "--url", url]
             with subprocess.Popen(
                 command,
                 cwd=shop.folder,
@@ -145,11 +145,11 @@ class TestRetire:
         c2.ok("kms", "rotate", "--purpose", "audit")
         assert c2.table(*retire, "--dry-run")[1] == ["audit", "1", "all", "retire", "to be done"]
         assert "--yes" in c2.refused(2, *retire)
-        shown = on_a_terminal([*PROGRAM, *retire], c2.env, until="Go on?", answer=b"n\n", code=1)
+        shown = on_a_terminal([*program(), *retire], c2.env, until="Go on?", answer=b"n\n", code=1)
         assert "backups" in shown
         assert "nothing is done" in shown
         assert keys(c2)["audit", 1]["state"] == "decrypt_only"
-        on_a_terminal([*PROGRAM, *retire], c2.env, until="done", answer=b"y\n", code=0)
+        on_a_terminal([*program(), *retire], c2.env, until="done", answer=b"y\n", code=0)
         assert (keys(c2)["audit", 1]["state"], keys(c2)["audit", 1]["wraps"]) == ("retired", [])
         assert len(c2.answer("clients", "list")) == 2
         assert results(c2.answer(*retire, "--dry-run")) == [("retire", "nothing to do")]

@@ -218,7 +218,7 @@ class Terminal:
                 return
             if not asks or time.monotonic() > deadline:
                 pytest.fail(f"$ {command}\nends with {status} and says\n{''.join(lines)}\nnot\n{shown}")
-            time.sleep(0.2)
+            time.sleep(0.1)
 
     def _run(self, command: str) -> tuple[int, list[str]]:
         self.type(f"{command}; status=$?; echo; echo ended-with $status\n")

@@ -42,7 +42,7 @@ PORTS = ("8884", "1883")
 PATIENCE_S = 30.0
 STAYS = re.compile(r"\be4 serve\b|\be4 device run\b.*--subscribe\b")
 ASKS = re.compile(r"curl (?!.*(?:--json|-X|-d) )|e4 \w+ (?:list|show|members|topics)\b")
-_PAUSE_S = 0.2
+_PAUSE_S = 0.1
 
 _BLOCK = re.compile(r"^```console\n(.*?)^```$", re.S | re.M)
 _ADDRESS = re.compile(rf"127\.0\.0\.1:({'|'.join(PORTS)})\b")
