@@ -44,10 +44,8 @@ def only(name: str, *sections: str) -> VectorFile:
     return replace(file, sections=deepcopy(chosen))
 
 
-@cache
-def results_of(name: str) -> list[Result]:
-    """Of one of the files as it is."""
-    return list(run(FILES[name]))
+results_of = cache(lambda name: list(run(FILES[name])))
+"""Of one of the files as it is."""
 
 
 def failures(results: list[Result]) -> list[str]:
@@ -255,14 +253,10 @@ def test_a_run_ends_with_the_counts_alone_and_status_0(tmp_path: Path) -> None:
 
 
 def test_the_counts_of_all_files_are_added(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert (
-        main(
-            ["vectors", *(saved(tmp_path, name, lambda sections: sections) for name in ("e4-sk.json", "e4-state.json"))]
-        )
-        == 0
-    )
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[-2:] == ["6 skipped, each named above with the reason", "226 passed, 0 failed"]
+    paths = [saved(tmp_path, name, lambda sections: sections) for name in ("e4-sk.json", "e4-state.json")]
+    assert main(["vectors", *paths]) == 0
+    skipped, total = capsys.readouterr().out.splitlines()[-2:]
+    assert (skipped, total) == ("6 skipped, each named above with the reason", "226 passed, 0 failed")
 
 
 def test_a_failure_is_named_and_gives_status_1(tmp_path: Path) -> None:

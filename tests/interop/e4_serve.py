@@ -12,8 +12,12 @@ import os
 import signal
 import sys
 
+# all that this C2 imports, the plugins that it loads by name included
+import e4backends.sk  # noqa: F401
 import e4c2.app
-import e4c2.settings  # noqa: F401  these two are all that a C2 imports
+import e4c2.settings  # noqa: F401
+import e4kms.file  # noqa: F401
+import e4transports.mqtt  # noqa: F401
 from e4cli.main import main
 
 

@@ -80,8 +80,10 @@ class Fleet:
         pair = stored_key(sizes.wire_name, name) or bytes_of(f"signature of {name}", sizes.signature_private)
         return pair + bytes_of(f"kem of {name}", sizes.kem_private)
 
+    @cache  # noqa: B019  fleets live as long as the tests
     def member(self, name: str) -> Member:
-        return _member(self, name)
+        private = self.identity(name)
+        return Member(bytes_of(f"id of {name}", 16), private, self.maker.public(self.sizes, private))
 
     @property
     def alice(self) -> Member:
@@ -188,12 +190,6 @@ class Fleet:
             "timestamp": int.from_bytes(data[5:13], "little"),
             "sequence": int.from_bytes(data[37:41], "little"),
         }
-
-
-@cache
-def _member(fleet: Fleet, name: str) -> Member:
-    private = fleet.identity(name)
-    return Member(bytes_of(f"id of {name}", 16), private, fleet.maker.public(fleet.sizes, private))
 
 
 def fingerprint(key: bytes) -> bytes:
