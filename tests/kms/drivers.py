@@ -19,14 +19,15 @@ from e4core.keys import Secret
 from e4core.plugins import load_kms
 from e4kms import pkcs11
 from tests.kms.awskms.conftest import CREDENTIALS
-from tests.kms.awskms.servers import REGION, Fault, drop, moto_server, proxy_before, refusal
-from tests.kms.pkcs11.conftest import new_key
+from tests.kms.awskms.servers import REGION, Fault, drop, moto_port, proxy_before, refusal
+from tests.kms.pkcs11.conftest import lasting_key
 from tests.kms.pkcs11.test_faults import flags, wrong_pin
 from tests.kms.pkcs11.tokens import TOKENS, Token
 from tests.kms.sites import Driver, Failure, Site, between, gone, holds, phrase, readable
 from tests.kms.vault.server import POLICY, RaftBao, bao_program
 
 LOST = "the token is gone"
+MIXED = "shamir of a file and a passphrase"
 
 _NO_SERVICE = dict.fromkeys(["outage", "restart", "deadline", "tries"], "there is no service behind it")
 _NO_RIGHTS = dict.fromkeys(["permissions", "disabled-key"], "who can read it can use it")
@@ -76,19 +77,10 @@ def _passphrase(site: Site) -> Driver:
 
 def _shamir(site: Site) -> Driver:
     """Both are needed, so that a change of either matters."""
-    path, key = site.kek()
-    right = phrase()
-    other = site.private(right)
-
-    def uri_with(*uris: str) -> str:
-        return "shamir:2?" + "&".join(f"share={quote(each, safe='')}" for each in uris)
-
-    failures = {
-        "a key is gone": Failure(gone(path), KmsError, "kms"),
-        "a passphrase is another": Failure(holds(other, phrase()), KmsDenied, "kms_denied"),
-    }
+    (path, key), (other, other_key) = site.kek(), site.kek()
+    failures = {"a key is gone": Failure(gone(path), KmsError, "kms")}
     hooks = KmsHooks(
-        second_uri=lambda: uri_with(path.as_uri(), site.new_kek_uri()),
+        second_uri=lambda: _shares(path.as_uri(), site.new_kek_uri()),
         lacks={
             **_NO_SERVICE,
             **_NO_RIGHTS,
@@ -98,9 +90,18 @@ def _shamir(site: Site) -> Driver:
             "spare-share": "all are needed here",
         },
     )
-    files_only = uri_with(path.as_uri(), site.new_kek_uri())
-    uri = uri_with(path.as_uri(), f"passphrase://{other}")
-    return Driver("shamir", uri, (key, right), failures, hooks, files_only)
+    return Driver("shamir", _shares(path.as_uri(), other.as_uri()), (key, other_key), failures, hooks)
+
+
+def _mixed_shares(site: Site) -> Driver:
+    path, key = site.kek()
+    other = site.private(right := phrase())
+    failures = {"a passphrase is another": Failure(holds(other, phrase()), KmsDenied, "kms_denied")}
+    return Driver(MIXED, _shares(path.as_uri(), f"passphrase://{other}"), (key, right), failures, KmsHooks())
+
+
+def _shares(*uris: str) -> str:
+    return "shamir:2?" + "&".join(f"share={quote(each, safe='')}" for each in uris)
 
 
 def _token(name: str) -> Callable[[Site], Driver]:
@@ -116,7 +117,7 @@ def _token(name: str) -> Callable[[Site], Driver]:
                 kms.create_key()
             return uri_of(key)
 
-        uri = made(new_key())
+        uri = made(lasting_key())
 
         @contextmanager
         def wrong() -> Iterator[None]:
@@ -142,7 +143,7 @@ def _token_hooks(
     def rotate() -> str:
         with closing(load_kms(uri)) as kms:
             former = kms.wrap(Secret(bytes(32)), b"former").key_id
-        return f"{made(new_key())}&former={former}"
+        return f"{made(lasting_key())}&former={former}"
 
     def wrong_pin_uri() -> str:
         token.log_in()
@@ -160,8 +161,8 @@ def _token_hooks(
         unreachable=failures[LOST].happens,
         restart=restart,
         rotate=rotate,
-        second_uri=lambda: made(new_key()),
-        absent_uri=lambda: uri_of(new_key()),
+        second_uri=lambda: made(lasting_key()),
+        absent_uri=lambda: uri_of(lasting_key()),
         wrong_credentials_uri=wrong_pin_uri,
         tries=tries if token.counts_pins else None,
         lacks={
@@ -231,7 +232,7 @@ def _vault(site: Site) -> Driver:
 
 
 def _awskms(site: Site) -> Driver:
-    moto = site.stack.enter_context(moto_server(site.folder))
+    moto = moto_port()
     nowhere = str(site.folder / "nowhere")
     files = dict.fromkeys(["AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "BOTO_CONFIG"], nowhere)
     for name, value in (CREDENTIALS | files | {"AWS_EC2_METADATA_DISABLED": "true"}).items():
@@ -247,14 +248,15 @@ def _awskms(site: Site) -> Driver:
 
     # moto takes its time to make one
     now, other = (client.create_key()["KeyMetadata"]["Arn"] for _ in range(2))
-    for alias, arn in (("e4", now), ("second", other)):
+    first, second = (f"{name}-{os.urandom(4).hex()}" for name in ("e4", "second"))
+    for alias, arn in ((first, now), (second, other)):
         client.create_alias(AliasName=f"alias/{alias}", TargetKeyId=arn)
     turns = cycle([(other, now), (now, other)])
 
     def rotate() -> str:
         new, former = next(turns)
-        client.update_alias(AliasName="alias/e4", TargetKeyId=new)
-        return uri_of("e4", former=f"&former={former}")
+        client.update_alias(AliasName=f"alias/{first}", TargetKeyId=new)
+        return uri_of(first, former=f"&former={former}")
 
     def with_all(fault: Fault) -> Callable[[], AbstractContextManager[None]]:
         def begin() -> None:
@@ -276,13 +278,13 @@ def _awskms(site: Site) -> Driver:
         key_disabled=failures["the key is disabled"].happens,
         denied=failures["it does not allow this"].happens,
         rotate=rotate,
-        second_uri=lambda: uri_of("second"),
+        second_uri=lambda: uri_of(second),
         absent_uri=lambda: uri_of(f"absent-{os.urandom(4).hex()}"),
-        black_hole_uri=lambda address: uri_of("e4", endpoint=f"http://{address}", timeout=1),
+        black_hole_uri=lambda address: uri_of(first, endpoint=f"http://{address}", timeout=1),
         lacks=dict.fromkeys(["credentials", "tries"], "moto takes any credentials") | {"restart": "it is always there"},
         about={"service": f"moto {version('moto')}"},
     )
-    return Driver("awskms", uri_of("e4"), secrets, failures, hooks)
+    return Driver("awskms", uri_of(first), secrets, failures, hooks)
 
 
 DRIVERS: dict[str, Callable[[Site], Driver]] = {
@@ -293,3 +295,5 @@ DRIVERS: dict[str, Callable[[Site], Driver]] = {
     "vault": _vault,
     "awskms": _awskms,
 }
+EVERY = {**DRIVERS, MIXED: _mixed_shares}
+"""With one that takes its time for each key that is opened, for what depends on the kind of share."""

@@ -30,14 +30,13 @@ class Failure:
 
 @dataclass(frozen=True)
 class Driver:
-    """``hooks`` and ``examined``: for the conformance kit; the latter a URI that costs less, empty: ``uri``."""
+    """``hooks``: for the conformance kit."""
 
     name: str
     uri: str
     secrets: tuple[bytes, ...]
     failures: dict[str, Failure]
     hooks: KmsHooks
-    examined: str = ""
 
 
 @dataclass

@@ -37,8 +37,10 @@ def path(tmp_path: Path) -> Path:
     return written(tmp_path / "passphrase", PASSPHRASE + b"\n")
 
 
-@pytest.fixture
-def kms(path: Path) -> PassphraseKms:
+@pytest.fixture(scope="module")
+def kms(tmp_path_factory: pytest.TempPathFactory) -> PassphraseKms:
+    """One for all, since a derivation is dear on purpose: under its salt there is one."""
+    path = written(tmp_path_factory.mktemp("passphrase") / "passphrase", PASSPHRASE + b"\n")
     return open_kms(f"passphrase://{path}")
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A moto server for the session, and for each test a proxy, an alias and an environment of its own."""
+"""For each test a proxy before moto's server, an alias and an environment of its own."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import boto3
 import pytest
 
 from e4kms.awskms import AwsKms, open_kms
-from tests.kms.awskms.servers import REGION, FaultProxy, moto_server, proxy_before
+from tests.kms.awskms.servers import REGION, FaultProxy, moto_port, proxy_before
 
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "AKIAE4TESTACCESSKEY0",
@@ -25,15 +25,9 @@ CREDENTIALS = {
 OpenKms = Callable[..., AwsKms]
 
 
-@pytest.fixture(scope="session")
-def moto_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    with moto_server(tmp_path_factory.mktemp("moto")) as port:
-        yield port
-
-
 @pytest.fixture
-def proxy(moto_port: int) -> Iterator[FaultProxy]:
-    with proxy_before(moto_port) as proxy:
+def proxy() -> Iterator[FaultProxy]:
+    with proxy_before(moto_port()) as proxy:
         yield proxy
 
 
@@ -64,9 +58,9 @@ class Account:
 
 
 @pytest.fixture(scope="session")
-def account(moto_port: int) -> Iterator[Account]:
+def account() -> Iterator[Account]:
     session = boto3.session.Session("operator", "of the account", region_name=REGION)
-    client = session.client("kms", endpoint_url=f"http://127.0.0.1:{moto_port}")
+    client = session.client("kms", endpoint_url=f"http://127.0.0.1:{moto_port()}")
     yield Account(client)
     client.close()
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import atexit
 import http.client
 import json
 import os
@@ -10,11 +11,13 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -162,9 +165,17 @@ def proxy_before(moto_port: int) -> Iterator[FaultProxy]:
         thread.join(10)
 
 
+@cache
+def moto_port() -> int:
+    """The port of the moto server of this process, with which it ends."""
+    running = ExitStack()
+    atexit.register(running.close)
+    folder = running.enter_context(tempfile.TemporaryDirectory(prefix="e4-moto-"))
+    return running.enter_context(_moto_server(Path(folder)))
+
+
 @contextmanager
-def moto_server(folder: Path) -> Iterator[int]:
-    """The port of a moto server of its own."""
+def _moto_server(folder: Path) -> Iterator[int]:
     port = free_port()
     environment = {
         "PATH": os.environ.get("PATH", os.defpath),

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The AWS driver on moto: what a wrap is bound to, which key opens it, how keys are made and changed."""
+"""The AWS driver on moto: what a wrap is bound to, which key opens it, how keys are made and changed.
+
+That no wrap opens of which anything was changed is for the conformance kit, see `tests.kms.test_every_driver`.
+"""
 
 from __future__ import annotations
 
@@ -81,22 +84,6 @@ def test_aws_is_told_the_context_for_policies_and_trail(kms: AwsKms, proxy: Faul
     (_, encrypt), (_, re_encrypt) = proxy.asked
     assert encrypt["EncryptionContext"] == bound
     assert re_encrypt["SourceEncryptionContext"] == re_encrypt["DestinationEncryptionContext"] == bound
-
-
-def test_a_flipped_bit_in_any_byte_of_a_wrap_is_an_alarm(kms: AwsKms) -> None:
-    wrapped = kms.wrap(SECRET, CONTEXT)
-    for index in range(len(wrapped.blob)):
-        blob = bytearray(wrapped.blob)
-        blob[index] ^= 1 << index % 8
-        with pytest.raises(Tampered):
-            kms.unwrap(dataclasses.replace(wrapped, blob=bytes(blob)), CONTEXT)
-
-
-def test_a_wrap_cut_short_is_an_alarm(kms: AwsKms) -> None:
-    wrapped = kms.wrap(SECRET, CONTEXT)
-    for length in range(0, len(wrapped.blob), 7):
-        with pytest.raises(Tampered):
-            kms.unwrap(dataclasses.replace(wrapped, blob=wrapped.blob[:length]), CONTEXT)
 
 
 @pytest.mark.parametrize(
@@ -217,7 +204,7 @@ def test_only_an_alias_can_be_made(open_at: OpenKms, proxy: FaultProxy) -> None:
 def test_threads_get_their_own_secrets(kms: AwsKms) -> None:
     def round_trips(number: int) -> bool:
         secret, context = Secret(bytes([number]) * 32), f"thread {number}".encode()
-        return all(kms.unwrap(kms.wrap(secret, context), context) == secret for _ in range(4))
+        return all(kms.unwrap(kms.wrap(secret, context), context) == secret for _ in range(2))
 
     with ThreadPoolExecutor(24) as threads:
         assert all(threads.map(round_trips, range(1, 25)))

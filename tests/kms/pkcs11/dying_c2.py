@@ -93,7 +93,7 @@ WAYS: dict[str, Callable[[C2], None]] = {
 }
 
 
-if __name__ == "__main__":
+def main() -> None:
     way, *where = sys.argv[1:]
     WAYS[way](C2(*where))
     die()

@@ -27,7 +27,7 @@ def die_after(code: CodeType) -> None:
     threading.setprofile(watch)
 
 
-if __name__ == "__main__":
+def main() -> None:
     point, uri = sys.argv[1:]
     die_after(POINTS[point])
     open_kms(uri).create_key()

@@ -4,8 +4,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pkcs11
@@ -14,23 +12,14 @@ from pkcs11 import Attribute, ObjectClass
 
 from e4c2 import c2keys, topics
 from e4c2.model import Reason
+from tests.kms import warm
 from tests.kms.pkcs11.test_c2_key import TokenWorld, pairs, stored, with_x25519
 from tests.kms.pkcs11.tokens import Token
-
-ROOT = Path(__file__).parents[3]
-PATIENCE_S = 60
 
 
 def killed(way: str, folder: Path, uri: str) -> None:
     where = [str(folder / "c2.sqlite"), f"file://{folder}/kek.json", uri]
-    child = subprocess.run(
-        [sys.executable, "-m", "tests.kms.pkcs11.dying_c2", way, *where],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
+    child = warm.run("from tests.kms.pkcs11 import dying_c2; dying_c2.main()", way, *where)
     assert child.returncode == -signal.SIGKILL, child.stderr
 
 

@@ -5,10 +5,7 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pkcs11
 import pytest
@@ -19,23 +16,15 @@ from e4kms.pkcs11 import Pkcs11Kms
 from e4kms.pkcs11.creation import _made
 from e4kms.pkcs11.keys import GUARDED
 from e4kms.pkcs11.ladder import RUNGS
+from tests.kms import warm
 from tests.kms.pkcs11.conftest import OpenKms, new_key
 from tests.kms.pkcs11.tokens import Token
 
-ROOT = Path(__file__).parents[3]
-PATIENCE_S = 60
 NEEDS_HMAC = pytest.mark.parametrize("token", ["opencryptoki"], indirect=True)
 
 
 def killed_after(point: str, uri: str) -> None:
-    child = subprocess.run(
-        [sys.executable, "-m", "tests.kms.pkcs11.dying_creation", point, uri],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
+    child = warm.run("from tests.kms.pkcs11 import dying_creation; dying_creation.main()", point, uri)
     assert child.returncode == -signal.SIGKILL, child.stderr
 
 

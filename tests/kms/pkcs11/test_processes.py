@@ -6,18 +6,16 @@ What every driver must survive is in the conformance kit, which the tokens pass 
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from pkcs11 import Attribute, KeyType
 
 from e4kms.pkcs11 import Pkcs11Kms
+from tests.kms import warm
 from tests.kms.pkcs11.conftest import OpenKms
 from tests.kms.pkcs11.tokens import Token
 
-_LIMIT_S = 60
 _START = """
 import os, sys, threading, time
 from concurrent.futures import ThreadPoolExecutor
@@ -125,13 +123,7 @@ use()
 
 
 def run(script: str, uri: str, folder: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", script, uri, folder / "flag"],
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=_LIMIT_S,
-    )
+    done = warm.run(script, uri, str(folder / "flag"))
     assert not done.returncode and not done.stderr, done.stderr
 
 

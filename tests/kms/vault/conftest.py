@@ -43,10 +43,7 @@ def _raft(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RaftBao]:
 def raft(_raft: RaftBao) -> Iterator[RaftBao]:
     """A server on disk, with TLS; the test may seal and stop it."""
     yield _raft
-    _raft.stop()
-    _raft.start()
-    _raft.unseal()
-    _raft.until_it_serves()
+    _raft.recover()
 
 
 @pytest.fixture

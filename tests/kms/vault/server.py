@@ -195,6 +195,14 @@ class RaftBao(Bao):
         while not self.ask("GET", "sys/leader")["is_self"] and time.monotonic() < deadline:
             time.sleep(0.02)
 
+    def recover(self) -> None:
+        """It is up and unsealed, whatever was done to it."""
+        if self._process is None:
+            self.start()
+        if self.is_sealed:
+            self.unseal()
+        self.until_it_serves()
+
     @property
     def is_sealed(self) -> bool:
         return bool(self.ask("GET", "sys/seal-status")["sealed"])
@@ -207,6 +215,7 @@ class RaftBao(Bao):
 storage "raft" {{
   path = "{self.folder}/raft"
   node_id = "one"
+  performance_multiplier = 1
 }}
 listener "tcp" {{
   address = "127.0.0.1:{self.port}"
