@@ -184,7 +184,9 @@ class Api:
         if "[SSL" in str(error):
             return TransportError(f"what answers at {self._url} does not speak TLS with us; see --url: {error}")
         if isinstance(error, (httpx2.ConnectError, httpx2.ConnectTimeout)):
-            return TransportError(f"no C2 answers at {self._url}; is it running? start it with: e4 serve")
+            return TransportError(
+                f"no C2 answers at {self._url}; start it with e4 serve, or say with --url where it is"
+            )
         return _unanswered(request, f"the connection to {self._url} was lost")
 
     def _document(self, answer: httpx2.Response) -> Document:
