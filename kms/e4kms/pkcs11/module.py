@@ -23,6 +23,7 @@ import pkcs11
 from e4core.errors import E4Error, KmsDenied, KmsError, KmsUnavailable
 from e4core.keys import Secret
 from e4kms.pkcs11.address import TokenAddress
+from e4kms.pkcs11.again import begin_again
 from e4kms.pkcs11.pins import remember_refused, require_not_refused
 from e4kms.pkcs11.refusals import is_wrong_pin
 
@@ -112,16 +113,21 @@ class Module:
         """Finalize and initialize: some tokens are seen again only then, and all sessions, logins and keys found are void."""
         self.generation += 1
         self._logins.clear()
-        lib = self._loaded()
-        with suppress(pkcs11.PKCS11Error):
-            lib.finalize()
-        lib.initialize()
+        begin_again(self._loaded())
 
     def pause(self) -> bool:
         return self._idle.acquire(timeout=_FORK_WAIT_S)
 
     def resume(self) -> None:
         self._idle.release()
+
+    def about(self, token: pkcs11.Token) -> dict[str, str]:
+        """What the module says of itself and of ``token``: CK_INFO and CK_TOKEN_INFO of PKCS#11 2.40, section 3."""
+        lib = self._loaded()
+        return {
+            "module": f"{lib.manufacturer_id} {lib.library_description} {_dotted(lib.library_version)}",
+            "token": f"{token.manufacturer_id} {token.model}, firmware {_dotted(token.firmware_version)}",
+        }
 
     def _loaded(self) -> Any:
         if self._lib is None:
@@ -135,9 +141,7 @@ class Module:
                 ) from None
             if self._inherited:
                 # PKCS#11 2.40, section 5.4: a child has to initialize for itself
-                with suppress(pkcs11.PKCS11Error):
-                    lib.finalize()
-                lib.initialize()
+                begin_again(lib)
             self._lib = lib
         return self._lib
 
@@ -183,6 +187,10 @@ class Module:
                     except BaseException as error:  # the border: whatever it is belongs to who waits
                         future.set_exception(_alone(error))
             del future, job  # else the last secret stays here until the next call
+
+
+def _dotted(version: tuple[int, int]) -> str:
+    return ".".join(map(str, version))
 
 
 def _alone(error: BaseException) -> BaseException:

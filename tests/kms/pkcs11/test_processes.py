@@ -60,6 +60,24 @@ with ThreadPoolExecutor(8) as threads:
     for one in done:
         one.result()
 """,
+    "a module that is restarted closes nothing of others": """
+from e4kms.pkcs11.module import module_at
+from e4kms.pkcs11.address import Address
+
+# what the module opens first gets high numbers; then there are lower ones for what it opens later
+low = [os.open(os.devnull, os.O_RDONLY) for _ in range(8)]
+use()
+for descriptor in low:
+    os.close(descriptor)
+ours = []
+for _ in range(3):
+    module_at(Address.parse(uri).module).call(lambda module: module.restart(), 60)
+    ours += [os.open(sys.argv[2], os.O_CREAT | os.O_WRONLY, 0o600) for _ in range(8)]
+    use()
+kms.close()
+for descriptor in ours:
+    os.close(descriptor)  # OSError: somebody has closed it
+""",
     "a fork does not wait for a module that hangs": """
 from e4kms.pkcs11.module import module_at
 from e4kms.pkcs11.address import Address
