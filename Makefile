@@ -18,6 +18,7 @@ export OQS_INSTALL_PATH ?= $(wildcard $(CURDIR)/.cache/liboqs-0.13.0-e4)
 setup: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt $(EXTENSION)
+	@echo "installing into $(VENV), which takes some minutes the first time"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,dev]'
 	touch $@

@@ -14,9 +14,14 @@ class E4Error(Exception):
     kind = "error"
 
     def __init__(self, message: str = "", *, kind: str = "") -> None:
-        super().__init__(message or self.__doc__)
+        super().__init__(message or _clause(type(self).__doc__ or self.kind))
         if kind:
             self.kind = kind
+
+
+def _clause(sentence: str) -> str:
+    """``sentence`` as the other texts are: it may follow a name and a colon."""
+    return sentence[:1].lower() + sentence[1:].removesuffix(".")
 
 
 class InvalidInput(E4Error, ValueError):

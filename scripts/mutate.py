@@ -31,6 +31,7 @@ FOLDER = ROOT / "conformance" / "e4conformance" / "suites"
 CHECKS = (
     "aead",
     "aead_answers",
+    "aead_use",
     "channels",
     "commands",
     "entities",

@@ -51,7 +51,7 @@ _SHARED = {
     _OUTPUT: "[how to print](#output)",
 }
 _TYPES = {"integer": "whole number", "number": "number", "boolean": "true or false", "string": "text", "null": ""}
-_FORMATS = {"byte": "base64", "path": "path", "ipv4": "IPv4 address", "ipv6": "IPv6 address"}
+_FORMATS = {"byte": "base64", "path": "path", "ipvanyaddress": "IP address"}
 
 
 def filled(page: str) -> str:

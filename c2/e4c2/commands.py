@@ -11,12 +11,12 @@ import os
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
 
 import sqlalchemy as sa
 
-from e4c2 import graces
-from e4c2.model import Delivery, Kind, Status, c2_key, client, link, membership, operation, outbox
+from e4c2 import graces, queueing
+from e4c2.model import Delivery, Kind, c2_key, client, link, membership, operation, outbox
+from e4c2.queueing import AT, PEERS, TOPICS
 from e4c2.rows import Realm, Row, portions
 from e4core.errors import NotFound
 
@@ -116,19 +116,17 @@ def enqueue(
     purge: bool = False,
 ) -> None:
     """Bring ``target`` at each of ``clients`` to the present; what waits for the same takes one place (rule 3)."""
-    of = _Objects(kind, client.c.id, sa.literal(target))
     parts = [client.c.id.in_(portion) for portion in portions(clients)]
     few = [outbox.c.client.in_(clients)] if len(parts) == 1 else []
-    _insert(db, realm, operation_id, of, parts, [outbox.c.object == target, *few], purge)
+    queueing.insert(db, realm, operation_id, AT[kind], parts, [outbox.c.object == target, *few], purge, target)
 
 
 def enqueue_members(
     db: sa.Connection, realm: Realm, operation_id: bytes, topics: Collection[bytes], *, purge: bool = False
 ) -> None:
     """Bring the topics at all their active members to the present: a handful of statements, however many they are."""
-    _insert(
-        db, realm, operation_id, _TOPICS, [membership.c.topic.in_(portion) for portion in portions(topics)], [], purge
-    )
+    parts = [membership.c.topic.in_(portion) for portion in portions(topics)]
+    queueing.insert(db, realm, operation_id, TOPICS, parts, purge=purge)
 
 
 def enqueue_holders(
@@ -141,7 +139,7 @@ def enqueue_holders(
 ) -> None:
     """Bring the public keys of ``peers`` at all their active holders to the present, or at those of ``which`` links alone."""
     parts = [sa.and_(link.c.peer.in_(portion), *which) for portion in portions(peers)]
-    _insert(db, realm, operation_id, _PEERS, parts, purge=purge)
+    queueing.insert(db, realm, operation_id, PEERS, parts, purge=purge)
 
 
 def catch_up(db: sa.Connection, realm: Realm, row: Row, operation_id: bytes | None, not_before: float = 0) -> None:
@@ -149,13 +147,14 @@ def catch_up(db: sa.Connection, realm: Realm, row: Row, operation_id: bytes | No
     me = [row["id"]]
     close(db, row["id"], (Kind.TOPIC, Kind.PEER, Kind.RESET_TOPICS, Kind.RESET_PEERS))
     enqueue(db, realm, operation_id, me, Kind.RESET_TOPICS)
-    _insert(db, realm, operation_id, _TOPICS, [membership.c.client == row["id"]], [outbox.c.client == row["id"]])
+    mine = [outbox.c.client == row["id"]]
+    queueing.insert(db, realm, operation_id, TOPICS, [membership.c.client == row["id"]], mine)
     if not realm.suite.is_symmetric:
         enqueue(db, realm, operation_id, me, Kind.RESET_PEERS)
-        _insert(db, realm, operation_id, _PEERS, [link.c.holder == row["id"]], [outbox.c.client == row["id"]])
+        queueing.insert(db, realm, operation_id, PEERS, [link.c.holder == row["id"]], mine)
     tell_c2_key(db, realm, row, operation_id)
-    waiting = [outbox.c.client == row["id"], outbox.c.state == Delivery.PENDING.value]
-    db.execute(sa.update(outbox).where(*waiting, outbox.c.not_before < not_before).values(not_before=not_before))
+    waiting = outbox.c.state == Delivery.PENDING.value
+    db.execute(sa.update(outbox).where(*mine, waiting, outbox.c.not_before < not_before).values(not_before=not_before))
 
 
 def tell_c2_key(db: sa.Connection, realm: Realm, row: Row, operation_id: bytes | None) -> None:
@@ -219,67 +218,6 @@ def _awaited() -> sa.ColumnElement[bool]:
     reports = outbox.c.client.in_(sa.select(client.c.id).where(client.c.reports))
     numbered = outbox.c.sequence.is_not(None)  # Format 2, in which all devices report, be it after a year
     return sa.and_(outbox.c.state == Delivery.SENT.value, sa.or_(keys, reports, numbered), is_last)
-
-
-@dataclass(frozen=True, slots=True)
-class _Objects:
-    """Where devices and their objects stand: a delivery of ``kind`` brings ``what`` at the client ``who`` to the present."""
-
-    kind: Kind
-    who: sa.ColumnElement[bytes]
-    what: sa.ColumnElement[bytes]
-    where: tuple[sa.ColumnElement[bool], ...] = ()
-
-
-_ACTIVE = client.c.status == Status.ACTIVE.value
-_TOPICS = _Objects(Kind.TOPIC, membership.c.client, membership.c.topic, (client.c.id == membership.c.client, _ACTIVE))
-_PEERS = _Objects(Kind.PEER, link.c.holder, link.c.peer, (client.c.id == link.c.holder, _ACTIVE))
-
-
-def _insert(
-    db: sa.Connection,
-    realm: Realm,
-    operation_id: bytes | None,
-    of: _Objects,
-    parts: Collection[sa.ColumnElement[bool]],
-    before: Collection[sa.ColumnElement[bool]] = (),
-    purge: bool = False,
-) -> None:
-    """Insert first, then supersede what waited before for the same; a purge that is not known to be done is inherited.
-
-    Args: parts: of whom and what, one after the other.  before: what of the outbox they may supersede, where that is little.
-    """
-    last = db.scalar(sa.select(sa.func.max(outbox.c.id))) or 0
-    waiting = outbox.alias("waiting")
-    same = [waiting.c.client == of.who, waiting.c.kind == of.kind.value, waiting.c.object == of.what]
-    undone = [waiting.c.state.in_(OPEN), sa.or_(waiting.c.state != Delivery.SENT.value, client.c.reports)]
-    inherited = sa.exists().where(*same, waiting.c.purge.is_(True), *undone)
-    now = realm.clock()
-    columns: dict[str, sa.ColumnElement[Any]] = {
-        "client": of.who,
-        "kind": sa.literal(of.kind.value),
-        "object": of.what,
-        "purge": sa.literal(True) if purge else inherited,
-        "state": sa.literal(Delivery.PENDING.value),
-        "operation": sa.literal(operation_id, sa.LargeBinary),
-        "created": sa.literal(now),
-        "not_before": sa.literal(0.0),
-        "attempts": sa.literal(0),
-    }
-    all_of = sa.select(*list(columns.values())).where(*of.where)
-    for part in parts:
-        db.execute(sa.insert(outbox).from_select(list(columns), all_of.where(part)))
-    newer = outbox.alias("newer")
-    same = [newer.c.client == outbox.c.client, newer.c.kind == outbox.c.kind, newer.c.object == outbox.c.object]
-    replaced = sa.exists().where(*same, newer.c.id > last)
-    waits = outbox.c.state == Delivery.PENDING.value
-    older = [outbox.c.id <= last, waits, outbox.c.kind == of.kind.value]
-    db.execute(sa.update(outbox).where(*older, *before, replaced).values(state=Delivery.SUPERSEDED.value))
-    if of.kind is not Kind.SYNC:  # anybody can bring one about, with a hello of long ago
-        # nothing new is kept waiting by what was tried in vain
-        told = sa.select(outbox.c.client).where(outbox.c.id > last)
-        paused = [waits, outbox.c.not_before > now, outbox.c.client.in_(told)]
-        db.execute(sa.update(outbox).where(*paused).values(not_before=0.0))
 
 
 def _view(row: Row) -> Command:

@@ -30,7 +30,7 @@ def ends(db: sa.Connection, realm: Realm, rows: Collection[Row], topics: Mapping
     replacing = [row for row in rows if row["kind"] in _REPLACING]
     begun: dict[int, float] = {}
     for portion in portions(row["id"] for row in replacing):
-        begun.update((identity, _time(outbox, first)) for identity, first in db.execute(_first_missed(portion)))
+        begun.update((identity, _time(outbox, first)) for identity, first in db.execute(_FIRST_MISSED, {"of": portion}))
     for row in replacing:
         if row["kind"] == Kind.TOPIC and row["object"] in topics:
             begun[row["id"]] = min(begun[row["id"]], _time(topic, topics[row["object"]]["rotated"]))
@@ -48,18 +48,21 @@ def end(db: sa.Connection, before: float) -> None:
     db.execute(sa.update(outbox).where(*forgets, sa.exists().where(*_same(missed, outbox), *old)).values(purge=True))
 
 
-def _first_missed(deliveries: Collection[int]) -> sa.Select[Any]:
-    """Of each, when the first of the same was ordered after the last that the device has confirmed."""
+def _first_missed() -> sa.Select[Any]:
+    """Of each delivery in ``of``, when the first of the same was ordered after the last that the device has confirmed."""
     this, done, since = outbox.alias("this"), outbox.alias("done"), outbox.alias("since")
     confirmed = sa.select(sa.func.max(done.c.id)).where(*_same(done, this), done.c.state == _CONFIRMED)
     last = sa.func.coalesce(confirmed.correlate(this).scalar_subquery(), 0)
     first = sa.select(sa.func.min(since.c.created)).where(*_same(since, this), since.c.id > last)
     found = sa.func.coalesce(first.correlate(this).scalar_subquery(), this.c.created)
-    return sa.select(this.c.id, found).where(this.c.id.in_(deliveries))
+    return sa.select(this.c.id, found).where(this.c.id.in_(sa.bindparam("of", expanding=True)))
 
 
 def _same(one: sa.FromClause, other: sa.FromClause) -> list[sa.ColumnElement[bool]]:
     return [one.c[name] == other.c[name] for name in ("client", "kind", "object")]
+
+
+_FIRST_MISSED = _first_missed()
 
 
 def _time(table: sa.Table, value: object) -> float:

@@ -36,6 +36,8 @@ _MODULUS = 1 << 8 * _LEN
 _NUMBER_LEN = 8
 _ID = 1
 _CELL = Cell(ledger.name, "sum", _ID.to_bytes(8, "little"))
+_THE_ROW = ledger.c.id == _ID
+_SELECT, _UPDATE = sa.select(ledger.c.sum).where(_THE_ROW), sa.update(ledger).where(_THE_ROW)
 _NEVER = State(-1, 0)
 _OLDER = "the database was put back to an older state behind the C2's back; restore it from a backup"
 _CHANGED = (
@@ -126,7 +128,7 @@ def _add_up(db: sa.Connection, held: _Held, expected: int) -> None:
 
 
 def _held(db: sa.Connection, keyring: Keyring) -> _Held:
-    held = db.scalar(sa.select(ledger.c.sum).where(ledger.c.id == _ID))
+    held = db.scalar(_SELECT)
     if held is None:
         raise Tampered("the ledger is gone from the database; restore it from a backup")
     if not isinstance(held, bytes):
@@ -140,8 +142,7 @@ def _held(db: sa.Connection, keyring: Keyring) -> _Held:
 
 def _keep(db: sa.Connection, keyring: Keyring, key: bytes, number: int, total: int) -> State:
     state = State(number, total % _MODULUS)
-    sealed = _Held(key, state).sealed(keyring)
-    db.execute(sa.update(ledger).where(ledger.c.id == _ID).values(sum=sealed))
+    db.execute(_UPDATE, {"sum": _Held(key, state).sealed(keyring)})
     return state
 
 

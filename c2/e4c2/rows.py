@@ -67,6 +67,11 @@ _GRANTED = {
 """Table -> from a row as selected: generation, MAC, primary key, granting columns."""
 _TYPES = {name: tuple(_types(metadata.tables[name].c[column]) for column in _CHECKED[name]) for name in GRANTING}
 """Table -> what each of these may be; a database may hold something else, as SQLite does whatever is written to it."""
+_UNCHANGED = {
+    name: [metadata.tables[name].c[key] == sa.bindparam(f"of_{key}") for key in (*_PRIMARY[name], "generation")]
+    for name in GRANTING
+}
+"""Table -> what holds of a row that still is as it was read."""
 _STORED = {table.name: {column.name: _types(column) for column in table.c} for table in metadata.sorted_tables}
 """Table -> column -> what it may be."""
 
@@ -281,8 +286,7 @@ def _change(
     """Run ``statement`` on rows that still are as they were read (`_read`). Raises: Conflict."""
     if not parameters:
         return
-    unchanged = [table.c[name] == sa.bindparam(f"of_{name}") for name in (*_PRIMARY[table.name], "generation")]
-    if db.execute(statement.where(*unchanged), parameters).rowcount != len(parameters):
+    if db.execute(statement.where(*_UNCHANGED[table.name]), parameters).rowcount != len(parameters):
         raise Conflict(f"the {table.name} was changed by somebody else meanwhile; read it again")
 
 

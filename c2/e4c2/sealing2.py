@@ -112,9 +112,10 @@ def claim(db: sa.Connection, realm: Realm, limit: int = BATCH) -> list[Sealed]:
     return sealed
 
 
-def _is_due(now: float) -> sa.ColumnElement[bool]:
-    due = sa.or_(outbox.c.not_before <= now, outbox.c.not_before > now + WAITS_AT_MOST_S)
-    return sa.and_(outbox.c.state == Delivery.PENDING.value, due)
+_NOW = sa.bindparam("now", type_=sa.Float)
+_TIMELY = sa.or_(outbox.c.not_before <= _NOW, outbox.c.not_before > _NOW + WAITS_AT_MOST_S)
+_DUE = sa.and_(outbox.c.state == Delivery.PENDING.value, _TIMELY)
+_NEXT = sa.select(outbox.c.id, outbox.c.client).where(_DUE, outbox.c.id > sa.bindparam("last")).order_by(outbox.c.id)
 
 
 def _due(db: sa.Connection, now: float, limit: int) -> list[bytes]:
@@ -122,8 +123,7 @@ def _due(db: sa.Connection, now: float, limit: int) -> list[bytes]:
     found: dict[bytes, None] = {}
     last = 0
     while True:
-        due = sa.select(outbox.c.id, outbox.c.client).where(_is_due(now), outbox.c.id > last)
-        rows = db.execute(due.order_by(outbox.c.id).limit(BATCH)).all()
+        rows = db.execute(_NEXT.limit(BATCH), {"now": now, "last": last}).all()
         for identity, of in rows:
             last = identity
             if not isinstance(of, bytes):
@@ -138,14 +138,14 @@ def _due(db: sa.Connection, now: float, limit: int) -> list[bytes]:
 
 def _open(db: sa.Connection, clients: Sequence[bytes], now: float) -> list[Row]:
     """All that is not yet done, save what is to wait, at the first of these devices: at all, where there is not too much."""
-    undone = [outbox.c.client.in_(clients), sa.or_(_is_due(now), outbox.c.state.in_(UNCONFIRMED))]
+    undone = [outbox.c.client.in_(clients), sa.or_(_DUE, outbox.c.state.in_(UNCONFIRMED))]
     counts = sa.select(outbox.c.client, sa.func.count()).where(*undone).group_by(outbox.c.client)
-    number = {of: int(count) for of, count in db.execute(counts)}
+    number = {of: int(count) for of, count in db.execute(counts, {"now": now})}
     upto = list(accumulate(number[of] for of in clients))
     first = clients[: max(1, bisect_right(upto, DELIVERIES_MOST))]
     wanted = (outbox.c.id, outbox.c.client, outbox.c.kind, outbox.c.object, outbox.c.purge, outbox.c.attempts)
     mine = sa.select(*wanted).where(*undone, outbox.c.client.in_(first)).order_by(outbox.c.id)
-    return plain(db.execute(mine).all())
+    return plain(db.execute(mine, {"now": now}).all())
 
 
 def _drafts(here: _Here, rows: Collection[Row]) -> dict[bytes, _Draft]:

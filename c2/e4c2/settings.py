@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import os
 import tomllib
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, IPvAnyAddress, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from e4core.errors import InvalidInput, StorageError
@@ -79,7 +79,7 @@ class Settings(BaseSettings):
     The password of the embedded one is made, in ``broker-password`` in ``data``, if no file is named; it has no TLS.
     """
 
-    host: IPv4Address | IPv6Address = IPv4Address("127.0.0.1")
+    host: IPvAnyAddress = IPv4Address("127.0.0.1")
     """IP address at which the API listens; any but a loopback address needs TLS."""
 
     port: int = Field(default=8884, ge=0, le=65535)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """``python -m e4cli`` is ``e4``."""
 
-from e4cli.main import main
+from e4cli.start import main
 
 main()

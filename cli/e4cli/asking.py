@@ -21,7 +21,7 @@ from typing import Annotated, Any, Concatenate, ParamSpec
 import typer
 
 from e4cli.api_client import DEFAULT_URL, Api, Document, Token
-from e4cli.output import Output, OutputOption, Row, show_record, show_rows
+from e4cli.output import Output, OutputOption, Row, Value, show_record, show_rows
 from e4core.errors import StorageError
 from e4core.keys import Secret
 
@@ -163,9 +163,17 @@ def _token(file: Path | None) -> Token:
 
 def _readable(output: Output, row: Row) -> Row:
     """Times as people read them; scripts get Unix seconds."""
-    if output is Output.JSON:
-        return row
-    return {name: _time(value) if name in _TIMES else value for name, value in row.items()}
+    return row if output is Output.JSON else {name: _for_people(name, value) for name, value in row.items()}
+
+
+def _for_people(name: str, value: Value) -> Value:
+    match value:
+        case list():
+            return [_for_people(name, each) for each in value]
+        case dict():
+            return {inner: _for_people(inner, each) for inner, each in value.items()}
+        case _:
+            return _time(value) if name in _TIMES else value
 
 
 def _time(value: object) -> str | None:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from e4conformance.report import Report
     from e4conformance.requirement import Requirement
 
+_MORE_S = 30.0
+"""What a check gets at most beyond its deadline, before the process is ended."""
 _LOG = logging.getLogger(__name__)
 app = typer.Typer(
     no_args_is_help=True,
@@ -54,6 +56,10 @@ SeedOption = Annotated[
 HooksOption = Annotated[
     str, typer.Option("--hooks", metavar="MODULE:NAME", help="What makes its faults, where checks need some.")
 ]
+DeadlineOption = Annotated[
+    float,
+    typer.Option("--deadline", min=0.1, metavar="S", help="Seconds for one requirement; one that takes longer fails."),
+]
 JsonOption = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the report as JSON.")]
 JunitOption = Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="Write the report as JUnit XML.")]
 HtmlOption = Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write the report as one page.")]
@@ -64,13 +70,14 @@ def suite(
     name: Annotated[str, typer.Argument(metavar="NAME", help="An installed suite.", autocompletion=_suites)],
     only: OnlyOption = None,
     seed: SeedOption = None,
+    deadline: DeadlineOption = 600,
     json: JsonOption = None,
     junit: JunitOption = None,
     html: HtmlOption = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Examine a suite."""
-    _examine(Kind.SUITE, name, "", only, seed, (json, junit, html), output)
+    _examine(Kind.SUITE, name, "", only, seed, deadline, (json, junit, html), output)
 
 
 @app.command()
@@ -79,13 +86,14 @@ def kms(
     hooks: HooksOption = "",
     only: OnlyOption = None,
     seed: SeedOption = None,
+    deadline: DeadlineOption = 600,
     json: JsonOption = None,
     junit: JunitOption = None,
     html: HtmlOption = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Examine a KMS driver, on a KMS that nobody else uses."""
-    _examine(Kind.KMS, uri, hooks, only, seed, (json, junit, html), output)
+    _examine(Kind.KMS, uri, hooks, only, seed, deadline, (json, junit, html), output)
 
 
 @app.command()
@@ -94,13 +102,14 @@ def transport(
     hooks: HooksOption = "",
     only: OnlyOption = None,
     seed: SeedOption = None,
+    deadline: DeadlineOption = 600,
     json: JsonOption = None,
     junit: JunitOption = None,
     html: HtmlOption = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Examine a transport, on a broker that nobody else uses."""
-    _examine(Kind.TRANSPORT, uri, hooks, only, seed, (json, junit, html), output)
+    _examine(Kind.TRANSPORT, uri, hooks, only, seed, deadline, (json, junit, html), output)
 
 
 @app.command()
@@ -108,13 +117,14 @@ def port(
     target: Annotated[str, typer.Argument(metavar="TARGET", help="A command, tcp://HOST:PORT or serial:/dev/...")],
     only: OnlyOption = None,
     seed: SeedOption = None,
+    deadline: DeadlineOption = 600,
     json: JsonOption = None,
     junit: JunitOption = None,
     html: HtmlOption = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Examine a device implementation in any language, that speaks the port protocol."""
-    _examine(Kind.PORT, target, "", only, seed, (json, junit, html), output)
+    _examine(Kind.PORT, target, "", only, seed, deadline, (json, junit, html), output)
 
 
 @app.command("list")
@@ -148,6 +158,7 @@ def _examine(
     hooks: str,
     only: list[str] | None,
     seed: int | None,
+    deadline_s: float,
     files: Sequence[Path | None],
     output: Output,
 ) -> None:
@@ -165,8 +176,11 @@ def _examine(
             advance(len(so_far.outcomes) - 1, of, f"{following.id} {following.says}")
             _LOG.info("%s %s", following.id, following.says)
             _write(files, so_far)  # what is left if native code ends the process
+            if sys.__stderr__ is not None:  # or never comes back to Python, which alone can be interrupted
+                faulthandler.dump_traceback_later(deadline_s + min(deadline_s, _MORE_S), exit=True, file=sys.__stderr__)
 
-        report = examination(KINDS[kind], target, watch, seed=seed, hooks=hooks, only=only or ())
+        report = examination(KINDS[kind], target, watch, seed=seed, hooks=hooks, only=only or (), limit_s=deadline_s)
+        faulthandler.cancel_dump_traceback_later()
     _write(files, report)
     _show(output, report)
     if not report.conforms:
@@ -212,6 +226,8 @@ def _show(output: Output, report: Report) -> None:
     told = (Verdict.FAILED, Verdict.WARNED, Verdict.NOT_EXERCISED)
     if found := [outcome for outcome in report.outcomes if outcome.verdict in told]:
         _show_findings(found)
+    if report.begin_with:
+        remark(f"begin with {report.begin_with}: what comes after it may follow from it")
     outside = [outcome for outcome in report.outcomes if outcome.verdict is Verdict.NOT_APPLICABLE]
     if outside:
         missing = ", ".join(sorted({outcome.requirement.needs or "" for outcome in outside}))

@@ -9,7 +9,8 @@ from typing import NoReturn
 
 NEEDED = ("typer", "rich")
 MISSING = 12
-"""Exit status; that of `PluginError` in `e4cli.exits`, which cannot be asked here."""
+INTERRUPTED = 130
+"""Exit statuses; those of `e4cli.exits`, which cannot be asked here."""
 
 
 def main() -> NoReturn:
@@ -19,6 +20,10 @@ def main() -> NoReturn:
             "e4: the command needs more than the library: pip install 'e4core[cli]', or 'e4core[server]'\n"
         )
         sys.exit(MISSING)
-    from e4cli.main import main as run
+    try:
+        # loading takes a while, in which somebody may think better of it
+        from e4cli.main import main as run
 
-    run()
+        run()
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)

@@ -55,7 +55,8 @@ def _findings(entries: Iterable[Mapping[str, Any]]) -> str:
     items = "".join(
         f'<li><a href="#{entry["id"]}">{entry["id"]}</a> {escape(entry["says"])}{_seen(entry)}</li>' for entry in found
     )
-    return f'<section class="findings"><h2>In the way</h2><ul>{items}</ul></section>' if found else ""
+    order = "<p>Begin with the first: what comes after it may follow from it.</p>" if len(found) > 1 else ""
+    return f'<section class="findings"><h2>In the way</h2>{order}<ul>{items}</ul></section>' if found else ""
 
 
 def _fact(name: str, value: object) -> str:

@@ -39,6 +39,12 @@ class Report:
         return conforms(self.outcomes)
 
     @property
+    def begin_with(self) -> str:
+        """The id of what to mend first: parts are checked before what is made of them. Empty: there is not more than one."""
+        found = [outcome.requirement.id for outcome in self.outcomes if outcome.is_in_the_way]
+        return found[0] if len(found) > 1 else ""
+
+    @property
     def verdict(self) -> str:
         """In words; part of the requirements is no proof, whatever comes of them."""
         if not self.conforms:

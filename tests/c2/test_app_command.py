@@ -8,7 +8,6 @@ import os
 import pty
 import signal
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -77,8 +76,9 @@ def test_a_kill_loses_nothing_that_was_answered(tmp_path: Path) -> None:
 
 def test_the_command_says_in_one_line_why_it_cannot_start(tmp_path: Path) -> None:
     (tmp_path / "e4.toml").write_text("colour = 'red'\n")
-    command = [sys.executable, "-m", "e4cli", "serve"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    done = subprocess.run(
+        [*program(), "serve"], cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE_S, check=False
+    )
     assert (done.returncode, done.stdout) == (3, "")
     assert done.stderr.count("\n") == 1
     assert "'colour'" in done.stderr
@@ -87,7 +87,7 @@ def test_the_command_says_in_one_line_why_it_cannot_start(tmp_path: Path) -> Non
 def test_the_token_is_shown_at_a_terminal_only(tmp_path: Path) -> None:
     terminal, inside = pty.openpty()
     environment = {**os.environ, "E4_PORT": "0", "E4_BROKER": "memory:terminal"}
-    process = subprocess.Popen([sys.executable, "-m", "e4cli", "serve"], cwd=tmp_path, env=environment, stdout=inside)
+    process = subprocess.Popen([*program(), "serve"], cwd=tmp_path, env=environment, stdout=inside)
     os.close(inside)  # else a process that dies leaves the reader waiting
     shown = b""
     while shown.count(b"\n") < 3:

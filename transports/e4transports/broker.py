@@ -78,8 +78,12 @@ class EmbeddedBroker:
     def uri(self) -> str:
         """Where it listens, for `e4transports.mqtt`; names the password file, which holds the secret."""
         options = {"version": "3.1.1", "qos": "1", "password-file": str(self._password_file.absolute())}
-        host = f"[{self._host}]" if ":" in self._host else self._host
-        return f"mqtt://{_USER}@{host}:{self._port}?{urlencode(options, safe='/', quote_via=quote)}"
+        return f"mqtt://{_USER}@{self._bracketed}:{self._port}?{urlencode(options, safe='/', quote_via=quote)}"
+
+    @property
+    def _bracketed(self) -> str:
+        """The host as it stands in a URI."""
+        return f"[{self._host}]" if ":" in self._host else self._host
 
     async def __aenter__(self) -> Self:
         """Listen. Raises: TransportError: the port is in use, or not allowed; StorageError: the password file."""
@@ -91,8 +95,10 @@ class EmbeddedBroker:
             self._server = await asyncio.start_server(partial(self._connected, entrance), self._host, self._port)
         except OSError as error:
             await broker.shutdown()
-            why = "the port is in use; choose another one" if error.errno == errno.EADDRINUSE else error.strerror
-            raise TransportError(f"the embedded broker cannot listen at {self._host}:{self._port}: {why}") from error
+            where, why = f"{self._bracketed}:{self._port}", error.strerror
+            if error.errno == errno.EADDRINUSE:
+                why = f"the port is in use; choose another one with E4_BROKER=embedded://{self._bracketed}:PORT"
+            raise TransportError(f"the embedded broker cannot listen at {where}: {why}") from error
         self._broker = broker
         self._port = self._server.sockets[0].getsockname()[1]
         return self

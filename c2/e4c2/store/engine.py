@@ -12,12 +12,15 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 
 from e4c2.roll import Roll
@@ -103,12 +106,24 @@ class Store:
             return _transact(self._writer, use_case, args, kwargs)
 
 
-def migrate(db: sa.Connection, revision: str = "head") -> None:
-    """Bring the schema of this connection to ``revision``."""
+def migrate(db: sa.Connection) -> None:
+    """Bring the schema of this connection to that of this release."""
+    if MigrationContext.configure(db).get_current_revision() == _newest():
+        return
+    config = _config()
+    config.attributes["connection"] = db
+    command.upgrade(config, "head")
+
+
+def _config() -> Config:
     config = Config()
     config.set_main_option("script_location", "e4c2:store/migrations")
-    config.attributes["connection"] = db
-    command.upgrade(config, revision)
+    return config
+
+
+@cache
+def _newest() -> str | None:
+    return ScriptDirectory.from_config(_config()).get_current_head()
 
 
 def _check_ours(db: sa.Connection, path: Path) -> None:

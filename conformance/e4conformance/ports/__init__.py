@@ -6,7 +6,7 @@
 
 # ruff: noqa: I001  # requirements are checked in the order in which their modules are read
 from e4conformance.ports import protocol
-from e4conformance.ports import receiving, sending, obeying, rekeying, reporting
+from e4conformance.ports import receiving, edges, sending, obeying, rekeying, reporting
 from e4conformance.ports import told
 from e4conformance.ports.book import PORTS
 from e4conformance.ports.subject import PortSubject, of, subject
@@ -14,6 +14,7 @@ from e4conformance.ports.subject import PortSubject, of, subject
 __all__ = [
     "PORTS",
     "PortSubject",
+    "edges",
     "obeying",
     "of",
     "protocol",

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
@@ -11,6 +12,7 @@ from typing import Any, Protocol
 from e4conformance.ports.links import PortFault, said
 from e4core.errors import E4Error
 
+_LOG = logging.getLogger(__name__)
 DEADLINE_S = 10.0
 """For each answer."""
 _HEARD = 4096
@@ -58,11 +60,13 @@ class Port:
         """The answer to a line that may be no request. Raises: PortFault. TransportError."""
         if self._link is None:
             self._link = self._reach()
+        _LOG.info("> %s", line.decode(errors="backslashreplace"))
         try:
             self._link.send(line + b"\n", self.deadline_s)
             data = self._link.line(self.deadline_s)
         except PortFault as error:
             raise self._fault(str(error)) from error
+        _LOG.info("< %s", data.decode(errors="backslashreplace"))
         self.heard.append(data)
         try:
             answer = json.loads(data)

@@ -117,6 +117,25 @@ def _not_obeyed(fleet: Fleet, when: str, data: bytes) -> None:
 
 
 @must(
+    "E4-PCMD-008",
+    "a command that was refused is answered for good: after a crash none that is older is obeyed",
+    source="format2.md sections 3.3 and 7",
+    advice="set last to the sequence of a command that is refused too, and save it before the acknowledgement",
+    needs="format-2",
+)
+@in_format_2
+def refused_for_good(fleet: Fleet) -> None:
+    fleet.meet()
+    c2 = fleet.bob.c2
+    (older,) = c2.seal([c2.set_topic(OTHER, fleet.random.randbytes(32), _next(fleet))], fleet.now)
+    (refused,) = c2.seal([c2.set_topic(TOPIC, fleet.random.randbytes(32), fleet.epoch - 2)], fleet.now)
+    _alike(fleet, "an epoch below the newest", refused)
+    fleet.bob.device.restart()
+    fleet.twin.restart()
+    _not_obeyed(fleet, "after a newer one was refused, and a crash", older)
+
+
+@must(
     "E4-PCMD-003",
     "a command in which any bit is changed, or that is cut short or longer, is met with silence and changes nothing",
     source=_WIRE,
@@ -195,7 +214,7 @@ def wrong_contents(fleet: Fleet) -> None:
 )
 @in_format_2
 def all_or_none(fleet: Fleet) -> None:
-    fleet.meet()
+    fleet.meet(TOPIC, OTHER)
     c2, now = fleet.bob.c2, fleet.now
     good = [c2.set_topic(OTHER, fleet.random.randbytes(32), _next(fleet)), c2.remove_topic(TOPIC)]
     conflict = c2.set_topic(OTHER, fleet.random.randbytes(32), fleet.epoch - 1)

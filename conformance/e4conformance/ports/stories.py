@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -23,6 +24,9 @@ from e4core.errors import E4Error
 from e4core.suite import Suite
 
 _REPORTED = ("report", "content", "synchronised")
+_LOG = logging.getLogger(__name__)
+_SHOWN = 5
+"""Stories that are named where several fail."""
 _STEP_MORE = 128
 """Bytes of a request beside what stands in the step."""
 _NEEDS: Mapping[str, tuple[str, int]] = {
@@ -49,8 +53,9 @@ def play(subject: PortSubject, kind: str, section: str) -> str:
         raise NotExercised(f"the port plays no story of {section}: {why}")
     failures = [text for entry in played if (text := _FAILS[kind](subject, by_name[entry["suite"]], file, entry))]
     if failures:
-        more = f" (and {len(failures) - 1} more of {len(played)} stories)" if len(failures) > 1 else ""
-        raise Unmet(failures[0] + more)
+        more = [f"and {len(failures) - _SHOWN} more"] if len(failures) > _SHOWN else []
+        count = [f"{len(failures)} of {len(played)} stories:"] if len(failures) > 1 else []
+        raise Unmet("\n".join([*count, *failures[:_SHOWN], *more]))
     return _left_out(len(played), Counter(left_out.values()))
 
 
@@ -110,14 +115,27 @@ _FAILS: dict[str, Callable[[PortSubject, Suite, VectorFile, Entry], str]] = {
 
 def _fails(subject: PortSubject, entry: Entry, due: Facets, observe: Callable[[], Facets]) -> str:
     """What the first wrong facet of a story is; empty: there is none."""
+    _LOG.info("story: %s", entry["name"])
     reports = "reports" in subject.capabilities
     try:
-        wrong = differences(_seen(due, reports), _seen(observe(), reports))
+        wrong = _first(_seen(due, reports), _seen(observe(), reports))
     except PortFault as error:
         raise PortFault(f"{entry['name']}: {error}") from error
     except E4Error as error:
         wrong = f"cannot begin: {error.kind}: {error}"
-    return f"{entry['name']}: {wrong.partition('; ')[0]}" if wrong else ""
+    return f"{entry['name']}: {wrong}" if wrong else ""
+
+
+def _first(due: Facets, observed: Facets) -> str:
+    """The first difference; where one side is an error, of which kind."""
+    wrong, _, _ = differences(due, observed).partition("; ")
+    step, asked, _ = wrong.partition(", result is ")
+    kinds = [
+        f"{whose} is {facets[name]}"
+        for whose, facets in (("seen", observed), ("due", due))
+        if (name := f"{step}, kind") in facets
+    ]
+    return f"{wrong} ({', '.join(kinds)})" if asked and kinds else wrong
 
 
 def _seen(facets: Facets, reports: bool) -> Facets:

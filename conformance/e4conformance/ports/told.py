@@ -11,9 +11,7 @@ from e4conformance.ports.book import must, should
 from e4conformance.ports.sections import name_of
 from e4conformance.ports.subject import PortSubject
 
-_ADVICE = (
-    "play the named story by hand from the vectors up to the named step, and compare with the section of the source"
-)
+_ADVICE = "see its lines with e4 -v conformance port ... --only and this id, and compare the named step with the source"
 
 
 class _Told(NamedTuple):

@@ -3,6 +3,7 @@
 
 from e4conformance.suites import aead as aead
 from e4conformance.suites import aead_answers as aead_answers
+from e4conformance.suites import aead_use as aead_use
 from e4conformance.suites import channels as channels
 from e4conformance.suites import commands as commands
 from e4conformance.suites import entities as entities

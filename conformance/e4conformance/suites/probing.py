@@ -33,7 +33,7 @@ def refused(
         return error
     except Exception as error:  # the border to foreign code: each other way to end is told as what it is
         raise Unmet(f"{what} raises {_named(error)}, not {_names(by)}") from error
-    shown = f" and gives {given[:_SHOWN].hex() or 'nothing'}" if isinstance(given, bytes) else ""
+    shown = f" and gives {_bytes(given)}" if isinstance(given, bytes) else ""
     raise Unmet(f"{what} is accepted{shown}")
 
 
@@ -98,6 +98,10 @@ def garbage(random: Random, around: int = 0) -> Iterator[bytes]:
         yield b"\xff" * length
         yield bytes(n % 256 for n in range(length))
         yield random.randbytes(length)
+
+
+def _bytes(given: bytes) -> str:
+    return f"the bytes {given[:_SHOWN].hex()}" if given else "no bytes"
 
 
 def _named(error: Exception) -> str:

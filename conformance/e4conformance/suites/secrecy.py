@@ -68,25 +68,29 @@ def values(subject: SuiteSubject) -> dict[str, object]:
     return held
 
 
-def _texts(value: object) -> Iterator[str]:
-    yield from (repr(value), str(value), ascii(value), f"{value}", f"{value!r}", "%s %r" % (value, value))  # noqa: UP031
-    yield from (repr([value]), repr({"key": value}), pprint.pformat(value))
-    yield repr(getattr(value, "__dict__", None))
+def _texts(value: object) -> Iterator[tuple[str, str]]:
+    """What could show it, and how that looks."""
+    for text in (repr(value), str(value), ascii(value), f"{value}", f"{value!r}", "%s %r" % (value, value)):  # noqa: UP031
+        yield "its text", text
+    for text in (repr([value]), repr({"key": value}), pprint.pformat(value)):
+        yield "its text", text
     slots = [name for kind in type(value).__mro__ for name in getattr(kind, "__slots__", ())]
-    yield repr({name: getattr(value, name, None) for name in slots})
+    held = {name: getattr(value, name, None) for name in slots} | getattr(value, "__dict__", {})
+    for name, each in held.items():
+        yield f"its attribute {name}", repr(each)
 
 
 @SUITES.must(
     "E4-SEC-101",
     "No value shows a secret as text, nor does what it holds.",
     source="e4core.keys.Secret",
-    advice="Keep secret bytes as e4core.keys.Secret, or give the class a __repr__ without them.",
+    advice="Keep secret bytes as e4core.keys.Secret, in attributes too, and leave them out of __repr__.",
 )
 def texts(subject: SuiteSubject) -> None:
     hidden = spelt(subject)
     for name, value in values(subject).items():
-        for text in _texts(value):
-            require(not _shown(text, hidden), f"{name} shows itself, as {type(value).__name__}")
+        for what, text in _texts(value):
+            require(not _shown(text, hidden), f"{name}, a {type(value).__name__}: {what} shows the secret")
 
 
 @SUITES.must(
@@ -101,7 +105,7 @@ def pickles(subject: SuiteSubject) -> None:
         for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
             pickled = _pickled(value, protocol)
             text = pickled.decode("latin-1")
-            require(not _shown(text, hidden), f"{name} is pickled with its secret, as {type(value).__name__}")
+            require(not _shown(text, hidden), f"{name}, a {type(value).__name__}, is pickled with its secret")
 
 
 def _pickled(value: object, protocol: int) -> bytes:

@@ -141,7 +141,7 @@ def test_a_refusal_says_nothing_of_the_text_and_the_key(fast: Installed) -> None
     key = fast.SivKey(KEY)
     with pytest.raises(AuthenticationFailed) as refused:
         key.open(b"", bytes(80), b"ad")
-    assert str(refused.value) == AuthenticationFailed.__doc__
+    assert str(refused.value) == str(AuthenticationFailed())
     assert refused.value.__context__ is None
     assert KEY[:4].hex() not in repr(key) and repr(KEY[:4])[2:-1] not in repr(key)
 

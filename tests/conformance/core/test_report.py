@@ -56,6 +56,12 @@ def test_json_is_of_the_schema(which: str) -> None:
     assert document["schema"] == SCHEMA_VERSION == SCHEMA["properties"]["schema"]["const"]
 
 
+@pytest.mark.parametrize(("which", "first"), [("good", ""), ("broken", "E4-AEAD-001")])
+def test_a_report_says_where_to_begin(which: str, first: str) -> None:
+    assert REPORTS[which].begin_with == first
+    assert ("Begin with the first" in REPORTS[which].html()) is bool(first)
+
+
 SPOILT: dict[str, Callable[[dict[str, Any]], object]] = {
     "another version": lambda document: document.update(schema=2),
     "a field more": lambda document: document.update(more=1),

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 
 import pytest
@@ -12,7 +13,8 @@ from e4conformance.ports import PortSubject, of
 from e4conformance.ports.client import Port
 from e4conformance.ports.links import opener
 from e4conformance.ports.reference import ReferencePort
-from tests.conformance.ports import broken
+from tests.conformance.ports import broken, broken_edges
+from tests.conformance.ports.broken_further import FURTHER
 from tests.conformance.ports.reach import examined, here
 
 WRONG_DEVICES = [
@@ -34,6 +36,10 @@ WRONG_DEVICES = [
     (broken.LosesNewKeys, "sk", "E4-PCMD-007", "a command is refused: not_authentic"),
     (broken.LosesNewKeys, "fips-pk", "E4-PCMD-007", "a command is refused: bad_signature"),
     (broken.ObeysInPart, "fips-sk", "E4-PCMD-006", "topics is []"),
+    (broken_edges.NarrowWindow, "fips-sk", "E4-PMSG-010", "1024 below the highest is refused, with a window of 1024"),
+    (broken_edges.TakesWhatIsBehind, "fips-sk", "E4-PMSG-010", "1025 below the highest is accepted twice"),
+    (broken_edges.ForgetsSessions, "fips-sk", "E4-PMSG-011", "session 1 of 17, for the second time, is accepted"),
+    (broken_edges.ForgetsRefusals, "fips-sk", "E4-PCMD-008", "is applied after a newer one was refused, and a crash"),
     (broken.TakesLongCommands, "fips-sk", "E4-PCMD-003", "bytes are there is accepted"),
     (broken.OnItsClock, "fips-sk", "E4-PORT-008", "is refused"),
     (broken.OnItsClock, "pk", "E4-PORT-008", "is refused"),
@@ -86,6 +92,33 @@ def test_a_process_that_hangs_ends_or_prints_fails_with_what_was_seen(
         _fails(subject, number, seen)
     finally:
         reached.close()
+
+
+@pytest.mark.parametrize("number", FURTHER)
+def test_each_other_requirement_fails_a_port_too(number: str) -> None:
+    make, suite = FURTHER[number]
+    outcome = examined(here(make, suite), number)[number]
+    assert outcome.verdict is (Verdict.WARNED if number == "E4-PMSG-103" else Verdict.FAILED), outcome.detail
+    assert "raised" not in outcome.detail, "by an accident of the check"
+
+
+def test_of_stories_that_fail_each_is_named_and_its_lines_can_be_seen(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    detail = examined(here(broken.port_with(broken.TakesReplays), "fips-sk"), "E4-PMSG-113")["E4-PMSG-113"].detail
+    count, first, second, *_ = detail.splitlines()
+    assert count == "3 of 5 stories:"
+    assert first.startswith("fips-sk: ") and first.endswith("(unprotect), result is ok, not error (due is replayed)")
+    assert second.startswith("fips-sk: ")
+    told = [record.getMessage() for record in caplog.records]
+    begun = told.index(f"story: {first.partition(': step ')[0]}")
+    assert told[begun + 1].startswith('> {"id": ')
+    assert told[begun + 2].startswith('< {"id":')
+
+
+def test_what_is_all_or_none_is_in_conflict_in_each_place() -> None:
+    subject = here(ReferencePort, "fips-sk")
+    assert examined(subject, "E4-PCMD-006")["E4-PCMD-006"].verdict is Verdict.PASSED
+    assert sum(b'"refused"' in answer for answer in subject.port.heard) == 3
 
 
 def _fails(subject: PortSubject, number: str, seen: str) -> None:

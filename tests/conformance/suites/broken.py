@@ -49,6 +49,8 @@ _KINDS: dict[type[toys.ToyKey], str] = {
     toys.Logs: "E4-SEC-104",
     toys.Prints: "E4-SEC-104",
     toys.SharedBuffer: "E4-AEAD-015",
+    toys.SharedHeader: "E4-AEAD-015",
+    toys.KeptById: "E4-AEAD-014",
     toys.DiesInFork: "E4-AEAD-016",
     toys.DiesOnShortInput: "E4-AEAD-012",
     toys.SaysWhy: "E4-AEAD-013",

@@ -15,6 +15,7 @@ from e4backends.pyca import Gcm
 from e4conformance.kit import Outcome, Verdict, run
 from e4conformance.suites import SUITES, SuiteSubject, subject
 from e4conformance.suites.subject import THIN
+from tests.conformance.suites import toys
 from tests.conformance.suites import toys_hidden as hidden
 from tests.conformance.suites.broken import DIFFERENT, TOY, toy
 from tests.conformance.suites.broken_parts import Like
@@ -94,6 +95,30 @@ def test_bits_are_flipped_at_both_edges_and_in_every_stretch_whatever_that_costs
     assert at <= set(range(length))
     assert not length or {0, length - 1} <= at
     assert {place // step for place in at} == set(range(-(-length // step)))
+
+
+@pytest.mark.parametrize(
+    ("kind", "number", "seen"),
+    [
+        (toys.HoldsBytes, "E4-SEC-101", "a key of the AEAD, a HoldsBytes: its attribute _copy shows the secret"),
+        (toys.ShowsKey, "E4-SEC-101", "a key of the AEAD, a ShowsKey: its text shows the secret"),
+        (
+            toys.TruncatedTag,
+            "E4-AEAD-006",
+            "a ciphertext of 16 bytes, only its first 4 bytes, is accepted and gives no bytes",
+        ),
+        (toys.DiesOnShortInput, "E4-AEAD-013", "refusals differ: AuthenticationFailed"),
+    ],
+)
+def test_the_detail_tells_where_to_look(kind: type[toys.ToyKey], number: str, seen: str) -> None:
+    assert seen in _outcome(SuiteSubject(toy(kind), 1), number).detail
+
+
+@pytest.mark.parametrize(
+    ("kind", "number"), [(toys.TruncatedTag, "E4-AEAD-013"), (toys.DiesOnShortInput, "E4-AEAD-014")]
+)
+def test_a_fault_is_not_told_once_more_where_something_else_is_asked(kind: type[toys.ToyKey], number: str) -> None:
+    assert _outcome(SuiteSubject(toy(kind), 1), number).verdict is Verdict.PASSED
 
 
 def test_a_report_names_the_versions_of_what_computes() -> None:
