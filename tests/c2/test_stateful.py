@@ -17,7 +17,7 @@ from e4core.errors import NotFound
 from tests.c2.conftest import FORMAT1, FORMAT2, Worlds
 from tests.c2.fleet import Fleet, device, reporting, some, topic
 from tests.c2.world import World
-from tests.suites import EVERY
+from tests.suites import EVERY, installed
 
 BOUND = settings(
     max_examples=6,
@@ -89,9 +89,10 @@ def test_whatever_happened_all_hold_what_they_should_once_it_is_quiet(worlds: Wo
 def test_so_do_they_with_every_suite(worlds: Worlds, suite: str) -> None:
     """A few histories each: what the suites differ in is tried with each of them, what they share with the four above.
 
-    In pq-slh one: each of the 70 signatures that it takes costs what a whole history costs elsewhere.
+    With hash-based signatures one: each of the 70 that it takes costs what a whole history costs elsewhere.
     """
-    few = 1 if suite == "pq-slh" else 2
+    signature = installed(suite).signature
+    few = 1 if signature and signature.signature_len > 10_000 else 2
     make: Any = lambda: Pressed(worlds(suite))  # noqa: E731  any callable will do
     run_state_machine_as_test(make, settings=settings(BOUND, max_examples=few, stateful_step_count=8))
 
