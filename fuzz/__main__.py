@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``python -m fuzz [TARGET...]``: fuzz all targets, or those named, one after the other, for ``FUZZ_S`` seconds in all (60)."""
+"""``python -m fuzz [TARGET...]``: fuzz all targets, or those named, one after the other, for ``FUZZ_S`` seconds in all (60).
+
+What they need is loaded before that, which takes a while: all of it is instrumented.
+"""
 
 from __future__ import annotations
 
@@ -28,11 +31,11 @@ def main() -> int:
     chosen = parser.parse_args().targets or list(catalogue.MODULES)
     if unknown := [name for name in chosen if name not in catalogue.MODULES]:
         parser.error(f"there is no target {unknown[0]}")
-    end = time.monotonic() + float(os.environ.get("FUZZ_S") or DEFAULT_S)
     # the finder of an editable installation hides its modules from atheris; the same folders stand in sys.path
     sys.meta_path[:] = [BuiltinImporter, FrozenImporter, PathFinder]
     with atheris.instrument_imports(include=ROOMS):
         targets = _loaded(chosen)
+        end = time.monotonic() + float(os.environ.get("FUZZ_S") or DEFAULT_S)
         found = [_fuzzed(name, target, len(targets) - done, end) for done, (name, target) in enumerate(targets.items())]
     return int(any(found))
 
@@ -52,7 +55,8 @@ def _fuzzed(name: str, target: Target, left: int, end: float) -> bool:
     began = time.monotonic()
     report = session.run(name, target, (end - began) / left)
     took = time.monotonic() - began
-    print(f"{took:7.1f} s {report.inputs:10,} inputs {report.covered:7,} branches  {len(report.findings)} findings")
+    covered = f"{report.covered:,}" if report.covered else "-"
+    print(f"{took:7.1f} s {report.inputs:10,} inputs {covered:>7} branches  {len(report.findings)} findings")
     for file, what in sorted(report.findings.items()):
         print(f"  {what}\n    {file}")
     print(report.log, end="")

@@ -36,7 +36,7 @@ _TRIED = re.compile(r"^tried (\d+)$", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """``inputs`` that were tried, and branches that they ``covered``.
+    """``inputs`` that were tried, and branches that they ``covered``; 0: the time was too short for all of its seeds.
 
     Attributes: findings: files in `CRASHES` that are new, and what goes wrong with each.  log: why it did not end in order.
     """

@@ -57,6 +57,13 @@ def library() -> CDLL:
     return loaded
 
 
+def version() -> str:
+    """As ``0.13.0``."""
+    told = library().OQS_version
+    told.restype = c_char_p
+    return bytes(told()).decode()
+
+
 def _find() -> str:
     if chosen := os.environ.get(INSTALL_PATH):
         if found := next(_candidates([f"{chosen}/lib", f"{chosen}/lib64", chosen]), None):

@@ -23,6 +23,16 @@ _LOW = _ONES * ((1 << 19) - 1)
 _TO_ABOVE, _TO_BEYOND = _ONES * ((1 << 19) - 1 - _BETA), _ONES * _BETA
 
 
+class _OfLiboqs:
+    """What a conformance report says of it."""
+
+    __slots__ = ()
+
+    @property
+    def about(self) -> dict[str, str]:
+        return {"liboqs": liboqs.version()}
+
+
 @dataclass(frozen=True, slots=True)
 class _KemKey:
     public: bytes
@@ -37,7 +47,7 @@ class _KemKey:
 
 
 @dataclass(frozen=True, slots=True)
-class MlKem:
+class MlKem(_OfLiboqs):
     """ML-KEM of one size. Stored: the seed d | z (FIPS 203 section 7.1)."""
 
     name: str
@@ -97,7 +107,7 @@ class _Verifier:
 
 
 @dataclass(frozen=True, slots=True)
-class MlDsa65:
+class MlDsa65(_OfLiboqs):
     """ML-DSA-65, hedged, empty context. Stored: the seed xi (FIPS 204 section 5.1)."""
 
     _native: NativeSignature = field(repr=False)
@@ -123,7 +133,7 @@ class MlDsa65:
 
 
 @dataclass(frozen=True, slots=True)
-class StoredPair:
+class StoredPair(_OfLiboqs):
     """A scheme of which liboqs knows no seeds. Stored: private key | public key, as liboqs gives them."""
 
     name: str
@@ -164,7 +174,7 @@ class StoredPair:
 
 
 @dataclass(frozen=True, slots=True)
-class SlhDsa:
+class SlhDsa(_OfLiboqs):
     """SLH-DSA-SHAKE-256f, hedged, empty context. Stored: the private key of FIPS 205 section 9.1; its second half is public."""
 
     _native: NativeSignature = field(repr=False)

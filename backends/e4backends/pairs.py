@@ -128,6 +128,11 @@ class PairedIdentity:
     public_is_secret = False
 
     @property
+    def about(self) -> Mapping[str, str]:
+        """What the two parts tell of themselves for a conformance report, if they do."""
+        return {**getattr(self.scheme, "about", {}), **getattr(self.kem, "about", {})}
+
+    @property
     def private_len(self) -> int:
         return self.scheme.private_len + self.kem.private_len
 

@@ -180,11 +180,11 @@ def _examine(
                 faulthandler.dump_traceback_later(deadline_s + min(deadline_s, _MORE_S), exit=True, file=sys.__stderr__)
 
         report = examination(KINDS[kind], target, watch, seed=seed, hooks=hooks, only=only or (), limit_s=deadline_s)
-        faulthandler.cancel_dump_traceback_later()
     _write(files, report)
     _show(output, report)
     if not report.conforms:
-        raise typer.Exit(1)
+        raise typer.Exit(1)  # still under the deadline: threads that hang would keep the process from its end
+    faulthandler.cancel_dump_traceback_later()
 
 
 def _write(files: Sequence[Path | None], report: Report) -> None:

@@ -55,6 +55,16 @@ def about(subject: Subject) -> dict[str, str]:
     return {name: hidden(subject, value) for name, value in found.items()}
 
 
+def told_by(part: object) -> dict[str, str]:
+    """What foreign code tells of itself as ``about``, by name; empty: nothing, or not rightly."""
+    try:
+        return {str(name): str(value) for name, value in dict(getattr(part, "about", {})).items()}
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # a report without that is better than none
+        return {}
+
+
 def reasons(subject: Subject) -> Mapping[str, str]:
     """Capability -> why it is not declared, as far as that is said."""
     return asked(lambda: getattr(subject, "lacks", {}), "the subject does not tell why it lacks something")

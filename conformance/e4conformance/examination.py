@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from e4conformance import border
 from e4conformance.border import Subject
+from e4conformance.deadline import LIMIT_S
 from e4conformance.kinds import Kind
 from e4conformance.kit import Outcome, Verdict, chosen, examine
 from e4conformance.report import Report
@@ -25,18 +26,35 @@ def _unwatched(_so_far: Report, _of: int, _next_one: Requirement[Any], /) -> Non
 
 
 def examination(
-    kind: Kind, target: str, watcher: Watcher, *, seed: int, hooks: str = "", only: Collection[str] = ()
+    kind: Kind,
+    target: str,
+    watcher: Watcher,
+    *,
+    seed: int,
+    hooks: str = "",
+    only: Collection[str] = (),
+    limit_s: float = LIMIT_S,
 ) -> Report:
     """Of what ``target`` names. Raises: what `Kind.subject` does. InvalidInput: an id that there is none of in ``only``."""
     chosen(kind.book, only)  # before a subject is asked for
     with kind.subject(target, seed, hooks) as subject:
-        return examined(kind, target, subject, seed, watcher, only)
+        return examined(kind, target, subject, seed, watcher, only, limit_s)
 
 
 def examined(
-    kind: Kind, name: str, subject: Subject, seed: int, watcher: Watcher = _unwatched, only: Collection[str] = ()
+    kind: Kind,
+    name: str,
+    subject: Subject,
+    seed: int,
+    watcher: Watcher = _unwatched,
+    only: Collection[str] = (),
+    limit_s: float = LIMIT_S,
 ) -> Report:
-    """Of a subject that is there. Args: name: by which the report calls it. Raises: E4Error: it does not tell what it can do."""
+    """Of a subject that is there. Args: name: by which the report calls it.  limit_s: for each check.
+
+    What comes after a check that did not end is not exercised: who hangs once may hang each time, and spoil the rest.
+    Raises: E4Error: it does not tell what it can do.
+    """
     book, started = kind.book, now()
     declared = border.declared_by(subject)  # first: who hangs is waited for once
     name, about = border.name_of(subject, name), border.about(subject)
@@ -48,9 +66,17 @@ def examined(
         return Report(kind.name, name, about, tuple(sorted(declared)), seed, started, found, is_complete and not more)
 
     for requirement in requirements:
+        if outcomes and outcomes[-1].seconds >= limit_s:
+            outcomes += _left_out(requirements[len(outcomes) :], outcomes[-1].requirement.id)
+            break
         watcher(report(_unfinished(requirement)), len(requirements), requirement)
-        outcomes.append(examine(subject, requirement))
+        outcomes.append(examine(subject, requirement, limit_s))
     return report()
+
+
+def _left_out(requirements: Collection[Requirement[Any]], because_of: str) -> list[Outcome]:
+    seen, advice = f"the run ended with {because_of}, which did not end", f"Mend {because_of} first, then ask again."
+    return [Outcome(each, Verdict.NOT_EXERCISED, seen, advice, 0.0) for each in requirements]
 
 
 def _unfinished(requirement: Requirement[Any]) -> Outcome:

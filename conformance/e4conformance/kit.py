@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from e4conformance import border
 from e4conformance.border import Subject
+from e4conformance.deadline import LIMIT_S, OutOfTime, within
 from e4conformance.requirement import RUNNING, Book, Level, NotExercised, Requirement, Unmet, text_of
 from e4core.errors import InvalidInput
 
@@ -70,10 +71,13 @@ def chosen(book: Book[S], only: Collection[str]) -> list[Requirement[S]]:
     return [requirement for requirement in book if not only or requirement.id in only]
 
 
-def examine(subject: S, requirement: Requirement[S]) -> Outcome:
-    """How the check of one requirement ends. Raises: E4Error: the subject does not tell what it can do."""
+def examine(subject: S, requirement: Requirement[S], limit_s: float = LIMIT_S) -> Outcome:
+    """How the check of one requirement ends; one that takes longer than ``limit_s`` has failed.
+
+    Raises: E4Error: the subject does not tell what it can do.
+    """
     begun = time.perf_counter()
-    verdict, detail, note = _tried(subject, requirement)
+    verdict, detail, note = _tried(subject, requirement, limit_s)
     seconds = time.perf_counter() - begun
     detail, note = (border.hidden(subject, text) for text in (detail, note))
     if requirement.needs is not None and requirement.needs not in border.declared_by(subject):
@@ -104,14 +108,15 @@ def _undeclared(verdict: Verdict, needs: str, reason: str) -> tuple[Verdict, str
     return Verdict.NOT_APPLICABLE, detail, ""
 
 
-def _tried(subject: S, requirement: Requirement[S]) -> tuple[Verdict, str, str]:
+def _tried(subject: S, requirement: Requirement[S], limit_s: float) -> tuple[Verdict, str, str]:
     """Verdict, detail, note. The border to foreign code: whatever that raises is a failed check, never the end of the run."""
     running = RUNNING.set(requirement.id)
     try:
-        note = requirement.check(subject)
+        with within(limit_s):
+            note = requirement.check(subject)
     except NotExercised as error:
         return Verdict.NOT_EXERCISED, str(error), ""
-    except Unmet as error:
+    except (Unmet, OutOfTime) as error:
         return Verdict.FAILED, str(error), ""
     except KeyboardInterrupt:
         raise

@@ -107,6 +107,37 @@ def test_native_code_that_ends_the_process_leaves_a_report(tmp_path: Path) -> No
     assert entry["detail"].startswith("the process ended while this was checked")
 
 
+def test_what_does_not_end_has_failed_and_ends_the_run(tmp_path: Path) -> None:
+    install_zero(tmp_path, digest="__import__('time').sleep(60)")
+    env = {"PYTHONPATH": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)}
+    done = e4("conformance", "suite", "zero", *ONE, "--only", "E4-HASH-002", "--deadline", "0.1", "-o", "json", env=env)
+    assert done.returncode == 1
+    first, second = json.loads(done.stdout)["requirements"]
+    assert (first["id"], first["verdict"], first["detail"]) == (ONE[1], "failed", "it did not end within 0.1 s")
+    assert (second["verdict"], second["detail"]) == ("not exercised", f"the run ended with {ONE[1]}, which did not end")
+
+
+def test_threads_that_do_not_end_keep_nobody_waiting(tmp_path: Path) -> None:
+    pool = "__import__('concurrent.futures').futures.ThreadPoolExecutor()"
+    install_zero(tmp_path, digest=f"{pool}.submit(__import__('time').sleep, 600).result()")
+    env = {"PYTHONPATH": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)}
+    done = e4("conformance", "suite", "zero", *ONE, "--deadline", "1", env=env)
+    assert (done.returncode, b"it did not end within 1 s" in done.stdout) == (1, True)
+
+
+def test_native_code_that_does_not_end_leaves_a_report(tmp_path: Path) -> None:
+    hangs = (
+        "(lambda c, lock: [c.pthread_mutex_lock(lock) for _ in range(2)])(__import__('ctypes').PyDLL(None), bytes(64))"
+    )
+    install_zero(tmp_path, digest=hangs)
+    env, path = {"PYTHONPATH": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)}, tmp_path / "report.json"
+    done = e4("conformance", "suite", "zero", *ONE, "--deadline", "0.1", "--json", str(path), env=env)
+    assert done.returncode == 1
+    assert b"Timeout (0:00:00.200000)!" in done.stderr
+    (entry,) = json.loads(path.read_text())["requirements"]
+    assert (entry["id"], entry["verdict"]) == ("E4-HASH-001", "failed")
+
+
 def test_who_asks_for_a_traceback_gets_one() -> None:
     done = e4("conformance", "suite", "sky", env={"E4_DEBUG": "1"})
     assert b"Traceback (most recent call last)" in done.stderr

@@ -18,6 +18,7 @@ from e4conformance.report import Report, save
 from e4conformance.transports import subject as transport_subject
 from tests.conformance.ports.reach import REFERENCE
 from tests.docs.session import ROOT
+from tests.examples.port_c import built
 from tests.kms.conftest import AnyToken, any_token
 from tests.kms.drivers import DRIVERS
 from tests.kms.sites import Site
@@ -64,6 +65,11 @@ def test_kms(name: str, site: Site) -> None:
 def test_transport(place: Any, start_mosquitto: StartMosquitto, tmp_path: Path) -> None:
     with place(start_mosquitto, tmp_path) as (uri, hooks, _), transport_subject(uri, hooks, seed=SEED) as subject:
         publish("transport", place.__name__.replace("_", "-"), subject)
+
+
+def test_port_in_c(tmp_path_factory: pytest.TempPathFactory) -> None:
+    with KINDS["port"].subject(str(built(tmp_path_factory.getbasetemp(), "all") / "e4-port"), SEED) as subject:
+        publish("port", "c", subject)
 
 
 def test_port() -> None:

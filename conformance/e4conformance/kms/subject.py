@@ -11,7 +11,7 @@ from functools import cached_property
 from random import Random
 from typing import TypeVar
 
-from e4conformance import credentials
+from e4conformance import border, credentials
 from e4conformance.kms.children import Children
 from e4conformance.requirement import RUNNING, Book, NotExercised, require_reasons
 from e4core import plugins
@@ -133,6 +133,7 @@ class KmsSubject:
         told = {
             "driver": f"{kind.__module__}.{kind.__qualname__}",
             "distribution": plugins.distributions(plugins.KMS, self.uri.partition(":")[0]),
+            **border.told_by(self.kms),
             **self.hooks.about,
         }
         with suppress(Exception):  # foreign code: whether it can wrap is a requirement

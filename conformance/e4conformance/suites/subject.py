@@ -15,6 +15,7 @@ from typing import TypeVar
 
 from cryptography.hazmat.backends.openssl import backend
 
+from e4conformance.border import told_by
 from e4conformance.requirement import Book, NotExercised
 from e4conformance.suites.algorithms import ALGORITHMS, Reference, alike, recognised
 from e4conformance.suites.curves import SIGNATURES, SignatureAnswer, is_x25519
@@ -94,6 +95,7 @@ class SuiteSubject:
         parts = ("aead", "hash", "device", "c2", "control", "signature")
         types = {part: type(getattr(suite, part)) for part in parts if getattr(suite, part) is not None}
         about = {part: f"{kind.__module__}.{kind.__qualname__}" for part, kind in types.items()}
+        told = {name: each for part in types for name, each in told_by(getattr(suite, part)).items()}
         known = {"aead algorithm": self.reference.name} if self.reference else {}
         return {
             "wire name": suite.wire_name,
@@ -101,6 +103,7 @@ class SuiteSubject:
             "distribution": distributions(GROUP, suite.name),
             "cryptography": version("cryptography"),
             "openssl": backend.openssl_version_text(),
+            **told,
             **about,
             **known,
         }

@@ -41,6 +41,10 @@ class Access:
         # the token may answer at any time after the deadline; only those who wait are told
         return module_at(self._address.module).call(lambda module: self._attempt(module, job), self._address.timeout_s)
 
+    def about(self) -> dict[str, str]:
+        """Of which versions module and token are. Raises: as `run`."""
+        return self.run(lambda link: module_at(self._address.module).about(link.token))
+
     def close(self) -> None:
         self._is_closed = True
         # also if nothing is held: a job that nobody waits for any more may be about to

@@ -76,6 +76,11 @@ class Pkcs11Kms:
         if not self._access.run(job):
             raise KmsError(f"{self._address} does not give back what it wrapped; do not use this token")
 
+    @property
+    def about(self) -> dict[str, str]:
+        """What a conformance report says of it. Raises: KmsError."""
+        return self._access.about()
+
     def close(self) -> None:
         self._access.close()
 

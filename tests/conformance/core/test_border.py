@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import cast
 
 import pytest
@@ -30,6 +31,27 @@ class Marked(Lamp):
 
     credentials: tuple[bytes, ...] = (PASSWORD,)
     lacks: Mapping[str, str] = field(default_factory=lambda: {"colour": f"no, {PASSWORD.decode()} does not buy it"})
+
+
+def _panicking() -> object:
+    raise Panic("no word")
+
+
+@pytest.mark.parametrize(
+    ("about", "told"),
+    [
+        ({"firmware": 3.1}, {"firmware": "3.1"}),
+        (None, {}),
+        ("3.1", {}),
+    ],
+)
+def test_what_a_part_tells_of_itself_is_text_or_nothing(about: object, told: Mapping[str, str]) -> None:
+    assert border.told_by(SimpleNamespace(about=about)) == told
+
+
+@pytest.mark.parametrize("part", [object(), type("Panics", (), {"about": property(lambda _: _panicking())})()])
+def test_a_part_that_tells_nothing_is_no_error(part: object) -> None:
+    assert border.told_by(part) == {}
 
 
 class Mute(Exception):

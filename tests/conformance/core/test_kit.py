@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import signal
+import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -44,6 +46,20 @@ def test_a_good_subject_conforms() -> None:
     assert conforms(outcomes)
     assert summary(outcomes) == "4 passed, 1 not exercised, 1 not applicable"
     assert outcomes[0].detail == ""
+
+
+def test_whoever_hangs_is_given_up_whatever_they_catch() -> None:
+    def hangs() -> bool:
+        while True:
+            try:
+                time.sleep(60)
+            except Exception:  # as a driver that tries again for ever
+                continue
+
+    outcome = examine(replace(GOOD, switch=hangs), BOOK["E4-AEAD-001"], limit_s=0.05)
+    assert (outcome.verdict, outcome.detail) == (Verdict.FAILED, "it did not end within 0.05 s")
+    assert examine(GOOD, BOOK["E4-AEAD-001"], limit_s=60).verdict is Verdict.PASSED
+    assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
 
 
 def test_a_must_that_is_not_met_is_in_the_way() -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from functools import cache
 
@@ -45,6 +46,11 @@ def test_every_capability_that_is_declared_is_exercised(name: str) -> None:
 def test_the_aead_of_a_wire_name_is_recognised_by_its_bytes_too(name: str) -> None:
     suite = installed(name)
     assert recognised(suite.aead) is ALGORITHMS.get(suite.wire_name)
+
+
+@pytest.mark.parametrize("name", ["pq", "pq-falcon", "pq-slh"])
+def test_a_report_names_the_version_of_liboqs(name: str) -> None:
+    assert re.fullmatch(r"\d+\.\d+\.\d+.*", examined(name).about["liboqs"])
 
 
 def test_the_seed_alone_decides_what_is_drawn() -> None:

@@ -10,6 +10,8 @@ from e4conformance.kinds import KINDS
 from e4conformance.transports import TRANSPORTS, TransportHooks, subject
 from e4core.errors import E4Error, PluginError, TransportError
 from tests.conformance.transports.broken import BROKEN, MAX_PAYLOAD_LEN, NeverConnects, Right, link_of, load
+from tests.conformance.transports.broken_further import FURTHER, ShowsPassword
+from tests.conformance.transports.broken_further import load as load_further
 
 
 def _outcomes(kind: type[Right], *only: str) -> list[kit.Outcome]:
@@ -29,6 +31,18 @@ def test_what_is_wrong_is_found(kind: type[Right]) -> None:
     (outcome,) = _outcomes(kind, BROKEN[kind])
     assert outcome.verdict is kit.Verdict.FAILED
     assert "raised" not in outcome.detail.partition(" ")[0], "by an accident of the check"
+
+
+@pytest.mark.parametrize("kind", FURTHER, ids=lambda kind: kind.__name__)
+def test_what_is_wrong_elsewhere_is_found_too(kind: type[Right]) -> None:
+    name = kind.__name__
+    hooks = TransportHooks(link=link_of(name), max_payload_len=MAX_PAYLOAD_LEN)
+    with subject(
+        f"broken:{name}{'?password=swordfish' * (kind is ShowsPassword)}", hooks, load=load_further
+    ) as examined:
+        examined.budget_s, examined.patience_s = 0.1, 1.0
+        (outcome,) = kit.run(examined, TRANSPORTS, [FURTHER[kind]])
+    assert outcome.verdict is kit.Verdict.FAILED, outcome.detail
 
 
 @pytest.mark.parametrize(

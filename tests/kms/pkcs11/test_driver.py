@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import logging
 import os
+import re
 from dataclasses import replace
 
 import pytest
@@ -34,6 +35,10 @@ def test_it_is_a_kms_that_makes_keys_and_rewraps(kms: Pkcs11Kms) -> None:
     assert isinstance(kms, Rewraps)
     assert isinstance(kms, CreatesKey)
     kms.check()
+
+
+def test_it_says_of_which_version_module_and_token_are(kms: Pkcs11Kms) -> None:
+    assert all(re.search(r"\S .*\d+\.\d+$", kms.about[name]) for name in ("module", "token")), kms.about
 
 
 def test_the_best_mechanism_that_works_is_used_and_recorded(token: Token, any_kms: Pkcs11Kms, rsa_key: str) -> None:
