@@ -17,13 +17,13 @@ _LOCK = "LCK..APIlock"
 
 def begin_again(lib: Any) -> None:
     """All sessions, logins and keys found by ``lib`` are void after this. Raises: pkcs11.PKCS11Error: it does not initialize."""
-    with _lock_kept(), suppress(pkcs11.PKCS11Error):
+    with lock_kept(), suppress(pkcs11.PKCS11Error):
         lib.finalize()
     lib.initialize()
 
 
 @contextmanager
-def _lock_kept() -> Iterator[None]:
+def lock_kept() -> Iterator[None]:
     """openCryptoki (seen in 3.8.1) closes its lock file when it is finalized, does not open it anew, and goes on with its number:
     whoever has that by then would find it locked, and later closed. So that number stays the lock file."""
     locks = {number: os.dup(number) for number in _locks()}

@@ -20,7 +20,7 @@ from e4kms.pkcs11.identity import P256_SIGN, open_identity
 from e4kms.pkcs11.module import Module, module_at
 from e4kms.pkcs11.refusals import is_wrong_pin
 from tests.kms.pkcs11.conftest import CONTEXT, OpenKms, new_key, new_secret
-from tests.kms.pkcs11.tokens import Token
+from tests.kms.pkcs11.tokens import Token, finalize
 
 PIN_WRONG = "kms_pin_wrong"
 
@@ -151,13 +151,18 @@ def log_in(token: Token, pin: str) -> None:
     module_at(token.module).call(lambda module: bare(token).open(user_pin=pin).close(), 20)
 
 
-def test_it_goes_on_when_the_module_was_restarted_by_others(token: Token, kms: Pkcs11Kms) -> None:
+@pytest.mark.parametrize("is_initialized", [True, False])
+def test_it_goes_on_when_the_module_was_finalized_by_others(token: Token, kms: Pkcs11Kms, is_initialized: bool) -> None:
     wrapped = kms.wrap(secret := new_secret(), CONTEXT)
-    lib = pkcs11.lib(str(token.module.resolve()))
-    for do in (lib.reinitialize, lib.finalize):
-        module_at(token.module).call(lambda module, do=do: do(), 20)  # type: ignore[misc]
-        assert kms.unwrap(wrapped, CONTEXT) == secret
-        kms.check()
+
+    def others(_: Module) -> None:
+        finalize(token.module)
+        if is_initialized:
+            pkcs11.lib(str(token.module.resolve())).initialize()
+
+    module_at(token.module).call(others, 20)
+    assert kms.unwrap(wrapped, CONTEXT) == secret
+    kms.check()
 
 
 def test_it_goes_on_when_it_was_logged_out_by_others(token: Token, kms: Pkcs11Kms) -> None:

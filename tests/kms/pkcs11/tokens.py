@@ -27,6 +27,7 @@ from pkcs11 import Attribute, KeyType, ObjectClass
 
 from e4core.keys import Secret
 from e4kms.pkcs11.address import TokenAddress
+from e4kms.pkcs11.again import lock_kept
 from e4kms.pkcs11.module import Module, module_at
 from tests.servers import tool
 
@@ -105,7 +106,7 @@ class Token:
 
     def forget(self) -> None:
         """Let the module give up what it holds open, as if this process had begun only now."""
-        module_at(self.module).call(lambda module: pkcs11.lib(str(self.module.resolve())).finalize(), _JOB_S)
+        module_at(self.module).call(lambda module: finalize(self.module), _JOB_S)
 
 
 def soft_hsm(folder: Path) -> Token:
@@ -189,6 +190,12 @@ def nss(folder: Path) -> Token:
     _take_namespace()
     _bind(modules, "/usr/share/p11-kit/modules")
     return token
+
+
+def finalize(module: Path) -> None:
+    """As somebody else in this process may; but for what openCryptoki would then do to the files of other tests."""
+    with lock_kept():
+        pkcs11.lib(str(module.resolve())).finalize()
 
 
 TOKENS: dict[str, Callable[[Path], Token]] = {"softhsm": soft_hsm, "opencryptoki": open_cryptoki, "nss": nss}
