@@ -141,8 +141,17 @@ def _does_not_load(group: str, entry_point: EntryPoint, error: BaseException) ->
         and error.name
         and error.name.partition(".")[0] != entry_point.module.partition(".")[0]
     ):
-        hint = f"; it needs the module {error.name}: install the extra that brings it"
+        hint = f"; it needs the module {error.name}: install {_extra(group, entry_point)}"
     return PluginError(f"{group}: {entry_point.name} of {owners(group, entry_point.name)} does not load: {error}{hint}")
+
+
+def _extra(group: str, entry_point: EntryPoint) -> str:
+    """What brings a module that is missing: the extra of the plugin's distribution that is called as a module of the plugin is."""
+    # stevedore's entry points carry no distribution
+    for dist in [point.dist for point in entry_points(group=group, name=entry_point.name) if point.dist]:
+        for extra in set(dist.metadata.get_all("Provides-Extra") or ()).intersection(entry_point.module.split(".")):
+            return f"{dist.name}[{extra}]"
+    return "the extra that brings it"
 
 
 def _conflict(group: str, name: str, _extensions: Sequence[Extension[object]]) -> NoReturn:

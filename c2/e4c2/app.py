@@ -126,6 +126,8 @@ async def _open_store(stack: AsyncExitStack, settings: Settings, clock: Clock) -
         in_use = f"another server holds {path}; stop it, or give each a data directory and a database of its own"
         stack.callback(files.Lock.take(path, in_use).release)
     kmses = _open_kmses(stack, settings)
+    if token_keys:
+        stack.callback(token_keys.close)
     store = stack.enter_context(closing(Store(settings.database_file)))
     lease = Lease(settings.keys_held_s, settings.keys_used)
     realm, database_id = await store.write(_open_realm, suite, kmses, clock, lease, token_keys)

@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, replace
+from itertools import count
 
 from e4c2 import deks, resealing
 from e4c2.resealing import Mark
@@ -51,6 +52,8 @@ class Locksmith:
         self._behind = asyncio.Event()
         self.failure: str | None = None
         """Why the lease of the keys could not be renewed lately."""
+        self.failing = ""
+        """Which KMSes failed then, for whoever asks: their places in the settings, and neither names nor addresses."""
         self.stopped: str | None = None
         """Why rows are not put under the newest keys any more, until the next rotation or start."""
         self.passed_over = 0
@@ -96,8 +99,11 @@ class Locksmith:
 
         return await self._rewrapped(purpose, version, add)
 
-    async def remove_wrap(self, purpose: Purpose, version: int, uri: str) -> Dek:
-        """Raises: NotFound. Conflict: it is the last, or no other opens now. KmsError."""
+    async def remove_wrap(self, purpose: Purpose, version: int, uri: str, dry_run: bool = False) -> Dek:
+        """Args: dry_run: only say whether it would be refused.
+
+        Raises: NotFound. Conflict: it is the last, or no other opens now. KmsError.
+        """
 
         def remove(dek: Dek) -> Dek:
             left = wrapping.remove_wrap(dek, uri)
@@ -107,7 +113,7 @@ class Locksmith:
                 raise Conflict(f"without its wrap by {uri} nothing opens {dek} now: {error}") from error
             return left
 
-        return await self._rewrapped(purpose, version, remove)
+        return await self._rewrapped(purpose, version, remove, dry_run)
 
     async def rewrap(self, purpose: Purpose, version: int, uri: str) -> Dek:
         """Put a wrap under the newest version of the key at ``uri``. Raises: as `add_wrap`. Tampered."""
@@ -151,6 +157,7 @@ class Locksmith:
                 if str(error) != self.failure:
                     log.error("the keys of the database could not be unwrapped anew: %s", error)
                 self.failure = str(error)
+                self.failing = await self._failing()
                 if not keyring.seconds_left:
                     self._realm.expire()
                 pause = min(pause * 2, LONGEST_PAUSE_S, max(keyring.seconds_left, LOOK_EVERY_S))
@@ -167,7 +174,7 @@ class Locksmith:
         for uri in sorted(fresh.passed_over - self._realm.keyring.passed_over):
             log.warning("%s did not answer; the next KMS did", uri)
         self._realm.keyring.renew(fresh)
-        self.failure = None
+        self.failure, self.failing = None, ""
 
     async def _reseal(self) -> None:
         """Go on with what a crash interrupted, then with each rotation."""
@@ -227,14 +234,24 @@ class Locksmith:
 
         await _whole(activate())
 
-    async def _rewrapped(self, purpose: Purpose, version: int, change: Callable[[Dek], Dek]) -> Dek:
+    async def _rewrapped(
+        self, purpose: Purpose, version: int, change: Callable[[Dek], Dek], dry_run: bool = False
+    ) -> Dek:
         async with self._changing:
             before = await self._store.read(deks.require, purpose, version)
             if before.state is State.RETIRED:
                 raise Conflict(f"{before} is retired; nothing opens it any more")
             after = await asyncio.to_thread(change, before)
+            if dry_run:
+                return before
             await self._store.write(deks.put_wraps, before, after)
         return after
+
+    async def _failing(self) -> str:
+        kinds = await asyncio.gather(*[asyncio.to_thread(_kind, kms) for kms in self._kmses.values()])
+        numbered = zip(count(1), self._kmses, kinds, strict=False)
+        told = [f"number {number}, {uri.partition(':')[0]} ({kind})" for number, uri, kind in numbered if kind]
+        return f"; of the KMSes in the C2's settings these fail: {', '.join(told)}" if told else ""
 
     async def _provider(self, uri: str) -> Provider:
         try:
@@ -261,6 +278,15 @@ async def _whole(work: Coroutine[None, None, None]) -> None:
     if cancelled:
         raise asyncio.CancelledError
     task.result()
+
+
+def _kind(kms: Kms) -> str | None:
+    """Of the error that it answers with."""
+    try:
+        kms.check()
+    except E4Error as error:
+        return error.kind
+    return None
 
 
 def _check(kms: Kms) -> str | None:

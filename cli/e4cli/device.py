@@ -34,7 +34,9 @@ _RATE_PATIENCE_S = 5
 @app.command()
 def init(
     suite: Annotated[str, typer.Option(help="Suite of the fleet; see e4 suites.")],
-    key: Annotated[Path, typer.Option(metavar="FILE", help="Private key of the device; see e4 keygen.")],
+    key: Annotated[
+        Path, typer.Option(metavar="FILE", help="Private key of the device, or its name in a token; see e4 keygen.")
+    ],
     state: NewStateOption,
     name: Annotated[str | None, typer.Argument(help="Name of the device, from which its id follows.")] = None,
     id_: Annotated[str | None, typer.Option("--id", metavar="HEX", help="Instead of NAME: its id, 16 bytes.")] = None,
@@ -46,35 +48,40 @@ def init(
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Make the state file of a device that has had no command yet."""
+    from e4core import files
     from e4core.formats import new_state
     from e4core.plugins import load_suite
     from e4device import keyfiles
+    from e4device.in_token import opened
 
     loaded = load_suite(suite)
     if loaded.c2.public_len and c2_key is None:
         raise typer.BadParameter(f"the suite {suite} needs --c2-key")
     if c2_key and not loaded.c2.public_len:
         raise typer.BadParameter(f"in the suite {suite} the C2 has no key; leave out --c2-key")
-    fresh = new_state(
-        loaded,
-        _client_id(loaded, name, id_),
-        keyfiles.load_private(key, loaded.device),
-        keyfiles.load_public(c2_key, loaded.c2) if c2_key else b"",
-    )
-    with states.new(state, passphrase_file, encrypt) as file:
-        file.create(fresh)
-    show_record(output, _facts(loaded, fresh))
+    with opened(loaded, files.read(key)) as as_held:
+        fresh = new_state(
+            as_held,
+            _client_id(loaded, name, id_),
+            keyfiles.load_private(key, as_held.device),
+            keyfiles.load_public(c2_key, loaded.c2) if c2_key else b"",
+        )
+        with states.new(state, passphrase_file, encrypt) as file:
+            file.create(fresh)
+        show_record(output, _facts(as_held, fresh))
 
 
 @app.command()
 def show(state: StateOption, passphrase_file: PassphraseFileOption = None, output: OutputOption = Output.TABLE) -> None:
     """Show what the state holds, without secrets; also while the device runs."""
     from e4core.plugins import load_suite
+    from e4device.in_token import opened
 
     file = states.existing(state, passphrase_file)
     held = states.load(file)
     synchronised = not held.clean and file.is_synchronised()
-    facts = {**_facts(load_suite(held.suite), held), "synchronised": synchronised, "encrypted": file.is_sealed()}
+    with opened(load_suite(held.suite), held.private) as suite:
+        facts = {**_facts(suite, held), "synchronised": synchronised, "encrypted": file.is_sealed()}
     show_record(output, facts)
 
 
@@ -176,12 +183,14 @@ def _client_id(suite: Suite, name: str | None, id_: str | None) -> ClientId:
 
 def _facts(suite: Suite, state: AnyState) -> Row:
     from e4core.keys import report_topic
+    from e4device.in_token import name_of
 
     public = None if suite.is_symmetric else suite.device.public(suite.device.load(state.private)).hex()
     return {
         "suite": state.suite,
         "id": state.client_id.hex(),
         "public_key": public,
+        "key_in_token": name_of(state.private),
         "c2_public_key": state.c2_public.hex() or None,
         "control_topic": state.control_topic,
         "report_topic": report_topic(state.client_id),

@@ -10,7 +10,7 @@ from contextlib import suppress
 
 from e4cli.messages import fields, line
 from e4cli.output import Output, Row, remark, show_event
-from e4core.errors import ClockUnset, StorageError, UnknownKey
+from e4core.errors import ClockUnset, KmsUnavailable, StorageError, UnknownKey
 from e4device.runtime import Device
 
 _STDIN = 0
@@ -97,7 +97,7 @@ async def _publish(device: Device, topic: str, payload: bytes) -> None:
     while True:
         try:
             return await device.publish(topic, payload)
-        except UnknownKey as error:
+        except (UnknownKey, KmsUnavailable) as error:  # in a moment it may be there: the key, or the token that signs
             if not told:
                 remark(f"{error}; waiting for it")
             told = True

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -39,6 +41,13 @@ def keygen(
         Path | None,
         typer.Option(metavar="FILE", help="Derive the key of this KIND from the first line of FILE, by Argon2id."),
     ] = None,
+    in_token: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URI",
+            help="With --suite: make it in a token, as pkcs11:token=...;object=NAME-{version}?...; PATH then only names it.",
+        ),
+    ] = None,
     salt: Annotated[
         str | None, typer.Option(metavar="HEX", help="With a passphrase: at least 16 bytes; else random, in PATH.salt.")
     ] = None,
@@ -53,16 +62,33 @@ def keygen(
         raise typer.BadParameter("a passphrase makes keys of a KIND, not of a suite")
     if salt and not passphrase_file:
         raise typer.BadParameter("--salt goes with --passphrase-file")
-    salt_bytes = b""
-    if kind is not None:
-        identity = keyfiles.identity_of(kind.value)
-        private, salt_bytes = _derived(kind, passphrase_file, salt) if passphrase_file else (_fresh(identity), b"")
-    else:
-        identity = _of_suite(suite or "", owner)
-        private = _fresh(identity)
-    written = keyfiles.write(out, identity, private, salt_bytes)
-    public = None if identity.public_is_secret else identity.public(identity.load(private)).hex()
+    if in_token and (kind or owner is Owner.C2):
+        raise typer.BadParameter(
+            "--in-token goes with --suite, for a device; a C2 makes its own, see its setting c2_key"
+        )
+    keyfiles.require_free(out)
+    with _identity(kind, suite or "", owner, in_token) as identity:
+        private, salt_bytes = (
+            _derived(kind, passphrase_file, salt) if kind and passphrase_file else (_fresh(identity), b"")
+        )
+        written = keyfiles.write(out, identity, private, salt_bytes)
+        public = None if identity.public_is_secret else identity.public(identity.load(private)).hex()
     show_record(output, {"files": [str(path) for path in written], "public_key": public})
+
+
+@contextmanager
+def _identity(kind: Kind | None, suite: str, owner: Owner, in_token: str | None) -> Iterator[Identity]:
+    from e4core.plugins import load_suite
+    from e4device import keyfiles
+    from e4device.in_token import device_at
+
+    if kind is not None:
+        yield keyfiles.identity_of(kind.value)
+    elif in_token is None:
+        yield _of_suite(suite, owner)
+    else:
+        with closing(device_at(load_suite(suite), in_token)) as device:
+            yield device
 
 
 def _fresh(identity: Identity) -> Secret:

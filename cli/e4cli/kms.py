@@ -16,7 +16,19 @@ import typer
 from e4cli.api_client import Api, Document
 from e4cli.asking import YesOption, lists, make_sure, reports
 from e4cli.kms_status import show_status
-from e4cli.kms_steps import NOT_ASKED, Step, asking, configured, lost_shares, opens, require_configured, run, step
+from e4cli.kms_steps import (
+    NOT_ASKED,
+    Step,
+    additions,
+    asking,
+    configured,
+    keys_in_use,
+    lost_shares,
+    removals,
+    require_configured,
+    run,
+    step,
+)
 from e4cli.output import Row, remark, show_record
 from e4cli.progress import progress
 from e4core.errors import Conflict, KeyNotFound, KmsError, NotFound, Tampered
@@ -63,7 +75,7 @@ def add_wrap(
     dry_run: DryRunOption = False,
 ) -> Iterable[Row]:
     """Let one more KMS open the database."""
-    steps = _additions(api, uri, purpose, first)
+    steps = additions(api, uri, purpose, first)
     if dry_run and any(each.do for each in steps):
         require_configured(api, uri)
     return run(steps, dry_run)
@@ -75,10 +87,11 @@ def remove_wrap(
     api: Api, uri: UriArgument, purpose: PurposeOption = None, dry_run: DryRunOption = False
 ) -> Iterable[Row]:
     """Let a KMS open the database no more. Refused where nothing else opens it."""
-    rows = run(_removals(api, uri, purpose), dry_run)
+    steps = removals(api, uri, purpose, dry_run=dry_run)
+    run(steps, False)  # in a dry run too the C2 is asked, as it alone can tell whether another KMS opens now
     if purpose is None and not dry_run:
         remark(f"now take {uri} out of the C2's settings: what the settings name opens new keys too")
-    return rows
+    return [each.row(not dry_run) for each in steps]
 
 
 @app.command()
@@ -90,7 +103,9 @@ def rewrap(
     dry_run: DryRunOption = False,
 ) -> Iterable[Row]:
     """Wrap the keys anew, after the key encryption key was rotated in its KMS; one that is not in the settings is not asked."""
-    wraps = [(key, wrap["uri"]) for key in _keys(api, purpose) for wrap in key["wraps"] if uri in (None, wrap["uri"])]
+    wraps = [
+        (key, wrap["uri"]) for key in keys_in_use(api, purpose) for wrap in key["wraps"] if uri in (None, wrap["uri"])
+    ]
     if not wraps:
         raise NotFound(f"{uri} opens no key of the database; see: e4 kms status")
     if uri and dry_run:
@@ -115,13 +130,13 @@ def migrate(
     """Move the database to another KMS: add it, verify, then remove all others."""
     if dry_run:
         require_configured(api, to)
-    rows = [*run(_additions(api, to, None, True), dry_run)]
-    checks = [step(api, key, to, "check") for key in _keys(api, None)]
+    rows = [*run(additions(api, to, None, True), dry_run)]
+    checks = [step(api, key, to, "check") for key in keys_in_use(api, None)]
     lost = [] if dry_run else lost_shares(checks)
     rows += [each.row(not dry_run) for each in checks]
-    others = dict.fromkeys(wrap["uri"] for key in _keys(api, None) for wrap in key["wraps"] if wrap["uri"] != to)
+    others = dict.fromkeys(wrap["uri"] for key in keys_in_use(api, None) for wrap in key["wraps"] if wrap["uri"] != to)
     for other in others:
-        rows += run(_removals(api, other, None, to), dry_run)
+        rows += run(removals(api, other, None, to), dry_run)
     if others and not dry_run:
         remark(f"now take {', '.join(others)} out of the C2's settings")
     for each in lost:
@@ -147,7 +162,7 @@ def rotate(
     """
     status = api.get("/v1/kms")
     chosen = purposes or [Purpose.RECORDS]
-    active = [key for key in _keys(api, None) if key["state"] == "active" and key["purpose"] in chosen]
+    active = [key for key in keys_in_use(api, None) if key["state"] == "active" and key["purpose"] in chosen]
     following = {name for name in _RESEALED if status["behind"][name]}
     rotated = [key for key in active if key["purpose"] not in following]
     _require_all_named(api, rotated)
@@ -172,7 +187,7 @@ def retire(
     Backups have wraps of their own: one opens as long as a KMS opens these.
     """
     path = f"/v1/kms/deks/{purpose}/{version}/retire"
-    key = api.post(path, dry_run="true")
+    key = api.post(path, dry_run=True)
     if not dry_run:
         make_sure(
             yes,
@@ -186,7 +201,7 @@ def retire(
 @reports(show_record)
 def verify(api: Api) -> Row:
     """Prove that every wrap of a KMS in the settings opens, and that every row does; name shares that are lost."""
-    wraps = [(key, wrap["uri"]) for key in _keys(api, None) for wrap in key["wraps"]]
+    wraps = [(key, wrap["uri"]) for key in keys_in_use(api, None) for wrap in key["wraps"]]
     named = configured(api)
     lost = lost_shares([step(api, key, uri, "check") for key, uri in wraps if uri in named])
     others = list(dict.fromkeys(uri for _, uri in wraps if uri not in named))
@@ -225,15 +240,9 @@ def _require_absent(kms: Kms, uri: str) -> None:
     raise Conflict(f"the key that {uri} names exists already and is not made again; use it, or choose another name")
 
 
-def _keys(api: Api, purpose: Purpose | None) -> list[Document]:
-    """All that are in use, with their wraps."""
-    keys = api.get("/v1/kms")["deks"]
-    return [key for key in keys if key["state"] != "retired" and purpose in (None, key["purpose"])]
-
-
 def _require_all_named(api: Api, active: list[Document]) -> None:
     """Look for what the C2 would refuse, before any of them is rotated. Raises: Conflict."""
-    begun = {key["purpose"] for key in _keys(api, None) if key["state"] == "prepared"}
+    begun = {key["purpose"] for key in keys_in_use(api, None) if key["state"] == "prepared"}
     named = configured(api)
     wraps = [wrap for key in active if key["purpose"] not in begun and len(key["wraps"]) > 1 for wrap in key["wraps"]]
     if spares := dict.fromkeys(wrap["uri"] for wrap in wraps if wrap["uri"] not in named):
@@ -241,24 +250,6 @@ def _require_all_named(api: Api, active: list[Document]) -> None:
             "these KMSes open keys that are to be rotated, and could not open the next ones, as the C2's settings do not name them;"
             f" name them there and start it anew, or give them up with e4 kms remove-wrap: {', '.join(spares)}"
         )
-
-
-def _additions(api: Api, uri: str, purpose: Purpose | None, first: bool) -> list[Step]:
-    return [
-        Step(key, uri, "add", None if opens(key, uri) else asking(api, key, "wraps", {"uri": uri, "first": first}))
-        for key in _keys(api, purpose)
-    ]
-
-
-def _removals(api: Api, uri: str, purpose: Purpose | None, successor: str | None = None) -> list[Step]:
-    """Args: successor: opens the keys by the time that this is done."""
-    keys = _keys(api, purpose)
-    if not any(opens(key, uri) for key in keys):
-        raise NotFound(f"{uri} opens no key of the database; see: e4 kms status")
-    for key in keys:
-        if successor is None and opens(key, uri) and len(key["wraps"]) == 1:
-            raise Conflict(f"{uri} is the last that opens version {key['version']} of the {key['purpose']} key")
-    return [step(api, key, uri, "remove") if opens(key, uri) else Step(key, uri, "remove", None) for key in keys]
 
 
 def _follow(api: Api) -> None:

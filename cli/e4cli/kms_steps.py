@@ -10,7 +10,7 @@ from typing import Any
 from e4cli.api_client import Api, Document
 from e4cli.output import Row
 from e4cli.progress import progress
-from e4core.errors import InvalidInput
+from e4core.errors import Conflict, InvalidInput, NotFound
 
 NOT_ASKED = "not asked"
 
@@ -31,13 +31,49 @@ class Step:
         return {**of, "kms": self.uri, "step": self.what, "result": result}
 
 
-def step(api: Api, key: Document, uri: str, what: str) -> Step:
+def step(api: Api, key: Document, uri: str, what: str, **query: bool) -> Step:
     """Something that is done to the wrap of a key by a KMS."""
-    return Step(key, uri, what, asking(api, key, f"wraps/{what}", {"uri": uri}))
+    return Step(key, uri, what, asking(api, key, f"wraps/{what}", {"uri": uri}, **query))
 
 
-def asking(api: Api, key: Document, path: str, body: dict[str, Any] | None = None) -> Callable[[], Document]:
-    return lambda: api.post(f"/v1/kms/deks/{key['purpose']}/{key['version']}/{path}", body)
+def asking(
+    api: Api, key: Document, path: str, body: dict[str, Any] | None = None, **query: bool
+) -> Callable[[], Document]:
+    return lambda: api.post(f"/v1/kms/deks/{key['purpose']}/{key['version']}/{path}", body, **query)
+
+
+def keys_in_use(api: Api, purpose: str | None) -> list[Document]:
+    """All, or those for a purpose, with their wraps."""
+    keys = api.get("/v1/kms")["deks"]
+    return [key for key in keys if key["state"] != "retired" and purpose in (None, key["purpose"])]
+
+
+def additions(api: Api, uri: str, purpose: str | None, first: bool) -> list[Step]:
+    """What lets a KMS open the keys."""
+    return [
+        Step(key, uri, "add", None if opens(key, uri) else asking(api, key, "wraps", {"uri": uri, "first": first}))
+        for key in keys_in_use(api, purpose)
+    ]
+
+
+def removals(
+    api: Api, uri: str, purpose: str | None, successor: str | None = None, dry_run: bool = False
+) -> list[Step]:
+    """What lets a KMS open the keys no more.
+
+    Args: successor: opens them by the time that this is done.  dry_run: the C2 only says whether it would refuse.
+    Raises: NotFound: it opens none. Conflict: it is the last that does.
+    """
+    keys = keys_in_use(api, purpose)
+    if not any(opens(key, uri) for key in keys):
+        raise NotFound(f"{uri} opens no key of the database; see: e4 kms status")
+    for key in keys:
+        if successor is None and opens(key, uri) and len(key["wraps"]) == 1:
+            raise Conflict(f"{uri} is the last that opens version {key['version']} of the {key['purpose']} key")
+    return [
+        step(api, key, uri, "remove", dry_run=dry_run) if opens(key, uri) else Step(key, uri, "remove", None)
+        for key in keys
+    ]
 
 
 def run(steps: list[Step], dry_run: bool) -> list[Row]:

@@ -79,14 +79,16 @@ def client_of(file: StateFile, *, clock_is_trusted: bool = True) -> Iterator[Any
     """The client with the state in ``file``, which is locked meanwhile; its replay memory is saved at the end. Raises: E4Error."""
     from e4core.formats import new_client
     from e4core.plugins import load_suite
+    from e4device.in_token import opened
 
     with file:
         state = load(file)
-        client = new_client(load_suite(state.suite), state, file.save, clock_is_trusted=clock_is_trusted)
-        try:
-            yield client
-        finally:
-            client.close()
+        with opened(load_suite(state.suite), state.private) as suite:
+            client = new_client(suite, state, file.save, clock_is_trusted=clock_is_trusted)
+            try:
+                yield client
+            finally:
+                client.close()
 
 
 def _is_sealed(path: Path) -> bool:

@@ -98,6 +98,11 @@ def write(path: Path, identity: Identity, private: Secret, salt: bytes = b"") ->
     return names
 
 
+def require_free(path: Path) -> None:
+    """Before a key is made that takes long, or cannot be unmade. Raises: Conflict (``exists``): NAME or NAME.pub."""
+    _refuse_existing([path, _beside(path, "pub")])
+
+
 def load_private(path: Path, identity: Identity) -> Secret:
     """The private value in ``path``, checked.
 

@@ -17,7 +17,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
-from e4core.errors import E4Error, RateExceeded, Replayed, StorageError, TransportError
+from e4core.errors import E4Error, KmsError, RateExceeded, Replayed, StorageError, TransportError
 from e4core.formats import AnyClient
 from e4core.inbox import Inbox
 from e4core.keys import CONTROL_PREFIX, report_topic
@@ -192,9 +192,12 @@ class Device:
         least, longest = HELLO_REPEAT_S
         delay = max(self._hello_delay_s, least)
         while not self._answered.is_set():
-            hello = self._client.hello(self._now())
-            self.counters.hellos += 1
-            await self._report(hello)
+            try:
+                hello = self._client.hello(self._now())
+                self.counters.hellos += 1
+                await self._report(hello)
+            except KmsError as error:  # the token that signs it may come back
+                self._count(error, "a hello was not sealed")
             with suppress(TimeoutError):
                 async with asyncio.timeout(delay):
                     await self._answered.wait()

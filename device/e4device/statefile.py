@@ -24,6 +24,7 @@ from e4core.keys import Secret
 from e4core.plugins import load_suite
 from e4core.state import FORMAT, State
 from e4core.suite import Suite
+from e4device.in_token import opened
 from e4device.passphrase import RECOMMENDED, Cost
 from e4device.sealed import Sealed, SealingKey, is_sealed
 
@@ -92,7 +93,8 @@ class StateFile:
         write the file could put any other there.
 
         Raises: StorageError: missing, or open to others. InvalidInput (``bad_state``, ``bad_key`` ...); (``passphrase_missing``).
-        AuthenticationFailed: wrong passphrase or damaged file. PluginError: the suite is not installed.
+        AuthenticationFailed: wrong passphrase or damaged file. PluginError: the suite is not installed. KmsError: of the token that
+        the state names.
         """
         data = files.read(self.path)
         body = parse_json(data)
@@ -157,7 +159,8 @@ class StateFile:
         if body.get("format") != FORMAT:
             raise InvalidInput(f"{self.path} is no state of a device", kind="bad_state")
         state = load(data)
-        check_keys(self._suites(state.suite), state)
+        with opened(self._suites(state.suite), state.private) as suite:
+            check_keys(suite, state)
         return state
 
     def _pack(self, state: AnyState) -> bytes:

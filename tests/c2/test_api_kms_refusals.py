@@ -67,8 +67,8 @@ def test_a_row_that_was_changed_is_told(c2: Served, limit: int, caplog: pytest.L
     while answer.is_success:
         answer = c2.http.get("/v1/kms/rows", params={"limit": limit, "cursor": answer.json()["next"] or pytest.fail()})
     body = problem(answer, 500, "tampered")
-    assert "row" not in body["detail"]
-    assert "in token" in caplog.text
+    assert "in token does not fit" in body["detail"]
+    assert body["detail"] in caplog.text
 
 
 def test_a_row_that_is_missing_is_told(c2: Served) -> None:
@@ -147,13 +147,10 @@ def test_a_wrap_by_another_key_is_told_by_kind_and_sentence(c2: Served, act: str
 
 
 @pytest.mark.parametrize("act", ["check", "rewrap"])
-def test_a_wrap_that_was_changed_is_an_alarm_for_the_log(
-    c2: Served, act: str, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_wrap_that_was_changed_is_an_alarm_that_says_what_to_do(c2: Served, act: str) -> None:
     sql(c2, "UPDATE dek_wrap SET blob = zeroblob(length(blob)) WHERE purpose = 'audit' AND uri = ?", SECOND)
     body = problem(c2.http.post(path("audit", 1, f"wraps/{act}"), json={"uri": SECOND}), 500, "tampered")
-    assert "integrity alarm" in body["detail"]
-    assert "restore it from a backup" in caplog.text
+    assert "restore it from a backup" in body["detail"]
 
 
 def test_a_kms_that_does_not_answer_is_told_by_kind_and_sentence_and_nothing_is_changed(

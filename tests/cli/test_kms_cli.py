@@ -288,7 +288,7 @@ class TestVerify:
     def test_a_row_that_was_changed_behind_its_back_is_an_alarm(self, c2: C2) -> None:
         with contextlib.closing(sqlite3.connect(c2.served.settings.database_file, timeout=PATIENCE_S)) as db, db:
             assert db.execute("UPDATE client SET status = 'suspended' WHERE name = 'one'").rowcount == 1
-        c2.refused(16, "kms", "verify")
+        assert "in client does not fit" in c2.refused(16, "kms", "verify")
 
     def test_a_wrap_that_does_not_open_any_more_is_found(self, shop: Shop) -> None:
         with shop.open() as c2:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``e4 kms ... --dry-run`` tells of nothing that the C2 would refuse: a KMS that its settings do not name."""
+"""``e4 kms ... --dry-run`` tells of nothing that the C2 would refuse, as it asks it or knows what it names in its settings."""
 
 from __future__ import annotations
 
@@ -44,3 +44,11 @@ def test_what_the_c2_would_refuse_is_refused(c2: C2, change: tuple[str, ...], ur
 def test_what_is_done_already_needs_no_kms(c2: C2) -> None:
     planned = c2.answer("kms", "add-wrap", spare_in(c2.folder), "--dry-run")
     assert {row["result"] for row in planned} == {"nothing to do"}
+
+
+def test_a_wrap_is_not_to_be_removed_while_nothing_else_opens_the_key(c2: C2) -> None:
+    """The other KMS has a wrap, and is not in the settings: only the C2 can tell that it opens nothing now."""
+    command = ("kms", "remove-wrap", "file:kek.json")
+    said = c2.refused(9, *command, "--dry-run")
+    assert said == c2.refused(9, *command)
+    assert "nothing opens version 1 of the" in said

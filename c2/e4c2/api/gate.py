@@ -18,7 +18,7 @@ from e4c2 import tokens
 from e4c2.api.parts import C2
 from e4c2.api.status import ENCODED, INTERNAL, TOO_LARGE, TOO_SLOW, of_error, problem, status_of
 from e4c2.tokens import Token
-from e4core.errors import E4Error, InvalidInput
+from e4core.errors import E4Error, InvalidInput, KmsUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ class Gate:
         except E4Error as error:
             if status_of(error) >= HTTPStatus.INTERNAL_SERVER_ERROR and self._is_news(scope["path"], error):
                 log.error("%s %r: %s", scope["method"], scope["path"], error)
-            await answering.instead(scope, receive, of_error(error))
+            await answering.instead(scope, receive, of_error(error, "token" in scope.get("state", {})))
         # The border of the API: a bug is answered, and its traceback logged without texts, which may quote parameters.
         except Exception as error:
             where = "".join(traceback.format_tb(error.__traceback__))
@@ -84,7 +84,10 @@ class Gate:
         given = [value for name, value in scope["headers"] if name == b"authorization"]
         scheme, _, text = given[0].decode("latin-1").partition(" ") if len(given) == 1 else ("", "", "")
         text = text.strip() if scheme.lower() == "bearer" else ""
-        return await self._c2.store.read(tokens.authenticate, self._c2.realm, text)
+        try:
+            return await self._c2.store.read(tokens.authenticate, self._c2.realm, text)
+        except KmsUnavailable as error:  # the keys are gone, so nobody can be known
+            raise KmsUnavailable(f"{error}{self._c2.locksmith.failing}") from error
 
     async def _body(self, receive: Receive) -> bytes:
         try:

@@ -75,7 +75,7 @@ class Checked(BaseModel):
     )
 
 
-class Retirement(Parameters):
+class Rehearsal(Parameters):
     dry_run: bool = Field(False, description="only say whether it would be refused")
 
 
@@ -122,9 +122,11 @@ async def add_wrap(asking: Asking, purpose: Of, version: Version, new: NewWrap) 
 
 
 @router.post("/deks/{purpose}/{version}/wraps/remove", summary="Take a version's wrap by a KMS away")
-async def remove_wrap(asking: Asking, purpose: Of, version: Version, at: At) -> Dek:
+async def remove_wrap(
+    asking: Asking, purpose: Of, version: Version, at: At, query: Annotated[Rehearsal, Query()]
+) -> Dek:
     """404 `not_found`: it has none. 409 `conflict`: nothing else opens the version now."""
-    return _view(await (await asking.locksmith()).remove_wrap(purpose, version, at.uri))
+    return _view(await (await asking.locksmith()).remove_wrap(purpose, version, at.uri, query.dry_run))
 
 
 @router.post("/deks/{purpose}/{version}/wraps/rewrap", summary="Wrap a version anew, under the KMS's newest key")
@@ -142,7 +144,7 @@ async def check_wrap(asking: Asking, purpose: Of, version: Version, at: At) -> C
 @router.post(
     "/deks/{purpose}/{version}/retire", summary="Destroy a former version: nothing in this database opens it then"
 )
-async def retire(asking: Asking, purpose: Of, version: Version, query: Annotated[Retirement, Query()]) -> Dek:
+async def retire(asking: Asking, purpose: Of, version: Version, query: Annotated[Rehearsal, Query()]) -> Dek:
     """Those of `records` and `authority` are destroyed by themselves, when all rows have left them. A backup has wraps of its own,
     and opens as long as a KMS opens these. With a version of `lookup` go the answers of the last 24 hours that are found by it.
 

@@ -82,10 +82,13 @@ def status_of(error: E4Error) -> HTTPStatus:
     return BY_KIND.get(error.kind) or next(BY_CLASS[kind] for kind in type(error).__mro__ if kind in BY_CLASS)
 
 
-def of_error(error: E4Error) -> JSONResponse:
-    """The answer to a request that failed with ``error``; what failed inside the C2 is told to its log alone."""
+def of_error(error: E4Error, is_known: bool) -> JSONResponse:
+    """The answer to a request that failed with ``error``; what failed inside the C2 is told to its log alone.
+
+    Args: is_known: whoever asks has shown a valid token: only then does an alarm say what was changed.
+    """
     status = status_of(error)
-    told = isinstance(error, KmsError) and not isinstance(error, Tampered)  # operators mend those
+    told = isinstance(error, KmsError) and (is_known or not isinstance(error, Tampered))  # operators mend those
     inside = status >= HTTPStatus.INTERNAL_SERVER_ERROR and not told
     return problem(status, str(type(error).__doc__ if inside else error), error.kind)
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from e4backends import sk as sk_suite
 from e4c2 import c2keys, clients, topics
+from e4c2.app import open_c2
 from e4c2.model import C2KeyState, Reason, c2_key
 from e4c2.rows import find_all, reveal
 from e4c2.store.engine import Store
@@ -21,6 +23,7 @@ from e4core.plugins import load_suite
 from e4kms import file as kek_file
 from e4kms.keyring import UNLIMITED
 from tests.c2.devices import Witness
+from tests.c2.served import settings_in
 from tests.c2.world import World
 from tests.kms.pkcs11.tokens import Token
 
@@ -29,7 +32,9 @@ with_x25519 = pytest.mark.parametrize("token", ["softhsm"], indirect=True)
 
 
 class TokenWorld(World):
-    """A C2 whose own key is in a token."""
+    """A C2 whose own key is in a token; ``keys`` are its sessions there, which are gone with its process."""
+
+    keys: TokenKeys | None = None
 
     def __init__(self, folder: Path, c2_key: str | None) -> None:
         self.c2_key = c2_key
@@ -50,12 +55,21 @@ class TokenWorld(World):
     def open(self) -> None:
         self.store = Store(self.database)
         kms = {self._kek_uri: kek_file.open_kms(self._kek_uri)}
-        keys = TokenKeys(self.c2_key, self.suite) if self.c2_key else None
+        self.log_out()
+        self.keys = TokenKeys(self.c2_key, self.suite) if self.c2_key else None
         try:
-            self.realm = self.store.run(open_realm, self.suite, kms, self.clock, UNLIMITED, keys)
+            self.realm = self.store.run(open_realm, self.suite, kms, self.clock, UNLIMITED, self.keys)
         except BaseException:
-            self.store.close()
+            self.close()
             raise
+
+    def close(self) -> None:
+        self.log_out()
+        self.store.close()
+
+    def log_out(self) -> None:
+        if self.keys:
+            self.keys.close()
 
 
 def pairs(token: Token) -> str:
@@ -72,8 +86,7 @@ def uri(token: Token) -> str:
 def world(uri: str, tmp_path: Path) -> Iterator[TokenWorld]:
     world = TokenWorld(tmp_path, uri)
     yield world
-    world.realm.close()
-    world.store.close()
+    world.close()
 
 
 def stored(world: World) -> list[bytes]:
@@ -138,7 +151,7 @@ def test_a_database_moves_its_key_into_a_token_by_a_change(uri: str, tmp_path: P
     world.settle_down()
     assert world.digest_fits("a")
     assert stored(world)[1:] == [IN_TOKEN]
-    world.store.close()
+    world.close()
 
 
 @with_x25519
@@ -159,6 +172,19 @@ def test_another_pair_of_that_name_is_an_alarm(world: TokenWorld, token: Token) 
 
 
 @with_x25519
+def test_a_start_that_fails_leaves_nobody_logged_in(uri: str, token: Token, tmp_path: Path) -> None:
+    async def start(c2_key: str) -> None:
+        async with open_c2(settings_in(tmp_path, suite="pk", c2_key=c2_key)):
+            pass
+
+    asyncio.run(start(uri))
+    TokenKeys(other := pairs(token), PK).make(0)
+    with pytest.raises(Tampered):
+        asyncio.run(start(other))
+    token.log_in()  # which it refuses while somebody is
+
+
+@with_x25519
 def test_a_pair_is_never_shared_with_another_c2(world: TokenWorld, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir(mode=0o700)
     other = TokenWorld(tmp_path / "other", world.c2_key)
@@ -169,7 +195,7 @@ def test_a_pair_is_never_shared_with_another_c2(world: TokenWorld, tmp_path: Pat
     versions = [[key.version for key in each.do(c2keys.all_versions)] for each in (world, other)]
     assert versions == [[1, 3, 5], [2, 4]]
     assert len({key.public for each in (world, other) for key in each.do(c2keys.all_versions)}) == 5
-    other.store.close()
+    other.close()
 
 
 def test_a_token_without_x25519_says_so(token: Token, tmp_path: Path) -> None:

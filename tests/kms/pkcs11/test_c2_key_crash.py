@@ -69,7 +69,7 @@ def test_a_first_start_that_was_killed_is_made_up_for(token: Token, tmp_path: Pa
     assert in_token(token, uri) == first
     works(world)
     assert [key.version for key in world.do(c2keys.all_versions)] == [first, first + 1]
-    world.store.close()
+    world.close()
 
 
 @with_x25519
@@ -88,7 +88,7 @@ def test_a_change_that_was_killed_is_done_or_can_be_done_again(
 ) -> None:
     uri = pairs(token)
     world = TokenWorld(tmp_path, uri)
-    world.store.close()
+    world.close()
     for _ in range(times if versions == [1] else 1):
         killed(way, tmp_path, uri)
     left = times if way in ("change, before its transaction", "change, before the commit") else 0
@@ -98,4 +98,4 @@ def test_a_change_that_was_killed_is_done_or_can_be_done_again(
     assert in_token(token, uri) == len(versions) + left
     works(world)
     assert [key.version for key in world.do(c2keys.all_versions)] == [1, 2 + left]
-    world.store.close()
+    world.close()
