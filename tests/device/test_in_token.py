@@ -111,8 +111,16 @@ def test_while_the_token_is_away_nothing_changes_and_then_the_device_goes_on(tok
 def test_pairs_that_are_there_already_are_never_taken_over(token: Token) -> None:
     first, second = token.device().generate(), token.device().generate()
     assert [name_of(first), name_of(second)] == ["memory:lamp-1", "memory:lamp-2"]
+    assert token.handles == 0
+
+
+def test_a_number_is_not_used_again_when_former_pairs_are_removed(token: Token) -> None:
+    token.device().generate()
+    second = token.device().generate()
+    for use in ("sign", "kem"):
+        del token.pairs[f"memory:lamp-1-{use}"]
     device = token.device()
-    device.load(first)
+    device.load(second)
     assert name_of(device.generate()) == "memory:lamp-3"
     device.close()
     assert token.handles == 0

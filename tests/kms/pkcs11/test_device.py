@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import stat
 import time
+from base64 import b64decode
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +75,10 @@ def until(is_so: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
+def is_confirmed(site: Site, operation: str) -> bool:
+    return set(site.c2.http.get(f"/v1/operations/{operation}").json()["counts"]) == {"confirmed"}
+
+
 def shown(state: Path) -> dict[str, Any]:
     return dict(answer("device", "show", "--state", state))
 
@@ -85,7 +92,7 @@ def test_it_enrols_talks_changes_its_key_and_outlives_its_token_being_away(
     site.ask("clients", "create", "lamp", "--key", f"{gateway.key}.pub")
     site.ask("clients", "create", "door", "--generate", "--state", door)
     site.ask("topics", "create", "hall")
-    site.ask("topics", "join", "hall", "lamp", "door")
+    joined = site.ask("topics", "join", "hall", "lamp", "door")
     told = site.ask("links", "send", "door", "lamp")
     run = ("device", "run", "--broker", site.c2.listening["broker"], "--hello-delay", "0")
     with (
@@ -94,23 +101,28 @@ def test_it_enrols_talks_changes_its_key_and_outlives_its_token_being_away(
     ):
         lamp_id = lamp.event("connected")["id"]
         other.event("connected")
-        until(lambda: site.c2.http.get(f"/v1/operations/{told['id']}").json()["counts"] == {"confirmed": 1})
+        for operation in (joined, told):
+            until(partial(is_confirmed, site, operation["id"]))
         lamp.write(b"lit\n")
         heard = other.event("message")
         assert (heard["text"], heard["sender"], heard["authenticated"]) == ("lit", lamp_id, True)
         before = shown(door)["newest_command"]
         site.ask("clients", "new-key", "lamp", "--reason", "routine")
-        until(lambda: f"object={gateway.label}-2?" in shown(gateway.state)["key_in_token"])
+        until(lambda: b64decode(json.loads(gateway.state.read_bytes())["private"]).startswith(b"in token: 2 "))
         until(lambda: shown(door)["newest_command"] != before)  # it was told of the new public key
         token.lose()
         try:
             lamp.write(b"dark\n")
-            assert lamp.remark().endswith(b"; waiting for it\n")
+            remark = lamp.remark()
+            assert b"does not answer" in remark
+            assert remark.endswith(b"; waiting for it\n")
         finally:
             token.restore()
         assert other.event("message")["text"] == "dark"
         assert (lamp.end(signal.SIGTERM), other.end(signal.SIGTERM)) == (0, 0)
-    assert shown(gateway.state)["public_key"] != gateway.key.with_name("lamp.pub").read_bytes().hex()
+    after = shown(gateway.state)
+    assert f"object={gateway.label}-2?" in after["key_in_token"]
+    assert after["public_key"] != gateway.key.with_name("lamp.pub").read_bytes().hex()
     data = ok("device", "protect", "--topic", "hall", "--state", gateway.state, stdin=b"after a restart")
     assert ok("device", "unprotect", "--topic", "hall", "--state", door, stdin=data) == b"after a restart"
 
