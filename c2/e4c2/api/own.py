@@ -65,7 +65,9 @@ async def ready(request: Request) -> Alive:
     """
     c2 = cast(C2, request.app.state.c2)
     await c2.store.read(_ask)
-    if c2.locksmith.failure or c2.courier.failure:
+    if c2.locksmith.failure:
+        raise KmsUnavailable(f"the keys of the database could not be opened anew{c2.locksmith.failing}")
+    if c2.courier.failure:
         raise KmsUnavailable
     if not c2.transport.connected:
         raise TransportError
