@@ -83,7 +83,7 @@ def _prose(text: str | None) -> str:
 
 
 def _limits(least: float | None, most: float | None) -> str:
-    return " ".join(f"{word} {n:.0f}" for word, n in (("from", least), ("to", most)) if n is not None)
+    return " ".join(f"{word} {n:.15g}" for word, n in (("from", least), ("to", most)) if n is not None)
 
 
 def _command_index() -> str:

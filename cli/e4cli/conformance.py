@@ -58,7 +58,9 @@ HooksOption = Annotated[
 ]
 DeadlineOption = Annotated[
     float,
-    typer.Option("--deadline", min=0.1, metavar="S", help="Seconds for one requirement; one that takes longer fails."),
+    typer.Option(
+        "--deadline", min=0.1, max=86_400, metavar="S", help="Seconds for one requirement; one that takes longer fails."
+    ),
 ]
 JsonOption = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the report as JSON.")]
 JunitOption = Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="Write the report as JUnit XML.")]

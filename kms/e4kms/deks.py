@@ -148,13 +148,13 @@ def unwrap(dek: Dek, database_id: bytes, kmses: Mapping[str, Kms], passed_over: 
         raise Tampered(f"all wraps of {dek} are gone from the database; restore it from a backup")
     here = [(wrap, wrap.uri) for wrap in wraps if wrap.uri in kmses]
     moved = [(wrap, uri) for wrap, uri in product(wraps, kmses) if _scheme(wrap.uri) == _scheme(uri)]
-    unanswered: list[KmsUnavailable] = []
+    unanswered: list[str] = []
     refusal: E4Error | None = None
     for wrap, uri in here or moved:
         try:
             return _open(dek, bound, wrap, kmses[uri])
         except KmsUnavailable as error:
-            unanswered.append(error)
+            unanswered.append(str(error))
             if passed_over is not None:
                 passed_over.add(uri)
         except E4Error as error:
@@ -165,7 +165,7 @@ def unwrap(dek: Dek, database_id: bytes, kmses: Mapping[str, Kms], passed_over: 
     uris = ", ".join(wrap.uri for wrap in wraps)
     tried = f"; those of the same kind were tried in its place, and one refused: {refusal}" if refusal else ""
     if unanswered:
-        why = "; ".join(dict.fromkeys(map(str, unanswered)))
+        why = "; ".join(dict.fromkeys(unanswered))
         raise KmsUnavailable(
             f"no KMS that can unwrap {dek} answers; try again later, or mend one of: {uris}{tried} ({why})"
         )

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -26,13 +27,16 @@ def begin_again(lib: Any) -> None:
 def lock_kept() -> Iterator[None]:
     """openCryptoki (seen in 3.8.1) closes its lock file when it is finalized, does not open it anew, and goes on with its number:
     whoever has that by then would find it locked, and later closed. So that number stays the lock file."""
-    locks = {number: os.dup(number) for number in _locks()}
+    # all of them first: a copy may get the number that the folder had while it was read
+    locks = {number: os.dup(number) for number in list(_locks())}
     try:
         yield
     finally:
         for number, copy in locks.items():
-            if not (_DESCRIPTORS / str(number)).exists():
-                os.dup2(copy, number, inheritable=False)
+            # not dup2, which would close what somebody else has opened under this number
+            given = fcntl.fcntl(copy, fcntl.F_DUPFD_CLOEXEC, number)
+            if given != number:
+                os.close(given)
             os.close(copy)
 
 

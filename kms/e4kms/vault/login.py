@@ -20,8 +20,9 @@ _VARIABLES = ("BAO_TOKEN", "VAULT_TOKEN")
 _SHARE = 1 / 3
 """Of its lease, after which a token is renewed."""
 
-_PAUSE_S = 960
-"""Before a login that was refused is tried again: OpenBao and Vault lock out, the right secret too, after five in 15 minutes."""
+_PAUSES_S = {"approle": 960}
+"""Before a login that was refused is tried again: by this method, OpenBao and Vault lock out the right secret too, after five in
+15 minutes."""
 
 # nothing else fits into the header that carries a token, and the error of requests about that would hold the token
 _VISIBLE = re.compile(r"[!-~]{1,65535}")
@@ -54,22 +55,25 @@ def given_token(address: Address, wire: Wire, deadline: Deadline) -> Token:
 
 
 def logged_in(address: Address, wire: Wire, deadline: Deadline) -> Token:
-    """A new token. What was refused is not asked for again within 16 minutes, by whatever object of this process.
+    """A new token. What may lock out and was refused is not asked for again for a while, by whatever object of this process.
 
     Raises: KmsDenied; KmsUnavailable.
     """
     fields = _FIELDS[address.auth](address)
-    tried = attempt(*map(os.fsencode, (address.url, address.namespace, address.auth_mount, *fields.values())))
+    tried = attempt(
+        *map(os.fsencode, (address.url, address.namespace, address.auth, address.auth_mount, *fields.values()))
+    )
     since_s = time.monotonic()
     if refusal := _refused.get(tried):
         at_s, said = refusal
-        if since_s < at_s + _PAUSE_S:
+        if since_s < at_s + _PAUSES_S[address.auth]:
             raise _denied(address, said)
     answer = wire.ask(Request("POST", f"auth/{address.auth_mount}/login", fields, repeatable=False), None, deadline)
     token = _granted(answer, since_s)
     if token is None:
         said = f" ({answer.reason})" if answer.reason else ""
-        _refused[tried] = (time.monotonic(), said)
+        if address.auth in _PAUSES_S:
+            _refused[tried] = (time.monotonic(), said)
         raise _denied(address, said)
     return token
 
@@ -85,11 +89,13 @@ _refused: dict[bytes, tuple[float, str]] = {}
 
 
 def _denied(address: Address, said: str) -> KmsDenied:
-    return KmsDenied(
+    text = (
         f"{address} refuses the login by {address.auth} at auth/{address.auth_mount}{said}; "
-        "mend what the options of the URI name, or the role on the server. "
-        f"The same is not tried again for {_PAUSE_S // 60} minutes or until a restart, so that nobody is locked out"
+        "mend what the options of the URI name, or the role on the server"
     )
+    if pause_s := _PAUSES_S.get(address.auth):
+        text += f". The same is not tried again for {pause_s // 60} minutes or until a restart, so that nobody is locked out"
+    return KmsDenied(text)
 
 
 def _granted(answer: Answer, since_s: float) -> Token | None:

@@ -104,6 +104,19 @@ def test_jwt(bao: DevBao, key: str, policy: str, issuer: Issuer, secret_file: Wr
         opened(f"{uri}{readable}").check()
 
 
+def test_where_nobody_is_locked_out_the_same_login_is_tried_again(
+    bao: DevBao, key: str, policy: str, issuer: Issuer, secret_file: WriteSecret, opened: OpenKms
+) -> None:
+    bao.ask("POST", "auth/jwt/config", {"jwt_validation_pubkeys": [issuer.public_pem]})
+    role = {"role_type": "jwt", "user_claim": "sub", "token_policies": [policy]}
+    bao.ask("POST", f"auth/jwt/role/{policy}", {**role, "bound_audiences": ["other"]})
+    kms = opened(f"{bao.uri}/transit/keys/{key}?auth=jwt&role={policy}&jwt-file={secret_file(issuer.jwt())}")
+    with pytest.raises(KmsDenied, match=r"the role on the server$"):
+        kms.check()
+    bao.ask("POST", f"auth/jwt/role/{policy}", {**role, "bound_audiences": ["e4"]})
+    _use(kms)
+
+
 @pytest.mark.usefixtures("kubernetes")
 def test_kubernetes(
     bao: DevBao, key: str, policy: str, issuer: Issuer, secret_file: WriteSecret, opened: OpenKms
