@@ -157,9 +157,9 @@ class Locksmith:
                 if str(error) != self.failure:
                     log.error("the keys of the database could not be unwrapped anew: %s", error)
                 self.failure = str(error)
-                self.failing = await self._failing()
                 if not keyring.seconds_left:
                     self._realm.expire()
+                self.failing = await self._failing()
                 pause = min(pause * 2, LONGEST_PAUSE_S, max(keyring.seconds_left, LOOK_EVERY_S))
             else:
                 pause = LOOK_EVERY_S
