@@ -20,12 +20,13 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
+import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from threading import Thread
 from typing import NoReturn
 
 from e4cli.main import command
@@ -114,7 +115,7 @@ def run(
         request = marshal.dumps([list(arguments), dict(env), str(cwd or Path.cwd()), [0, 1, 2]])
         socket.send_fds(link, [request], [source, out.fileno(), err.fileno()])
         os.close(source)
-        writer = Thread(target=_feed, args=(sink, stdin))
+        writer = threading.Thread(target=_feed, args=(sink, stdin))
         writer.start()
         link.recv(32)
         link.settimeout(timeout)
@@ -204,7 +205,7 @@ class _Server:
 
 def _become(request: bytes, streams: list[int]) -> NoReturn:
     """What Python does when it starts, for what has changed since."""
-    code = 70
+    code = 1
     try:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -229,6 +230,9 @@ def _become(request: bytes, streams: list[int]) -> NoReturn:
             e4()
         except SystemExit as end:
             code = end.code if isinstance(end.code, int) else 1 if end.code else 0
+        except BaseException:  # whatever it is, as there
+            traceback.print_exc()
+        threading._shutdown()  # type: ignore[attr-defined]  # who left a thread behind waits for it
         atexit._run_exitfuncs()
         code = _flushed(code)
     finally:

@@ -55,7 +55,12 @@ class Worlds:
             World(suite, folder / name, self._uri).store.close()
 
     def __call__(self, suite: str) -> World:
-        world = self._empty(suite)
+        if suite not in SUITES:
+            SUITES[suite] = installed(suite)
+            World(SUITES[suite], self._folder / suite, self._uri).store.close()
+        database = self._database()
+        shutil.copy(self._folder / suite, database)
+        world = World(SUITES[suite], database, self._uri)
         self._open.append(world)
         return world
 
@@ -63,20 +68,13 @@ class Worlds:
         """As ``people`` leaves a world of this suite, after a start of the C2 and all devices; it is called once."""
         made = self._peopled.get((suite, people))
         if made is None:
-            made = self._peopled[suite, people] = self._empty(suite)
+            made = self(suite)
             people(made)
             made.store.close()
+            self._peopled[suite, people] = made
         world = made.again(self._database())
         self._open.append(world)
         return world
-
-    def _empty(self, suite: str) -> World:
-        if suite not in SUITES:
-            SUITES[suite] = installed(suite)
-            World(SUITES[suite], self._folder / suite, self._uri).store.close()
-        database = self._database()
-        shutil.copy(self._folder / suite, database)
-        return World(SUITES[suite], database, self._uri)
 
     def _database(self) -> Path:
         self._made += 1

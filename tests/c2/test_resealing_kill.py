@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from itertools import takewhile
 
 import pytest
 import sqlalchemy as sa
@@ -57,7 +58,7 @@ def killed(forks: subprocess.Popen[str], after: int, after_s: float) -> int:
         assert forks.stdout.readline() != "ended\n"
     time.sleep(after_s)
     os.kill(process, signal.SIGKILL)
-    return after + len(list(iter(forks.stdout.readline, "ended\n")))
+    return after + len(list(takewhile(lambda line: line != "ended\n", forks.stdout)))
 
 
 def test_nothing_is_lost_however_a_c2_is_killed_while_it_reseals(sk: World, forks: subprocess.Popen[str]) -> None:

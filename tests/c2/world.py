@@ -97,6 +97,7 @@ class World:
 
     def again(self, database: Path) -> World:
         """This fleet as it is after a start of all, on a copy of its database; its own is closed, and nothing on its way."""
+        assert not self.reports and not any(device.inbox or device.away for device in self.devices.values())
         shutil.copy(self.database, database)
         other = World(self.suite, database, self._kek_uri, Clock(self.clock.now))
         other.devices = {name: device.again() for name, device in self.devices.items()}

@@ -108,7 +108,10 @@ class Running:
 
     def end(self, how: signal.Signals) -> int:
         self.process.send_signal(how)
-        return self.process.wait(PATIENCE_S)
+        code = self.process.wait(PATIENCE_S)
+        if how is signal.SIGKILL and self.process.stdout is not None:
+            self.process.stdout.read()  # to its end: a fork ends a moment after the program that asked for it
+        return code
 
     def errors(self) -> str:
         assert self.process.stderr is not None

@@ -15,7 +15,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import warnings
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -53,7 +52,11 @@ def run(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 @cache
 def _server(_mounts: Path) -> subprocess.Popen[bytes]:
     server = subprocess.Popen(
-        [sys.executable, "-m", __name__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0, cwd=ROOT
+        [sys.executable, "-W", "error", "-m", __name__],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        bufsize=0,
+        cwd=ROOT,
     )
 
     def end() -> None:
@@ -87,7 +90,6 @@ def _begin(job: dict[str, Any]) -> None:
     os.environ.clear()
     os.environ.update(job["env"])
     sys.argv[1:] = job["arguments"]
-    warnings.simplefilter("error")
     exec(compile(job["script"], "<script>", "exec"), globals())
 
 

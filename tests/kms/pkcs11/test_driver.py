@@ -60,8 +60,7 @@ def test_the_secret_does_not_stand_in_the_wrap(rsa_kms: Pkcs11Kms) -> None:
 def test_a_bit_flipped_anywhere_is_noticed(rsa_kms: Pkcs11Kms) -> None:
     secret = new_secret()
     wrapped = rsa_kms.wrap(secret, CONTEXT)
-    # each eighth byte, as the token takes its time for each
-    for index in {*range(0, len(wrapped.blob), 8), len(wrapped.blob) - 1}:
+    for index in range(len(wrapped.blob)):
         changed = bytearray(wrapped.blob)
         changed[index] ^= 1 << index % 8
         with pytest.raises(Tampered):
