@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 ROOMS := e4core backends/e4backends kms/e4kms transports/e4transports conformance/e4conformance device/e4device c2/e4c2 cli/e4cli
 EXTENSION := $(wildcard backends/fast/*.c backends/fast/*.h backends/fast/CMakeLists.txt)
 # some tests only wait for a server
-WORKERS ?= $(shell expr `nproc` \* 3 / 2)
+WORKERS ?= $(shell expr `nproc` \* 2)
 MEASUREMENTS ?= 1000000
 FUZZ_S ?= 60
 # compiled once, not by each of the programs that the tests start
