@@ -119,7 +119,10 @@ def insert(db: sa.Connection, realm: Realm, table: sa.Table, **values: Any) -> R
 
 def insert_all(db: sa.Connection, realm: Realm, table: sa.Table, rows: Iterable[Mapping[str, Any]]) -> list[Row]:
     """Insert rows that name the same columns, all or none. Raises: Conflict: the key of one exists, or comes twice."""
-    new: list[Row] = [_granting(realm, table, {**_seal(realm, table, row), "generation": 1}) for row in rows]
+    new: list[Row] = []
+    for row in rows:
+        identity = row_id(table, row)
+        new.append(_granting(realm, table, identity, {**_seal(realm, table, identity, row), "generation": 1}))
     if not new:
         return new
     try:
@@ -144,8 +147,9 @@ def update_all(
     after: list[Row] = []
     parameters = []
     for row, change in changes:
-        sealed = _seal(realm, table, {**_key(table, row), **change})
-        changed = _granting(realm, table, {**row, **sealed, "generation": row["generation"] + 1})
+        identity = row_id(table, row)
+        sealed = _seal(realm, table, identity, change)
+        changed = _granting(realm, table, identity, {**row, **sealed, "generation": row["generation"] + 1})
         before.append(row)
         after.append(changed)
         parameters.append({**_read(table, row), **{name: changed[name] for name in (*change, "generation", "mac")}})
@@ -228,20 +232,19 @@ def reveal(realm: Realm, table: sa.Table, row: Row, column: str) -> Secret:
     return realm.keyring.open(Cell(table.name, column, row_id(table, row)), row[column])
 
 
-def _seal(realm: Realm, table: sa.Table, values: Mapping[str, Any]) -> dict[str, Any]:
-    row = row_id(table, values)
-    columns = [name for name in SEALED.get(table.name, ()) if values.get(name) is not None]
-    return {**values, **{name: realm.keyring.seal(Cell(table.name, name, row), values[name]) for name in columns}}
+def _seal(realm: Realm, table: sa.Table, identity: bytes, values: Mapping[str, Any]) -> dict[str, Any]:
+    sealed = dict(values)
+    for name in SEALED.get(table.name, ()):
+        if (clear := values.get(name)) is not None:
+            sealed[name] = realm.keyring.seal(Cell(table.name, name, identity), clear)
+    return sealed
 
 
-def _granting(realm: Realm, table: sa.Table, values: dict[str, Any]) -> Row:
+def _granting(realm: Realm, table: sa.Table, identity: bytes, values: dict[str, Any]) -> Row:
     """A row as it is stored, with its MAC."""
-    return {**values, "mac": realm.keyring.mac(_authority(table, values))}
-
-
-def _authority(table: sa.Table, values: Any) -> AuthorityRow:
     fields = tuple([_field(values[name]) for name in GRANTING[table.name]])
-    return AuthorityRow(table.name, row_id(table, values), values["generation"], fields)
+    values["mac"] = realm.keyring.mac(AuthorityRow(table.name, identity, values["generation"], fields))
+    return values
 
 
 def _verify(realm: Realm, table: sa.Table, granted: tuple[Any, ...]) -> bool:
@@ -259,19 +262,16 @@ def _field(value: Any) -> Field:
     return struct.pack("<d", value) if isinstance(value, float) else value
 
 
-def _key(table: sa.Table, values: Any) -> dict[str, Any]:
-    return {name: values[name] for name in _PRIMARY[table.name]}
-
-
 def row_id(table: sa.Table, values: Any) -> bytes:
     """The primary key as one value, to bind what is sealed to its row."""
     return _joined([values[name] for name in _PRIMARY[table.name]])
 
 
 def _joined(key: Sequence[Any]) -> bytes:
-    parts = [_id_bytes(part) for part in key]
+    if len(key) == 1:
+        return _id_bytes(key[0])
     # with their lengths, else what moves from the one to the other would leave the row's MAC as it is
-    return parts[0] if len(parts) == 1 else canonical(*parts)
+    return canonical(*map(_id_bytes, key))
 
 
 def _id_bytes(part: bytes | int | str) -> bytes:

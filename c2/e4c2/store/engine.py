@@ -140,6 +140,13 @@ def _transact(engine: sa.Engine, use_case: Callable[..., T], args: Any, kwargs: 
         raise StorageError(f"the database refused: {error.orig}") from error
 
 
+class _AsTheyAre(sa.LargeBinary):
+    """The driver takes bytes; a memoryview of each, which SQLAlchemy makes for others, costs more than to bind it."""
+
+    def bind_processor(self, dialect: sa.Dialect) -> None:
+        return None
+
+
 def _engine(path: Path, begin: str, options: dict[str, Any]) -> sa.Engine:
     engine = sa.create_engine(
         sa.URL.create("sqlite", database=str(path)),
@@ -147,6 +154,8 @@ def _engine(path: Path, begin: str, options: dict[str, Any]) -> sa.Engine:
         execution_options=options,
         connect_args={"check_same_thread": False, "timeout": 30},
     )
+
+    engine.dialect.colspecs = {**engine.dialect.colspecs, sa.LargeBinary: _AsTheyAre}
 
     @sa.event.listens_for(engine, "connect")
     def _connect(connection: Any, _record: Any) -> None:
