@@ -242,9 +242,13 @@ def _seal(realm: Realm, table: sa.Table, identity: bytes, values: Mapping[str, A
 
 def _granting(realm: Realm, table: sa.Table, identity: bytes, values: dict[str, Any]) -> Row:
     """A row as it is stored, with its MAC."""
+    return {**values, "mac": realm.keyring.mac(authority(table, identity, values))}
+
+
+def authority(table: sa.Table, identity: bytes, values: Mapping[str, Any]) -> AuthorityRow:
+    """What the MAC of a row is over."""
     fields = tuple([_field(values[name]) for name in GRANTING[table.name]])
-    values["mac"] = realm.keyring.mac(AuthorityRow(table.name, identity, values["generation"], fields))
-    return values
+    return AuthorityRow(table.name, identity, values["generation"], fields)
 
 
 def _verify(realm: Realm, table: sa.Table, granted: tuple[Any, ...]) -> bool:

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from e4c2 import deks, ledger
 from e4c2.model import GRANTING, client, token
-from e4c2.rows import _authority
+from e4c2.rows import authority, row_id
 from e4core.kms import Kms
 from e4kms.deks import Binding, Purpose, unwrap
 from e4kms.records import AES_256_GCM, Cell, MacKey, RecordKey
@@ -48,7 +48,7 @@ class Thief:
 
     def insert(self, table: sa.Table, **values: Any) -> None:
         row = {"generation": 1, "created": 0.0, **values}
-        row["mac"] = self._macs[Purpose.AUTHORITY].tag(_authority(table, row).encoded())
+        row["mac"] = self._macs[Purpose.AUTHORITY].tag(authority(table, row_id(table, row), row).encoded())
         self.sql(f"INSERT INTO {table.name} ({', '.join(row)}) VALUES (:{', :'.join(row)})", **row)
 
     def insert_token(self, text: str) -> None:
