@@ -11,6 +11,8 @@ from enum import StrEnum
 
 import sqlalchemy as sa
 
+from e4c2 import columns
+
 metadata = sa.MetaData(
     naming_convention={
         "pk": "pk_%(table_name)s",
@@ -21,9 +23,9 @@ metadata = sa.MetaData(
     }
 )
 
-_ID = sa.LargeBinary(16)
-_TIME = sa.Float()
-_NAME = sa.String(512)
+_ID = columns.Bytes(16)
+_TIME = columns.Time
+_NAME = columns.Text(512)
 
 
 class Status(StrEnum):
@@ -75,7 +77,7 @@ class C2KeyState(StrEnum):
 
 
 def _grant() -> tuple[sa.Column[int], sa.Column[bytes]]:
-    return sa.Column("generation", sa.Integer, nullable=False), sa.Column("mac", sa.LargeBinary(36), nullable=False)
+    return sa.Column("generation", sa.Integer, nullable=False), sa.Column("mac", columns.Bytes(36), nullable=False)
 
 
 realm = sa.Table(
@@ -83,30 +85,30 @@ realm = sa.Table(
     metadata,
     sa.Column("id", sa.Integer, primary_key=True),
     sa.Column("database_id", _ID, nullable=False),
-    sa.Column("suite", sa.String(32), nullable=False),
+    sa.Column("suite", columns.Text(32), nullable=False),
     sa.Column("created", _TIME, nullable=False),
 )
 
 dek = sa.Table(
     "dek",
     metadata,
-    sa.Column("purpose", sa.String(16), primary_key=True),
+    sa.Column("purpose", columns.Text(16), primary_key=True),
     sa.Column("version", sa.BigInteger, primary_key=True, autoincrement=False),
-    sa.Column("state", sa.String(16), nullable=False),
-    sa.Column("check_value", sa.LargeBinary(16), nullable=False),
+    sa.Column("state", columns.Text(16), nullable=False),
+    sa.Column("check_value", columns.Bytes(16), nullable=False),
     *_grant(),
 )
 
 dek_wrap = sa.Table(
     "dek_wrap",
     metadata,
-    sa.Column("purpose", sa.String(16), primary_key=True),
+    sa.Column("purpose", columns.Text(16), primary_key=True),
     sa.Column("version", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("slot", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("uri", sa.String(1024), nullable=False),
-    sa.Column("key_id", sa.String(512), nullable=False),
-    sa.Column("mechanism", sa.String(64), nullable=False),
-    sa.Column("blob", sa.LargeBinary(8192), nullable=False),
+    sa.Column("uri", columns.Text(1024), nullable=False),
+    sa.Column("key_id", columns.Text(512), nullable=False),
+    sa.Column("mechanism", columns.Text(64), nullable=False),
+    sa.Column("blob", columns.Blob(8192), nullable=False),
     sa.ForeignKeyConstraint(["purpose", "version"], ["dek.purpose", "dek.version"]),
 )
 
@@ -114,18 +116,27 @@ ledger = sa.Table(
     "ledger",
     metadata,
     sa.Column("id", sa.Integer, primary_key=True),
-    sa.Column("sum", sa.LargeBinary(128), nullable=False),
+    sa.Column("sum", columns.Blob(128), nullable=False),
 )
+
+ledger_change = sa.Table(
+    "ledger_change",
+    metadata,
+    sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("change", columns.Blob(2**24 - 1), nullable=False),
+    sa.Column("created", _TIME, nullable=False, index=True),
+)
+"""What other processes on the same database are told of each change of the ledger."""
 
 client = sa.Table(
     "client",
     metadata,
     sa.Column("id", _ID, primary_key=True),
     sa.Column("name", _NAME, nullable=False, unique=True),
-    sa.Column("status", sa.String(16), nullable=False),
-    sa.Column("key", sa.LargeBinary(8192), nullable=False),
-    sa.Column("pending_key", sa.LargeBinary(8192)),
-    sa.Column("pending_private", sa.LargeBinary(8192)),
+    sa.Column("status", columns.Text(16), nullable=False),
+    sa.Column("key", columns.Blob(8192), nullable=False),
+    sa.Column("pending_key", columns.Blob(8192)),
+    sa.Column("pending_private", columns.Blob(8192)),
     sa.Column("c2_key", sa.Integer, nullable=False),
     sa.Column("reports", sa.Boolean, nullable=False),
     *_grant(),
@@ -138,7 +149,7 @@ topic = sa.Table(
     metadata,
     sa.Column("id", _ID, primary_key=True),
     sa.Column("name", _NAME, nullable=False, unique=True),
-    sa.Column("key", sa.LargeBinary(8192), nullable=False),
+    sa.Column("key", columns.Blob(8192), nullable=False),
     *_grant(),
     sa.Column("created", _TIME, nullable=False),
     sa.Column("rotated", _TIME, nullable=False),
@@ -148,7 +159,7 @@ topic_epoch = sa.Table(
     "topic_epoch",
     metadata,
     sa.Column("topic", _ID, primary_key=True),
-    sa.Column("hash", sa.LargeBinary(32), nullable=False),
+    sa.Column("hash", columns.Bytes(32), nullable=False),
     sa.Column("last", sa.BigInteger, nullable=False),
     *_grant(),
 )
@@ -176,9 +187,9 @@ c2_key = sa.Table(
     "c2_key",
     metadata,
     sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("state", sa.String(16), nullable=False),
-    sa.Column("private", sa.LargeBinary(8192), nullable=False),
-    sa.Column("public", sa.LargeBinary(4096), nullable=False),
+    sa.Column("state", columns.Text(16), nullable=False),
+    sa.Column("private", columns.Blob(8192), nullable=False),
+    sa.Column("public", columns.Blob(4096), nullable=False),
     *_grant(),
     sa.Column("created", _TIME, nullable=False),
 )
@@ -198,7 +209,7 @@ token = sa.Table(
     metadata,
     sa.Column("id", _ID, primary_key=True),
     sa.Column("name", _NAME, nullable=False),
-    sa.Column("lookup", sa.LargeBinary(36), nullable=False, unique=True),
+    sa.Column("lookup", columns.Bytes(36), nullable=False, unique=True),
     sa.Column("expires", _TIME),
     *_grant(),
     sa.Column("created", _TIME, nullable=False),
@@ -208,7 +219,7 @@ operation = sa.Table(
     "operation",
     metadata,
     sa.Column("id", _ID, primary_key=True),
-    sa.Column("kind", sa.String(32), nullable=False),
+    sa.Column("kind", columns.Text(32), nullable=False),
     sa.Column("subject", _NAME, nullable=False),
     sa.Column("created", _TIME, nullable=False),
 )
@@ -216,20 +227,20 @@ operation = sa.Table(
 outbox = sa.Table(
     "outbox",
     metadata,
-    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("id", columns.Number, primary_key=True),
     sa.Column("client", _ID, sa.ForeignKey("client.id"), nullable=False),
-    sa.Column("kind", sa.String(16), nullable=False),
+    sa.Column("kind", columns.Text(16), nullable=False),
     sa.Column("object", _ID, nullable=False),
     sa.Column("purge", sa.Boolean, nullable=False),
-    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("state", columns.Text(16), nullable=False),
     sa.Column("operation", _ID, sa.ForeignKey("operation.id"), index=True),
     sa.Column("created", _TIME, nullable=False),
     sa.Column("not_before", _TIME, nullable=False),
     sa.Column("attempts", sa.Integer, nullable=False),
     sa.Column("second", sa.BigInteger),
-    sa.Column("tags", sa.LargeBinary(256)),
-    sa.Column("purge_tags", sa.LargeBinary(256)),
-    sa.Column("refusal", sa.String(32)),
+    sa.Column("tags", columns.Blob(256)),
+    sa.Column("purge_tags", columns.Blob(256)),
+    sa.Column("refusal", columns.Text(32)),
     sa.Column("sequence", sa.BigInteger),
     sa.Index("ix_outbox_state_id", "state", "id"),
     sa.Index("ix_outbox_client_state", "client", "state"),
@@ -241,8 +252,8 @@ outbox = sa.Table(
 idempotency = sa.Table(
     "idempotency",
     metadata,
-    sa.Column("key", sa.LargeBinary(36), primary_key=True),
-    sa.Column("answer", sa.LargeBinary, nullable=False),
+    sa.Column("key", columns.Bytes(36), primary_key=True),
+    sa.Column("answer", columns.Blob(2**24 - 1), nullable=False),
     sa.Column("created", _TIME, nullable=False, index=True),
 )
 

@@ -8,7 +8,7 @@ with its MAC: it is not valid any more (`e4c2.roll`). That one is missing is fou
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any, Generic, TypeVar
@@ -290,8 +290,19 @@ def _change(
     """Run ``statement`` on rows that still are as they were read (`_read`). Raises: Conflict."""
     if not parameters:
         return
-    if db.execute(statement.where(*_UNCHANGED[table.name]), parameters).rowcount != len(parameters):
+    counted = len(parameters) == 1 or db.dialect.supports_sane_multi_rowcount
+    key = (*_PRIMARY[table.name], "generation")
+    found = 0 if counted else _count(db, table, [tuple(each[f"of_{name}"] for name in key) for each in parameters])
+    changed = db.execute(statement.where(*_UNCHANGED[table.name]), parameters).rowcount
+    if (changed if counted else found) != len(parameters):
         raise Conflict(f"the {table.name} was changed by somebody else meanwhile; read it again")
+
+
+def _count(db: sa.Connection, table: sa.Table, known: Collection[tuple[Any, ...]]) -> int:
+    """How many rows have one of these primary keys and generations; nobody else writes in the turn of this process."""
+    columns = sa.tuple_(*[table.c[name] for name in (*_PRIMARY[table.name], "generation")])
+    counting = sa.select(sa.func.count()).select_from(table)
+    return sum(db.scalar(counting.where(columns.in_(portion))) or 0 for portion in portions(known))
 
 
 def _read(table: sa.Table, row: Row) -> dict[str, Any]:

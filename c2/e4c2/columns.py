@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Column types that mean the same in SQLite, PostgreSQL and MariaDB.
+
+MariaDB cannot index a BLOB, counts time in 4 bytes if it may, and takes letters for the same that differ in case; every database
+sorts text in an order of its own. Names are compared and sorted by their bytes everywhere, as paging and uniqueness rest on it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import mysql
+
+_MARIADB = ("mysql", "mariadb")
+
+Number = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+"""What the database counts up."""
+Time = sa.Double()
+"""Unix seconds."""
+
+
+def Bytes(length: int) -> sa.types.TypeEngine[bytes]:  # noqa: N802  # a type, as those of SQLAlchemy
+    """At most so many bytes, and few enough for an index."""
+    return sa.LargeBinary(length).with_variant(mysql.VARBINARY(length), *_MARIADB)
+
+
+def Blob(length: int) -> sa.types.TypeEngine[bytes]:  # noqa: N802
+    """At most so many bytes."""
+    return sa.LargeBinary(length)
+
+
+def Text(length: int) -> sa.types.TypeEngine[str]:  # noqa: N802
+    """At most so many characters."""
+    exact: dict[str, Any] = {"postgresql": sa.String(length, collation="C")}
+    exact |= dict.fromkeys(_MARIADB, mysql.VARCHAR(length, charset="utf8mb4", collation="utf8mb4_nopad_bin"))
+    kind: Any = sa.String(length)
+    for dialect, variant in exact.items():
+        kind = kind.with_variant(variant, dialect)
+    return kind

@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Several C2 processes on one database."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+from e4c2 import columns
+
+revision = "0003"
+down_revision = "0002"
+
+
+def upgrade() -> None:
+    op.create_table(
+        "ledger_change",
+        sa.Column("number", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("change", columns.Blob(2**24 - 1), nullable=False),
+        sa.Column("created", columns.Time, nullable=False),
+        sa.PrimaryKeyConstraint("number", name=op.f("pk_ledger_change")),
+    )
+    op.create_index(op.f("ix_ledger_change_created"), "ledger_change", ["created"], unique=False)
+
+
+def downgrade() -> None:
+    op.drop_index(op.f("ix_ledger_change_created"), table_name="ledger_change")
+    op.drop_table("ledger_change")
