@@ -8,7 +8,9 @@ import secrets
 import shutil
 import signal
 import subprocess
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -19,6 +21,7 @@ from tests.servers import free_port, tool, wait_for_port
 Kind = Literal["postgresql", "mariadb"]
 KINDS: tuple[Kind, ...] = ("postgresql", "mariadb")
 _STOP_S = 20.0
+_IN_MEMORY = os.access("/dev/shm", os.W_OK)
 _USER = "e4"
 
 
@@ -105,13 +108,17 @@ def _mariadb(folder: Path) -> DatabaseServer:
 _MAKE: dict[Kind, Callable[[Path], DatabaseServer]] = {"postgresql": _postgresql, "mariadb": _mariadb}
 
 
-def database_server(kind: Kind, folder: Path) -> DatabaseServer:
-    """A server that runs."""
-    folder.mkdir()
-    made = _MAKE[kind](folder)
-    if made._process is None:
-        made.start()
-    return made
+@contextmanager
+def database_server(kind: Kind) -> Iterator[DatabaseServer]:
+    """A server that runs, in a folder to which its user gets, as pytest's are for nobody else."""
+    with tempfile.TemporaryDirectory(prefix="e4-db-", dir="/dev/shm" if _IN_MEMORY else "/tmp") as folder:
+        made = _MAKE[kind](Path(folder))
+        try:
+            if made._process is None:
+                made.start()
+            yield made
+        finally:
+            made.kill()
 
 
 def _group(user: str | None) -> str | None:
@@ -123,7 +130,4 @@ def _unprivileged(folder: Path, user: str) -> str | None:
     if os.geteuid() != 0:
         return None
     shutil.chown(folder, user)
-    for parent in folder.parents:  # else it does not get there
-        if parent.stat().st_uid == 0 and parent != Path("/") and parent.is_relative_to("/dev/shm/") or "pytest" in parent.name:
-            parent.chmod(parent.stat().st_mode | 0o011)
     return user
