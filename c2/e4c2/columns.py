@@ -16,25 +16,25 @@ _MARIADB = ("mysql", "mariadb")
 
 Number = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 """What the database counts up."""
-Time = sa.Double()
+Time: sa.types.TypeEngine[float] = sa.Double()
 """Unix seconds."""
 
 
-def Bytes(length: int) -> sa.types.TypeEngine[bytes]:  # noqa: N802  # a type, as those of SQLAlchemy
+def Bytes(length: int) -> sa.types.TypeEngine[bytes]:  # a type, as those of SQLAlchemy
     """At most so many bytes, and few enough for an index."""
     return sa.LargeBinary(length).with_variant(mysql.VARBINARY(length), *_MARIADB)
 
 
-def Blob(length: int) -> sa.types.TypeEngine[bytes]:  # noqa: N802
+def Blob(length: int) -> sa.types.TypeEngine[bytes]:
     """At most so many bytes."""
     return sa.LargeBinary(length)
 
 
-def Text(length: int) -> sa.types.TypeEngine[str]:  # noqa: N802
+def Text(length: int) -> sa.types.TypeEngine[str]:
     """At most so many characters."""
     exact: dict[str, Any] = {"postgresql": sa.String(length, collation="C")}
     exact |= dict.fromkeys(_MARIADB, mysql.VARCHAR(length, charset="utf8mb4", collation="utf8mb4_nopad_bin"))
-    kind: Any = sa.String(length)
+    kind: sa.types.TypeEngine[str] = sa.String(length)
     for dialect, variant in exact.items():
         kind = kind.with_variant(variant, dialect)
     return kind

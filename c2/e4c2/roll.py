@@ -6,9 +6,9 @@ shows nothing afterwards. So 8 bytes of the MAC of every such row are kept in me
 database: 75 to 150 B a row, 37 MB for 500,000. `e4c2.ledger` fills the roll and asks it; the store takes back what a transaction
 did to it that fails.
 
-One transaction writes at a time (`e4c2.store`), and what other processes did before it learns in its turn, from their changes of the
-ledger. Readers look from other threads, and may see rows of a little while ago:
-what they miss here is asked again by the writer, who alone sees the present.
+One transaction writes at a time (`e4c2.store`), and what other processes did before it learns in its turn, from their changes of
+the ledger. Readers look from other threads, and may see rows of a little while ago: what they miss here is asked again by the
+writer, who alone sees the present.
 """
 
 from __future__ import annotations

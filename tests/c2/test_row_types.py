@@ -15,8 +15,8 @@ from e4c2 import c2keys, deks, idempotency, ledger, links, tokens, topics
 from e4c2.idempotency import Answer, Request
 from e4c2.model import GRANTING, Delivery, Reason, metadata
 from e4c2.rows import Realm, find_all
-from e4c2.store.sqlite import NoText
 from e4c2.store.first_start import open_realm
+from e4c2.store.sqlite import NoText
 from e4core.errors import StorageError, Tampered
 from e4kms import file as kek_file
 from tests.c2.conftest import Worlds

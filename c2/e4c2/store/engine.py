@@ -68,7 +68,7 @@ def _server(address: Address) -> _Database:
 
 
 def _call(use_case: UseCase[P, T], *args: P.args, **kwargs: P.kwargs) -> Callable[[sa.Connection], T]:
-    return partial(_swapped, use_case, args, kwargs)  # type: ignore[arg-type]
+    return partial(_swapped, use_case, args, kwargs)
 
 
 def _swapped(use_case: Callable[..., T], args: tuple[object, ...], kwargs: dict[str, object], db: sa.Connection) -> T:

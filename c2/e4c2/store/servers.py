@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """PostgreSQL and MariaDB, for any number of C2 processes: one of them writes at a time, as one thread does with SQLite.
 
-Who begins to write locks the one row of alembic's table, and so waits for its turn; the row also tells that nobody has migrated the
-schema to another release meanwhile. What a process knows of the rows that are valid (`e4c2.roll`) is brought up to date in its turn.
+Who begins to write locks the one row of alembic's table, and so waits for its turn; the row also tells that nobody has migrated
+the schema to another release meanwhile. What a process knows of the rows that are valid (`e4c2.roll`) is brought up to date in its
+turn.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from e4core.errors import StorageError
 
 T = TypeVar("T")
 
+_TURN: sa.Select[Any] = sa.select(sa.literal_column("version_num")).select_from(sa.table(VERSIONS)).with_for_update()
 READERS = 4
 """Connections that only read."""
 _CONNECT_WITHIN_S = 10
@@ -63,7 +65,9 @@ _KINDS = {
         driver="mariadb+asyncmy",
         extra="mariadb",
         arguments={"connect_timeout": _CONNECT_WITHIN_S, "charset": "utf8mb4"},
-        first=(f"SET innodb_lock_wait_timeout = {_LOCK_WITHIN_S}, sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'",),
+        first=(
+            f"SET innodb_lock_wait_timeout = {_LOCK_WITHIN_S}, sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'",
+        ),
         lock=f"SELECT GET_LOCK(CONCAT(DATABASE(), '.e4.schema'), {_LOCK_WITHIN_S})",
         unlock="SELECT RELEASE_LOCK(CONCAT(DATABASE(), '.e4.schema'))",
     ),
@@ -116,7 +120,7 @@ class Server:
 
     def _take_turn(self, db: sa.Connection) -> None:
         """The first statement of a transaction that writes. Raises: StorageError: another release has migrated the schema."""
-        found = db.exec_driver_sql(f"SELECT version_num FROM {VERSIONS} FOR UPDATE").scalar()
+        found = db.scalar(_TURN)
         if found != newest():
             raise StorageError(f"{self._where} was brought to another release meanwhile ({found}); start that one")
 
@@ -162,7 +166,9 @@ def _engine(address: Address, isolation: str, connections: int, options: Mapping
             pool_pre_ping=True,
         )
     except ModuleNotFoundError as error:
-        raise StorageError(f"{address.kind} needs the extra {kind.extra}: pip install 'e4core[{kind.extra}]'") from error
+        raise StorageError(
+            f"{address.kind} needs the extra {kind.extra}: pip install 'e4core[{kind.extra}]'"
+        ) from error
 
     @sa.event.listens_for(engine.sync_engine, "connect")
     def _connect(connection: Any, _record: Any) -> None:

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tables of a C2, and which of their columns grant something.
+
+Ids are 16 bytes. Times are Unix seconds. Columns named in `SEALED` hold records of `e4kms.records`; every row of a table in
+`GRANTING` carries a generation and a MAC over all columns named there (see `e4c2.rows`).
+"""
+
+from __future__ import annotations
+
+from e4c2.model.access import token
+from e4c2.model.base import metadata
+from e4c2.model.delivery import Delivery, Kind, Reason, idempotency, operation, outbox
+from e4c2.model.fleet import C2KeyState, Status, c2_key, client, command_sequence, link, membership, topic, topic_epoch
+from e4c2.model.keys import dek, dek_wrap, ledger, ledger_change, realm
+
+__all__ = [
+    "C2KeyState",
+    "Delivery",
+    "GRANTING",
+    "Kind",
+    "Reason",
+    "SEALED",
+    "Status",
+    "c2_key",
+    "client",
+    "command_sequence",
+    "dek",
+    "dek_wrap",
+    "idempotency",
+    "ledger",
+    "ledger_change",
+    "link",
+    "membership",
+    "metadata",
+    "operation",
+    "outbox",
+    "realm",
+    "token",
+    "topic",
+    "topic_epoch",
+]
+
+GRANTING: dict[str, tuple[str, ...]] = {
+    "dek": ("state", "check_value"),
+    "client": (
+        "name",
+        "status",
+        "key",
+        "pending_key",
+        "pending_private",
+        "c2_key",
+        "reports",
+    ),
+    "topic": ("name", "key"),
+    "topic_epoch": ("hash", "last"),
+    "command_sequence": ("last", "confirmed"),
+    "membership": (),
+    "link": (),
+    "c2_key": ("state", "private", "public"),
+    "token": ("name", "lookup", "expires"),
+}
+"""Table -> columns under the row's MAC, in this order; the row id (the primary key) and the generation always are."""
+
+SEALED: dict[str, tuple[str, ...]] = {
+    "client": ("key", "pending_key", "pending_private"),
+    "topic": ("key",),
+    "c2_key": ("private",),
+    "idempotency": ("answer",),
+    "ledger": ("sum",),
+}
+"""Table -> columns sealed under the records DEK."""

@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who may ask for what."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from e4c2 import columns
+from e4c2.model.base import ID, NAME, TIME, grant, metadata
+
+token = sa.Table(
+    "token",
+    metadata,
+    sa.Column("id", ID, primary_key=True),
+    sa.Column("name", NAME, nullable=False),
+    sa.Column("lookup", columns.Bytes(36), nullable=False, unique=True),
+    sa.Column("expires", TIME),
+    *grant(),
+    sa.Column("created", TIME, nullable=False),
+)
