@@ -29,14 +29,15 @@ from e4c2.api.parts import C2
 from e4c2.delivery import Courier
 from e4c2.locksmith import Locksmith
 from e4c2.model import realm as realm_table
+from e4c2.reports import REPORTS
 from e4c2.rows import Realm
 from e4c2.settings import Settings
 from e4c2.store.engine import Store
-from e4c2.store.first_start import open_realm
+from e4c2.store.first_start import is_new, open_realm
 from e4c2.token_keys import TokenKeys
 from e4c2.tokens import Token
 from e4core import files
-from e4core.errors import InvalidInput, NotFound
+from e4core.errors import InvalidInput, NotFound, StorageError
 from e4core.keys import Secret
 from e4core.kms import Kms
 from e4core.plugins import load_kms, load_suite, load_transport
@@ -52,6 +53,7 @@ Clock = Callable[[], float]
 log = logging.getLogger(__name__)
 
 EMBEDDED = "embedded:"
+REPLICA_LEN = 16
 ADMIN = "admin"
 
 
@@ -96,8 +98,12 @@ async def open_c2(settings: Settings, clock: Clock = time.time) -> AsyncIterator
         admin_token = await store.write(_first_token, realm, settings.admin_token_file)
         files.check(settings.admin_token_file)
         broker = await _broker(stack, settings)
-        transport = await stack.enter_async_context(load_transport(broker, f"e4-c2-{database_id.hex()}"))
-        yield C2(store, realm, transport, Courier(store, realm, transport), locksmith, broker), admin_token
+        link = _Link.of(store, realm, database_id, broker)
+        transport = await stack.enter_async_context(load_transport(link.uri, link.client_id))
+        yield (
+            C2(store, realm, transport, Courier(store, realm, transport, link.reports), locksmith, broker),
+            admin_token,
+        )
 
 
 async def recover(settings: Settings, clock: Clock = time.time) -> tuple[Token, Secret]:
@@ -107,8 +113,8 @@ async def recover(settings: Settings, clock: Clock = time.time) -> tuple[Token, 
     Raises: NotFound: there is no database. Conflict: a C2 is at work; the database is of another suite. KmsError. StorageError.
     PluginError.
     """
-    if not settings.database_file.exists():
-        raise NotFound(f"there is no database {settings.database_file}; are these the settings of the C2?")
+    if isinstance(settings.place, Path) and not settings.place.exists():
+        raise NotFound(f"there is no database {settings.place}; are these the settings of the C2?")
     async with AsyncExitStack() as stack:
         store, realm, *_ = await _open_store(stack, settings, clock)
         return await store.write(_admin_token, realm, settings.admin_token_file)
@@ -122,16 +128,16 @@ async def _open_store(stack: AsyncExitStack, settings: Settings, clock: Clock) -
         approved.require(suite, settings.kms, settings.c2_key, Modules.of_this_process())
     token_keys = TokenKeys(settings.c2_key, suite) if settings.c2_key else None
     files.make_folder(settings.data)
-    for path in (settings.data / "c2.lock", _lock_of(settings.database_file)):
+    place = settings.place
+    for path in (settings.data / "c2.lock", *([_lock_of(place)] if isinstance(place, Path) else [])):
         in_use = f"another server holds {path}; stop it, or give each a data directory and a database of its own"
         stack.callback(files.Lock.take(path, in_use).release)
-    kmses = _open_kmses(stack, settings)
     if token_keys:
         stack.callback(token_keys.close)
-    store = stack.enter_context(closing(Store(settings.database_file)))
+    store, kmses = await _open_database(stack, settings)
     lease = Lease(settings.keys_held_s, settings.keys_used)
     realm, database_id = await store.write(_open_realm, suite, kmses, clock, lease, token_keys)
-    realm = replace(realm, grace_s=settings.grace_s)
+    realm = replace(realm, grace_s=settings.grace_s, replica=_replica(settings.replica_file))
     stack.callback(realm.close)
     for uri in sorted(realm.keyring.passed_over):
         log.warning("%s did not answer; the next KMS did", uri)
@@ -191,18 +197,63 @@ def _lock_of(database: Path) -> Path:
     return real.parent / f"{real.name}.lock"
 
 
-def _open_kmses(stack: AsyncExitStack, settings: Settings) -> dict[str, Kms]:
+async def _open_database(stack: AsyncExitStack, settings: Settings) -> tuple[Store, dict[str, Kms]]:
+    place = settings.place
+    if isinstance(place, Path):  # nothing is made before the KMSes are known to be such
+        kmses = _open_kmses(stack, settings, not place.exists())
+        return stack.enter_context(closing(Store(place))), kmses
+    if _is_embedded(settings):
+        raise InvalidInput(
+            "a database at a server is for any number of C2, which need one broker: name it in the setting broker",
+            kind="bad_setting",
+        )
+    store = stack.enter_context(closing(Store(place)))
+    return store, _open_kmses(stack, settings, await store.read(is_new))
+
+
+def _replica(path: Path) -> bytes:
+    """Which of the C2 on one database this is, made at the first start in this data directory. Raises: StorageError."""
+    if not path.exists():
+        files.create(path, os.urandom(REPLICA_LEN).hex().encode() + b"\n")
+    try:
+        found = bytes.fromhex(files.first_line(path).decode())
+    except ValueError:
+        found = b""
+    if len(found) != REPLICA_LEN:
+        raise StorageError(f"{path} does not name a replica; remove it, and the next start makes another")
+    return found
+
+
+def _open_kmses(stack: AsyncExitStack, settings: Settings, is_new: bool) -> dict[str, Kms]:
     """By the URI of the settings, in their order. A KEK file is made only where no database could need another one."""
     kmses: dict[str, Kms] = {}
     for uri in settings.kms:
         where = uri
         if uri.startswith("file:"):
             path = settings.data / kek_file.path_of(uri)
-            if not settings.database_file.exists():
+            if is_new:
                 kek_file.create(path)
             where = path.absolute().as_uri()
         kmses[uri] = stack.enter_context(closing(Breaker(where, load_kms)))
     return kmses
+
+
+@dataclass(frozen=True, slots=True)
+class _Link:
+    """How this C2 meets the broker: alone it keeps its session; one of several does not, and takes its share of the reports."""
+
+    uri: str
+    client_id: str
+    reports: str
+
+    @classmethod
+    def of(cls, store: Store, realm: Realm, database_id: bytes, broker: str) -> _Link:
+        name = f"e4-c2-{database_id.hex()}"
+        if not store.is_shared:
+            return cls(broker, name, REPORTS)
+        # what a broker keeps for one that is gone would wait there, though others could take it
+        sessionless = f"{broker}{'&' if '?' in broker else '?'}session=0"
+        return cls(sessionless, f"{name}-{realm.replica.hex()}", f"$share/{name}/{REPORTS}")
 
 
 def _is_embedded(settings: Settings) -> bool:

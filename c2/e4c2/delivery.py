@@ -46,12 +46,14 @@ COMMAND_QOS = 2
 
 
 class Courier:
-    """Runs beside the API; one a database."""
+    """Runs beside the API; one a process."""
 
-    def __init__(self, store: Store, realm: Realm, transport: Transport) -> None:
+    def __init__(self, store: Store, realm: Realm, transport: Transport, reports: str = REPORTS) -> None:
+        """Args: reports: the topic at which they arrive, or a share of them."""
         self._store = store
         self._realm = realm
         self._transport = transport
+        self._reports_topic = reports
         self._woken = asyncio.Event()
         self._flying: dict[int, _Flight] = {}
         self._landed: list[_Flight] = []
@@ -74,7 +76,7 @@ class Courier:
     async def run(self) -> None:
         """Work until cancelled."""
         await self._store.write(resume, self._realm)
-        await self._transport.subscribe(REPORTS)
+        await self._transport.subscribe(self._reports_topic)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._send())
             tasks.create_task(self._settle())

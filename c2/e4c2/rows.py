@@ -7,9 +7,11 @@ with its MAC: it is not valid any more (`e4c2.roll`). That one is missing is fou
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from operator import itemgetter
 from typing import Any, Generic, TypeVar
 
@@ -88,6 +90,8 @@ class Realm:
     format: Format[Realm] = field(repr=False)
     grace_s: int = GRACE_S
     """For which what was protected under the former key of a topic or a peer is still read after a routine change."""
+    replica: bytes = field(default_factory=partial(os.urandom, 16))
+    """Which of the C2 processes on one database this is; 16 bytes."""
     channels: Kept[Channel] = field(default_factory=Kept, repr=False, compare=False)
     """To devices, ready for use: making one opens a record, and in public-key suites costs a point multiplication."""
     verified: Kept[bool] = field(default_factory=Kept, repr=False, compare=False)

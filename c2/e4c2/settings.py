@@ -9,9 +9,18 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, Field, IPvAnyAddress, ValidationError, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    IPvAnyAddress,
+    PlainValidator,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from e4c2.store.address import Address
 from e4core.errors import InvalidInput, StorageError
 from e4core.message import GRACE_S
 
@@ -21,6 +30,18 @@ CONFIG_VARIABLE = "E4_CONFIG"
 
 def _listed(value: object) -> object:
     return tuple(value.split()) if isinstance(value, str) else value
+
+
+_PLACE = {"anyOf": [{"type": "string", "format": "path"}, {"type": "string"}, {"type": "null"}]}
+
+
+def _database(value: object) -> object:
+    if isinstance(value, str) and "://" in value:
+        try:
+            return Address.parse(value)
+        except InvalidInput as error:
+            raise ValueError(str(error)) from error
+    return Path(value) if isinstance(value, str) else value
 
 
 class Settings(BaseSettings):
@@ -39,8 +60,12 @@ class Settings(BaseSettings):
     data: Path = Path("e4-data")
     """Directory of the C2, made with mode 0700 if it is missing; for one server alone."""
 
-    database: Path | None = None
-    """SQLite database; without it ``c2.sqlite`` in ``data``."""
+    database: Annotated[Address | Path | None, PlainValidator(_database), WithJsonSchema(_PLACE)] = None
+    """Path of an SQLite database, or URI of one at a server that any number of C2 share: ``postgresql://USER@HOST[:PORT]/NAME`` or
+    ``mariadb://...``, with the options ``password-file=PATH`` and ``ca=PATH``; without it ``c2.sqlite`` in ``data``.
+
+    To another host the connection is encrypted, and the server's certificate is checked.
+    """
 
     kms: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)] = Field(
         default=("file:kek.json",), min_length=1
@@ -92,8 +117,13 @@ class Settings(BaseSettings):
     """PEM file with the private key that belongs to ``tls_certificate``."""
 
     @property
-    def database_file(self) -> Path:
+    def place(self) -> Path | Address:
+        """Where the database is."""
         return self.database or self.data / "c2.sqlite"
+
+    @property
+    def replica_file(self) -> Path:
+        return self.data / "replica"
 
     @property
     def admin_token_file(self) -> Path:

@@ -18,6 +18,7 @@ from e4c2.idempotency import Answer, Request
 from e4c2.rows import Realm
 from e4core.errors import StorageError
 from tests.c2.served import Served, bearer, created, operation, problem, serving, settings_in
+from tests.places import database_file
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +112,7 @@ def test_answers_are_kept_for_a_day(tmp_path_factory: pytest.TempPathFactory) ->
         c2.clock.ahead_s = 24 * 3600 + 60
         problem(c2.http.post(**request), 409, "conflict")
         created(c2.http.post("/v1/topics", json={"name": "tomorrow"}, headers=key("next-day")))
-        with sqlite3.connect(c2.settings.database_file) as db:
+        with sqlite3.connect(database_file(c2.settings)) as db:
             assert db.execute("SELECT count(*) FROM idempotency").fetchone() == (1,)
         db.close()
 

@@ -19,6 +19,7 @@ from e4core.errors import Conflict, Denied, KeyNotFound, NotFound
 from tests.c2.served import bearer, created, serving, settings_in
 from tests.c2.test_app import start
 from tests.c2.world import World
+from tests.places import database_file
 
 
 def names(world: World) -> set[str]:
@@ -108,7 +109,7 @@ def test_none_is_made_for_who_has_the_database_and_not_its_key(tmp_path: Path) -
     start(settings)
     stolen = settings_in(tmp_path, data=tmp_path / "stolen")
     stolen.data.mkdir(0o700)
-    shutil.copy(settings.database_file, stolen.database_file)
+    shutil.copy(database_file(settings), database_file(stolen))
     with pytest.raises(KeyNotFound):
         asyncio.run(recover(stolen))
     assert not stolen.admin_token_file.exists()

@@ -39,6 +39,8 @@ class Store:
 
         Raises: StorageError: it is not private, no database, of another program or release, or cannot be opened.
         """
+        self.is_shared = not isinstance(where, Path)
+        """Whether other processes may be at work on it too."""
         self._database: _Database = Sqlite(where, Roll()) if isinstance(where, Path) else _server(where)
 
     async def write(self, use_case: UseCase[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -47,6 +47,11 @@ def open_realm(
     return realm
 
 
+def is_new(db: sa.Connection) -> bool:
+    """Whether there are no keys yet. Raises: Tampered."""
+    return _stored(db) is None
+
+
 def _stored(db: sa.Connection) -> Row | None:
     """The one row of the realm; None: the database is new. Raises: Tampered."""
     rows = db.execute(sa.select(realm_table)).mappings().all()
