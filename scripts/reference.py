@@ -39,7 +39,8 @@ PAGES = [
 ]
 IDS = _ROOT / "tests" / "conformance" / "ids.txt"
 """Every id that a requirement ever had, and of which kind; ``retired`` where it has none now."""
-SETTINGS = Settings.model_json_schema()["properties"]
+_SCHEMA = Settings.model_json_schema()
+SETTINGS, _CHOICES = _SCHEMA["properties"], _SCHEMA["$defs"]
 PROGRAM = cast(TyperGroup, typer.main.get_command(main.app))
 
 _PART = re.compile(r"(<!-- generated: (\S+) -->\n).*?(<!-- end -->)", re.S)
@@ -164,8 +165,8 @@ def _route(name: str, route: Json) -> str:
 
 def _named(part: Json | None) -> Json:
     """The schema that a part of the description names; empty if it names none."""
-    found = re.search(r'"#/components/schemas/(\w+)"', json.dumps(part))
-    return cast(Json, openapi()["components"]["schemas"][found[1]] if found else {})
+    found = re.search(r'"#/(?:components/schemas|\$defs)/(\w+)"', json.dumps(part))
+    return cast(Json, ({**openapi()["components"]["schemas"], **_CHOICES})[found[1]] if found else {})
 
 
 def _typed(schema: Json) -> tuple[str, str]:

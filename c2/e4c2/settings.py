@@ -21,6 +21,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from e4c2.store.address import Address
+from e4c2.telemetry.logs import LogFormat, LogLevel
 from e4core.errors import InvalidInput, StorageError
 from e4core.message import GRACE_S
 
@@ -115,6 +116,12 @@ class Settings(BaseSettings):
 
     tls_key: Path | None = None
     """PEM file with the private key that belongs to ``tls_certificate``."""
+
+    log_format: LogFormat = LogFormat.TEXT
+    """How the log is written to stderr: as text for people, or as a JSON object a line for programs."""
+
+    log_level: LogLevel = LogLevel.WARNING
+    """What is logged: this and what is graver. ``info`` has a line for each request."""
 
     @property
     def place(self) -> Path | Address:

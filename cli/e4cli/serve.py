@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,7 +31,11 @@ def serve(config: ConfigOption = None, output: OutputOption = Output.TABLE) -> N
     with server_extra():
         from e4c2.app import serve
         from e4c2.settings import load
-    run_until_stopped(serve(load(config), lambda started: _tell(started, output)))
+        from e4c2.telemetry import logs
+    settings = load(config)
+    verbose = logging.getLogger().isEnabledFor(logging.INFO) and settings.log_level is logs.LogLevel.WARNING
+    logs.set_up(settings.log_format, logs.LogLevel.INFO if verbose else settings.log_level)
+    run_until_stopped(serve(settings, lambda started: _tell(started, output)))
 
 
 @contextmanager

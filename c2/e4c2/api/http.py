@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 
 from e4c2.api import clients, commands, kms, links, own, tokens, topics
 from e4c2.api.gate import Gate
+from e4c2.api.observed import Observed
 from e4c2.api.parts import C2
 from e4c2.api.status import MEDIA_TYPE, Problem, problem
 from e4core.errors import InvalidInput
@@ -56,6 +57,7 @@ def build(c2: C2) -> FastAPI:
     )
     app.state.c2 = c2
     app.add_middleware(Gate, c2=c2)
+    app.add_middleware(Observed)
     for router in _ROUTERS:
         app.include_router(router)
     return app

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every request, whatever became of it: known by an id, and told to the log once, when it is answered."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from e4c2.telemetry.logs import FIELDS
+from e4c2.telemetry.requests import identify, request_id
+
+log = logging.getLogger(__name__)
+
+REQUEST_ID = "X-Request-Id"
+NO_ROUTE = "none"
+"""Of a request that was refused before its path was looked at, or that fits no route."""
+
+
+class Observed:
+    """ASGI middleware, outside of all others. Paths and queries are told to nobody, for they hold names; routes are."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        identity = identify(Headers(scope=scope).get(REQUEST_ID))
+        scope.setdefault("state", {})["request_id"] = identity
+        inside = request_id.set(identity)
+        begun, status = time.perf_counter(), 0
+
+        async def answer(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)[REQUEST_ID] = identity
+            await send(message)
+
+        try:
+            await self._app(scope, receive, answer)
+        finally:
+            _tell(scope, status, time.perf_counter() - begun)
+            request_id.reset(inside)
+
+
+def _tell(scope: Scope, status: int, seconds: float) -> None:
+    """Args: status: 0: there was no answer, as the other end had gone, or the C2 was about to end."""
+    told: dict[str, Any] = {"method": scope["method"], "route": route_of(scope), "status": status}
+    log.info("%(method)s %(route)s: %(status)s", told, extra={FIELDS: {**told, "seconds": round(seconds, 6)}})
+
+
+def route_of(scope: Scope) -> str:
+    """The template of its path, of which there are only so many."""
+    return getattr(scope.get("route"), "path", NO_ROUTE)
