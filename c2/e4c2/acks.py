@@ -46,6 +46,8 @@ def _acknowledged(db: sa.Connection, realm: Realm, row: Row, ack: Ack, opened: O
         requeue(db, this)
         return
     db.execute(sa.update(outbox).where(this).values(state=state.value, refusal=refusal))
+    if state is Delivery.CONFIRMED:
+        realm.confirmed(realm.clock() - answered["created"])
     if opened.column == "key":
         _requeue_lost_keys(db, row, answered, opened)
     newer = [outbox.c.client == row["id"], outbox.c.state.in_(commands.OPEN), outbox.c.id > answered["id"]]

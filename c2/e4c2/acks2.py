@@ -94,7 +94,8 @@ def _acknowledged(db: sa.Connection, realm: Realm, row: Row, ack: Ack) -> None:
     held = sequences.of(db, realm, row["id"])
     if held is None or sequence > held["last"]:  # never sent, and may be more than the database can compare with
         return
-    if ack.subject != report.subject(sequence) or not _exists(db, *these):
+    ordered = db.scalar(sa.select(sa.func.min(outbox.c.created)).where(*these))
+    if ack.subject != report.subject(sequence) or ordered is None:
         return
     db.execute(sa.update(client).where(client.c.id == row["id"]).values(last_report=realm.clock()))
     sequences.confirm(db, realm, held, sequence)
@@ -105,6 +106,7 @@ def _acknowledged(db: sa.Connection, realm: Realm, row: Row, ack: Ack) -> None:
         _refuse(db, these, ack.refusal)
     elif ack.outcome is Outcome.APPLIED:
         _confirm(db, these)
+        realm.confirmed(realm.clock() - ordered)
     waits, elsewhere = outbox.c.state == Delivery.PENDING.value, outbox.c.sequence != sequence
     undone = [outbox.c.client == row["id"], outbox.c.state.in_(commands.OPEN), outbox.c.kind.not_in(_KEYS)]
     if not _exists(db, *undone, sa.or_(waits, elsewhere)):

@@ -15,6 +15,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
@@ -34,6 +35,7 @@ from e4c2.rows import Realm
 from e4c2.settings import Settings
 from e4c2.store.engine import Store
 from e4c2.store.first_start import is_new, open_realm
+from e4c2.telemetry.metrics import Metrics
 from e4c2.token_keys import TokenKeys
 from e4c2.tokens import Token
 from e4core import files
@@ -55,6 +57,7 @@ log = logging.getLogger(__name__)
 EMBEDDED = "embedded:"
 REPLICA_LEN = 16
 ADMIN = "admin"
+RELEASE = version("e4core")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,14 +97,15 @@ async def open_c2(settings: Settings, clock: Clock = time.time) -> AsyncIterator
     PluginError. InvalidInput.
     """
     async with AsyncExitStack() as stack:
-        store, realm, locksmith, database_id = await _open_store(stack, settings, clock)
+        metrics = Metrics(RELEASE)
+        store, realm, locksmith, database_id = await _open_store(stack, settings, clock, metrics)
         admin_token = await store.write(_first_token, realm, settings.admin_token_file)
         files.check(settings.admin_token_file)
         broker = await _broker(stack, settings)
         link = _Link.of(store, realm, database_id, broker)
         transport = await stack.enter_async_context(load_transport(link.uri, link.client_id))
         yield (
-            C2(store, realm, transport, Courier(store, realm, transport, link.reports), locksmith, broker),
+            C2(store, realm, transport, Courier(store, realm, transport, link.reports), locksmith, broker, metrics),
             admin_token,
         )
 
@@ -116,11 +120,13 @@ async def recover(settings: Settings, clock: Clock = time.time) -> tuple[Token, 
     if isinstance(settings.place, Path) and not settings.place.exists():
         raise NotFound(f"there is no database {settings.place}; are these the settings of the C2?")
     async with AsyncExitStack() as stack:
-        store, realm, *_ = await _open_store(stack, settings, clock)
+        store, realm, *_ = await _open_store(stack, settings, clock, Metrics(RELEASE))
         return await store.write(_admin_token, realm, settings.admin_token_file)
 
 
-async def _open_store(stack: AsyncExitStack, settings: Settings, clock: Clock) -> tuple[Store, Realm, Locksmith, bytes]:
+async def _open_store(
+    stack: AsyncExitStack, settings: Settings, clock: Clock, metrics: Metrics
+) -> tuple[Store, Realm, Locksmith, bytes]:
     """Database, realm, locksmith and database id, for this process alone."""
     suite = load_suite(settings.suite)
     _check_grace(suite, settings.grace_s)
@@ -134,10 +140,12 @@ async def _open_store(stack: AsyncExitStack, settings: Settings, clock: Clock) -
         stack.callback(files.Lock.take(path, in_use).release)
     if token_keys:
         stack.callback(token_keys.close)
-    store, kmses = await _open_database(stack, settings)
+    store, kmses = await _open_database(stack, settings, metrics)
     lease = Lease(settings.keys_held_s, settings.keys_used)
     realm, database_id = await store.write(_open_realm, suite, kmses, clock, lease, token_keys)
-    realm = replace(realm, grace_s=settings.grace_s, replica=_replica(settings.replica_file))
+    realm = replace(
+        realm, grace_s=settings.grace_s, replica=_replica(settings.replica_file), confirmed=metrics.confirmed
+    )
     stack.callback(realm.close)
     for uri in sorted(realm.keyring.passed_over):
         log.warning("%s did not answer; the next KMS did", uri)
@@ -197,18 +205,18 @@ def _lock_of(database: Path) -> Path:
     return real.parent / f"{real.name}.lock"
 
 
-async def _open_database(stack: AsyncExitStack, settings: Settings) -> tuple[Store, dict[str, Kms]]:
+async def _open_database(stack: AsyncExitStack, settings: Settings, metrics: Metrics) -> tuple[Store, dict[str, Kms]]:
     place = settings.place
     if isinstance(place, Path):  # nothing is made before the KMSes are known to be such
-        kmses = _open_kmses(stack, settings, not place.exists())
-        return stack.enter_context(closing(Store(place))), kmses
+        kmses = _open_kmses(stack, settings, metrics, not place.exists())
+        return stack.enter_context(closing(Store(place, metrics.transaction))), kmses
     if _is_embedded(settings):
         raise InvalidInput(
             "a database at a server is for any number of C2, which need one broker: name it in the setting broker",
             kind="bad_setting",
         )
-    store = stack.enter_context(closing(Store(place)))
-    return store, _open_kmses(stack, settings, await store.read(is_new))
+    store = stack.enter_context(closing(Store(place, metrics.transaction)))
+    return store, _open_kmses(stack, settings, metrics, await store.read(is_new))
 
 
 def _replica(path: Path) -> bytes:
@@ -224,17 +232,19 @@ def _replica(path: Path) -> bytes:
     return found
 
 
-def _open_kmses(stack: AsyncExitStack, settings: Settings, is_new: bool) -> dict[str, Kms]:
+def _open_kmses(stack: AsyncExitStack, settings: Settings, metrics: Metrics, is_new: bool) -> dict[str, Kms]:
     """By the URI of the settings, in their order. A KEK file is made only where no database could need another one."""
     kmses: dict[str, Kms] = {}
-    for uri in settings.kms:
+    for number, uri in enumerate(settings.kms, 1):
         where = uri
         if uri.startswith("file:"):
             path = settings.data / kek_file.path_of(uri)
             if is_new:
                 kek_file.create(path)
             where = path.absolute().as_uri()
-        kmses[uri] = stack.enter_context(closing(Breaker(where, load_kms)))
+        kmses[uri] = stack.enter_context(
+            closing(Breaker(where, load_kms, watch=metrics.kms(f"{number} {uri.partition(':')[0]}")))
+        )
     return kmses
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import partial
@@ -62,6 +62,8 @@ class Courier:
         self._intake = Intake(realm.suite, partial(store.read, senders))
         self.refused = self._intake.refused
         """Reports refused, by kind of error."""
+        self.published: Counter[str] = Counter()
+        """Publications, by what became of them at the broker."""
         self._sealing, self._opening = Outage("commands"), Outage("reports")
 
     @property
@@ -127,6 +129,7 @@ class Courier:
     def _land(self, flight: _Flight, done: asyncio.Future[None]) -> None:
         flight.publications -= 1
         now = self._realm.clock()
+        self.published["ended" if done.cancelled() else "failed" if done.exception() else "acknowledged"] += 1
         if done.cancelled():
             flight.again_at = now
         elif (error := done.exception()) is not None:

@@ -96,6 +96,8 @@ class Realm:
     """To devices, ready for use: making one opens a record, and in public-key suites costs a point multiplication."""
     verified: Kept[bool] = field(default_factory=Kept, repr=False, compare=False)
     """Rows, each with its MAC, that this keyring has verified: what was right of the very same bytes once is so for good."""
+    confirmed: Callable[[float], object] = field(default=lambda _seconds: None, repr=False, compare=False)
+    """Told of each command that a device answers as done: how long after it was ordered, in seconds."""
     astray: dict[bytes, int] = field(default_factory=dict, repr=False, compare=False)
     """Clients that do not hold what they should -> how often they were caught up in vain."""
 

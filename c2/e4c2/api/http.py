@@ -14,7 +14,7 @@ from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 
-from e4c2.api import clients, commands, kms, links, own, tokens, topics
+from e4c2.api import clients, commands, kms, links, monitoring, own, tokens, topics
 from e4c2.api.gate import Gate
 from e4c2.api.observed import Observed
 from e4c2.api.parts import C2
@@ -23,7 +23,16 @@ from e4core.errors import InvalidInput
 
 OPENAPI = "/v1/openapi.json"
 
-_ROUTERS = (own.router, clients.router, links.router, topics.router, commands.router, tokens.router, kms.router)
+_ROUTERS = (
+    own.router,
+    clients.router,
+    links.router,
+    topics.router,
+    commands.router,
+    tokens.router,
+    kms.router,
+    monitoring.router,
+)
 _ERROR: dict[int | str, dict[str, Any]] = {
     "default": {"description": "An error", "content": {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}}
 }
@@ -55,9 +64,9 @@ def build(c2: C2) -> FastAPI:
         responses=_ERROR,
         exception_handlers={HTTPException: _http_problem, RequestValidationError: _validation_problem},
     )
-    app.state.c2 = c2
+    app.state.c2, app.state.monitoring = c2, monitoring.Monitoring(c2)
     app.add_middleware(Gate, c2=c2)
-    app.add_middleware(Observed)
+    app.add_middleware(Observed, metrics=c2.metrics)
     for router in _ROUTERS:
         app.include_router(router)
     return app

@@ -11,11 +11,14 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from e4c2.telemetry.logs import FIELDS
+from e4c2.telemetry.metrics import Metrics
 from e4c2.telemetry.requests import identify, request_id
 
 log = logging.getLogger(__name__)
 
 REQUEST_ID = "X-Request-Id"
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+STREAM = "text/event-stream"
 NO_ROUTE = "none"
 """Of a request that was refused before its path was looked at, or that fits no route."""
 
@@ -23,8 +26,9 @@ NO_ROUTE = "none"
 class Observed:
     """ASGI middleware, outside of all others. Paths and queries are told to nobody, for they hold names; routes are."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
+        self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -32,28 +36,36 @@ class Observed:
         identity = identify(Headers(scope=scope).get(REQUEST_ID))
         scope.setdefault("state", {})["request_id"] = identity
         inside = request_id.set(identity)
-        begun, status = time.perf_counter(), 0
+        begun, status, is_stream = time.perf_counter(), 0, False
 
         async def answer(message: Message) -> None:
-            nonlocal status
+            nonlocal status, is_stream
             if message["type"] == "http.response.start":
-                status = message["status"]
-                MutableHeaders(scope=message)[REQUEST_ID] = identity
+                status, headers = message["status"], MutableHeaders(scope=message)
+                headers[REQUEST_ID] = identity
+                is_stream = headers.get("content-type", "").startswith(STREAM)
             await send(message)
 
         try:
             await self._app(scope, receive, answer)
         finally:
-            _tell(scope, status, time.perf_counter() - begun)
+            seconds = time.perf_counter() - begun
+            self._metrics.answered(method_of(scope), route_of(scope), status, seconds, is_stream)
+            _tell(scope, status, seconds)
             request_id.reset(inside)
 
 
 def _tell(scope: Scope, status: int, seconds: float) -> None:
     """Args: status: 0: there was no answer, as the other end had gone, or the C2 was about to end."""
-    told: dict[str, Any] = {"method": scope["method"], "route": route_of(scope), "status": status}
+    told: dict[str, Any] = {"method": method_of(scope), "route": route_of(scope), "status": status}
     log.info("%(method)s %(route)s: %(status)s", told, extra={FIELDS: {**told, "seconds": round(seconds, 6)}})
 
 
 def route_of(scope: Scope) -> str:
     """The template of its path, of which there are only so many."""
     return getattr(scope.get("route"), "path", NO_ROUTE)
+
+
+def method_of(scope: Scope) -> str:
+    """Its method, or one word for all that are made up."""
+    return scope["method"] if scope["method"] in METHODS else "other"

@@ -9,6 +9,7 @@ from e4c2.delivery import Courier
 from e4c2.locksmith import Locksmith
 from e4c2.rows import Realm
 from e4c2.store.engine import Store
+from e4c2.telemetry.metrics import Metrics
 from e4core.transport import Transport
 
 
@@ -22,3 +23,4 @@ class C2:
     courier: Courier
     locksmith: Locksmith
     broker: str
+    metrics: Metrics

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextvars import copy_context
 from functools import partial
 from pathlib import Path
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
@@ -15,6 +16,7 @@ import sqlalchemy as sa
 from e4c2.roll import Roll
 from e4c2.store.address import Address
 from e4c2.store.sqlite import Sqlite
+from e4c2.telemetry.watches import Watch, unwatched
 from e4core.errors import Tampered
 
 P = ParamSpec("P")
@@ -34,23 +36,26 @@ class _Database(Protocol):
 class Store:
     """Runs use cases, each in one transaction of its own."""
 
-    def __init__(self, where: Path | Address) -> None:
+    def __init__(self, where: Path | Address, watch: Watch = unwatched) -> None:
         """Open a database and bring its schema up to date; an SQLite file (mode 0600) is made if it is missing.
 
         Raises: StorageError: it is not private, no database, of another program or release, or cannot be opened.
         """
         self.is_shared = not isinstance(where, Path)
         """Whether other processes may be at work on it too."""
+        self._watch = watch
         self._database: _Database = Sqlite(where, Roll()) if isinstance(where, Path) else _server(where)
 
     async def write(self, use_case: UseCase[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a use case that changes something, after all that were handed in before."""
-        return await _answer(self._database.write(_call(use_case, *args, **kwargs)))
+        with self._watch("write"):
+            return await _answer(self._database.write(_call(use_case, *args, **kwargs)))
 
     async def read(self, use_case: UseCase[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a use case that only reads, beside the writer; after it, if there seems to be cause for alarm."""
         try:
-            return await _answer(self._database.read(_call(use_case, *args, **kwargs)))
+            with self._watch("read"):
+                return await _answer(self._database.read(_call(use_case, *args, **kwargs)))
         except Tampered:  # or the past: a reader may see rows whose keys, or which themselves, were replaced meanwhile
             return await self.write(use_case, *args, **kwargs)
 
@@ -70,7 +75,8 @@ def _server(address: Address) -> _Database:
 
 
 def _call(use_case: UseCase[P, T], *args: P.args, **kwargs: P.kwargs) -> Callable[[sa.Connection], T]:
-    return partial(_swapped, use_case, args, kwargs)
+    # what is logged in the thread of the database is still of the request
+    return partial(copy_context().run, partial(_swapped, use_case, args, kwargs))
 
 
 def _swapped(use_case: Callable[..., T], args: tuple[object, ...], kwargs: dict[str, object], db: sa.Connection) -> T:
