@@ -8,6 +8,7 @@ Ids are 16 bytes. Times are Unix seconds. Columns named in `SEALED` hold records
 from __future__ import annotations
 
 from e4c2.model.access import token
+from e4c2.model.audit import audit_checkpoint, audit_head, audit_key, audit_record
 from e4c2.model.base import metadata
 from e4c2.model.delivery import Delivery, Kind, Reason, idempotency, operation, outbox
 from e4c2.model.fleet import C2KeyState, Status, c2_key, client, command_sequence, link, membership, topic, topic_epoch
@@ -21,6 +22,10 @@ __all__ = [
     "Reason",
     "SEALED",
     "Status",
+    "audit_checkpoint",
+    "audit_head",
+    "audit_key",
+    "audit_record",
     "c2_key",
     "client",
     "command_sequence",
@@ -58,6 +63,8 @@ GRANTING: dict[str, tuple[str, ...]] = {
     "link": (),
     "c2_key": ("state", "private", "public"),
     "token": ("name", "lookup", "expires"),
+    "audit_head": ("number", "hash", "base_number", "base_hash"),
+    "audit_key": ("algorithm", "private", "public"),
 }
 """Table -> columns under the row's MAC, in this order; the row id (the primary key) and the generation always are."""
 
@@ -67,5 +74,6 @@ SEALED: dict[str, tuple[str, ...]] = {
     "c2_key": ("private",),
     "idempotency": ("answer",),
     "ledger": ("sum",),
+    "audit_key": ("private",),
 }
 """Table -> columns sealed under the records DEK."""

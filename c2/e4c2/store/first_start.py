@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 import sqlalchemy as sa
 
 from e4c2 import c2keys, deks, formats, ledger
+from e4c2.audit import chain, checkpoints
+from e4c2.audit.records import Act
 from e4c2.model import realm as realm_table
 from e4c2.rows import Realm, Row, strange, typed
 from e4c2.token_keys import TokenKeys
@@ -17,6 +19,9 @@ from e4core.kms import Kms
 from e4core.suite import Suite
 from e4kms.deks import DATABASE_ID_LEN, Purpose, create
 from e4kms.keyring import UNLIMITED, Keyring, Lease
+
+FIRST_START, LOG_BEGUN = "c2_first_start", "audit_begun"
+"""Acts of the C2 by itself: it made this database, or found one that had no audit log yet."""
 
 
 def open_realm(
@@ -44,6 +49,8 @@ def open_realm(
     ledger.verify(db, realm.keyring)
     deks.verify(db, realm)
     c2keys.verify(db, realm)
+    if not chain.is_begun(db):
+        _begin_log(db, realm, LOG_BEGUN)
     return realm
 
 
@@ -80,4 +87,11 @@ def _create(
     for each in made:
         deks.add(db, realm, each)
     c2keys.first(db, realm)
+    _begin_log(db, realm, FIRST_START)
     return realm
+
+
+def _begin_log(db: sa.Connection, realm: Realm, action: str) -> None:
+    chain.begin(db, realm)
+    checkpoints.make_key(db, realm)
+    chain.append(db, realm, Act(action))
