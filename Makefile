@@ -77,6 +77,7 @@ docs: setup
 	$(BIN)/sphinx-build -W --keep-going -q docs docs/_build/html
 	@echo "open docs/_build/html/index.html"
 
+# The reference pages, and the description of the gRPC API.
 reference: setup
 	$(BIN)/python scripts/reference.py
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from functools import cache, partial
@@ -246,6 +248,7 @@ PARTS: dict[str, Callable[[], str]] = {
 }
 
 if __name__ == "__main__":
+    subprocess.run([sys.executable, "-m", "scripts.proto"], cwd=_ROOT, check=True)
     for page in PAGES:
         page.write_text(filled(page.read_text(encoding="utf-8")), encoding="utf-8")
     IDS.write_text(ids(IDS.read_text(encoding="utf-8")), encoding="utf-8")

@@ -17,6 +17,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlsplit
 
 import sqlalchemy as sa
@@ -50,6 +51,9 @@ from e4kms.breaker import Breaker
 from e4kms.keyring import Lease
 from e4transports.broker import EmbeddedBroker
 
+if TYPE_CHECKING:
+    from e4c2.grpc.server import Server
+
 Clock = Callable[[], float]
 
 log = logging.getLogger(__name__)
@@ -65,6 +69,8 @@ class Started:
     """What an operator is told when the API listens."""
 
     url: str
+    grpc: str | None
+    """Address and port of the gRPC API; None: there is none."""
     broker: str
     """Where devices meet; of the embedded broker with all that one on this machine needs, of another without credentials."""
     admin_token_file: Path | None
@@ -81,12 +87,16 @@ async def serve(settings: Settings, tell: Callable[[Started], object], clock: Cl
     """
     tls = listener.tls(settings)
     with closing(listener.bind(settings)) as bound:
-        async with open_c2(settings, clock) as (c2, admin_token):
+        async with _grpc(settings) as rpc, open_c2(settings, clock) as (c2, admin_token):
             file = settings.admin_token_file
             broker = c2.broker if _is_embedded(settings) else public_uri(c2.broker)
-            started = Started(listener.url(settings, bound), broker, file if file.exists() else None, admin_token)
-            server = Listener(http.build(c2), tls, lambda: tell(started))
-            await _run(server, bound, c2.courier.run(), c2.locksmith.run())
+            known = file if file.exists() else None
+            started = Started(listener.url(settings, bound), rpc.address if rpc else None, broker, known, admin_token)
+            app = http.build(c2)
+            server = Listener(app, tls, lambda: tell(started))
+            if rpc:
+                await rpc.start(app)
+            await _run(server, bound, rpc, c2.courier.run(), c2.locksmith.run())
 
 
 @asynccontextmanager
@@ -152,7 +162,22 @@ async def _open_store(
     return store, realm, Locksmith(store, realm, database_id, kmses, lease), database_id
 
 
-async def _run(server: Listener, bound: socket.socket, *work: Coroutine[None, None, None]) -> None:
+@asynccontextmanager
+async def _grpc(settings: Settings) -> AsyncIterator[Server | None]:
+    """The gRPC server, bound but not started; None: the settings want none, and nothing of it is loaded."""
+    if settings.grpc_port is None:
+        yield None
+        return
+    from e4c2.grpc.server import Server
+
+    server = Server(settings)
+    try:
+        yield server
+    finally:
+        await server.abort()
+
+
+async def _run(server: Listener, bound: socket.socket, rpc: Server | None, *work: Coroutine[None, None, None]) -> None:
     """Until cancelled, or one of them ends; cancelled again it does not wait for running requests."""
     serving = asyncio.create_task(server.serve([bound]))
     tasks = [serving, *map(asyncio.create_task, work)]
@@ -162,8 +187,9 @@ async def _run(server: Listener, bound: socket.socket, *work: Coroutine[None, No
             _ended(task)
     finally:
         server.stop()
+        ends = [serving, *([asyncio.create_task(rpc.stop())] if rpc else [])]
         try:
-            await asyncio.wait((serving,))
+            await asyncio.wait(ends)
         finally:
             for task in tasks:
                 task.cancel()

@@ -111,6 +111,9 @@ class Settings(BaseSettings):
     port: int = Field(default=8884, ge=0, le=65535)
     """TCP port of the API; 0 takes a free one."""
 
+    grpc_port: int | None = Field(default=None, ge=0, le=65535)
+    """TCP port of the gRPC API, at the same address and with the same certificate; 0 takes a free one. Without it there is none."""
+
     tls_certificate: Path | None = None
     """PEM file with the certificate chain of the API; with it the API speaks TLS only."""
 

@@ -162,4 +162,6 @@ import e4cli.main
 print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
 """
     loaded = json.loads(subprocess.run([sys.executable, "-c", script], capture_output=True, check=True).stdout)
-    assert not {"cryptography", "nacl", "stevedore", "paho", "amqtt", "sqlalchemy", "fastapi", "httpx2"} & set(loaded)
+    assert not {"cryptography", "nacl", "stevedore", "paho", "amqtt", "sqlalchemy", "fastapi", "httpx2", "grpc"} & set(
+        loaded
+    )

@@ -61,6 +61,25 @@ BY_KIND: Mapping[str, HTTPStatus] = {
 }
 """Kind -> status, where a class alone does not tell."""
 
+GRPC: Mapping[HTTPStatus, str] = {
+    HTTPStatus.BAD_REQUEST: "INVALID_ARGUMENT",
+    HTTPStatus.UNAUTHORIZED: "UNAUTHENTICATED",
+    HTTPStatus.FORBIDDEN: "PERMISSION_DENIED",
+    HTTPStatus.NOT_FOUND: "NOT_FOUND",
+    HTTPStatus.METHOD_NOT_ALLOWED: "UNIMPLEMENTED",
+    HTTPStatus.REQUEST_TIMEOUT: "DEADLINE_EXCEEDED",
+    HTTPStatus.CONFLICT: "FAILED_PRECONDITION",
+    HTTPStatus.GONE: "OUT_OF_RANGE",
+    HTTPStatus.PRECONDITION_FAILED: "ABORTED",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "RESOURCE_EXHAUSTED",
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "INVALID_ARGUMENT",
+    HTTPStatus.UNPROCESSABLE_ENTITY: "INVALID_ARGUMENT",
+    HTTPStatus.TOO_MANY_REQUESTS: "RESOURCE_EXHAUSTED",
+    HTTPStatus.INTERNAL_SERVER_ERROR: "INTERNAL",
+    HTTPStatus.SERVICE_UNAVAILABLE: "UNAVAILABLE",
+}
+"""Status -> name of the code of gRPC: of all that this API answers."""
+
 _HEADERS: Mapping[HTTPStatus, Mapping[str, str]] = {
     HTTPStatus.UNAUTHORIZED: {"WWW-Authenticate": 'Bearer realm="e4"'},
     HTTPStatus.SERVICE_UNAVAILABLE: {"Retry-After": "5"},

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""TLS with the certificate of the HTTP API, read again when its files change."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import grpc
+
+from e4c2.api import listener
+from e4c2.settings import Settings
+from e4core.errors import StorageError
+
+log = logging.getLogger(__name__)
+
+
+def credentials(settings: Settings) -> grpc.ServerCredentials | None:
+    """None: without TLS. Raises: StorageError: a file cannot be read or used."""
+    if settings.tls_certificate is None or settings.tls_key is None:
+        return None
+    pair = _Pair(settings, (settings.tls_certificate, settings.tls_key))
+    return grpc.dynamic_ssl_server_credentials(pair.read(), pair.changed)
+
+
+class _Pair:
+    def __init__(self, settings: Settings, files: Sequence[Path]) -> None:
+        self._settings = settings
+        self._files = files
+        self._seen = self._stamp()
+
+    def read(self) -> grpc.ServerCertificateConfiguration:
+        listener.tls(self._settings)  # gRPC itself would take files that do not belong together
+        certificate, key = (file.read_bytes() for file in self._files)
+        return grpc.ssl_server_certificate_configuration([(key, certificate)])
+
+    def changed(self) -> grpc.ServerCertificateConfiguration | None:
+        """Asked before each handshake, in a thread of gRPC; None: as before."""
+        if (now := self._stamp()) == self._seen:
+            return None
+        self._seen = now
+        try:
+            return self.read()
+        except (StorageError, OSError) as error:
+            log.error("gRPC keeps its former certificate: %s", error)
+            return None
+
+    def _stamp(self) -> list[int]:
+        return [file.stat().st_mtime_ns if file.exists() else 0 for file in self._files]
