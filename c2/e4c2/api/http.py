@@ -66,7 +66,7 @@ def build(c2: C2) -> FastAPI:
     )
     app.state.c2, app.state.monitoring = c2, monitoring.Monitoring(c2)
     app.add_middleware(Gate, c2=c2)
-    app.add_middleware(Observed, metrics=c2.metrics)
+    app.add_middleware(Observed, c2=c2)
     for router in _ROUTERS:
         app.include_router(router)
     return app

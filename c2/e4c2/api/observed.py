@@ -10,8 +10,8 @@ from typing import Any
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from e4c2.api.parts import C2
 from e4c2.telemetry.logs import FIELDS
-from e4c2.telemetry.metrics import Metrics
 from e4c2.telemetry.requests import identify, request_id
 
 log = logging.getLogger(__name__)
@@ -26,9 +26,9 @@ NO_ROUTE = "none"
 class Observed:
     """ASGI middleware, outside of all others. Paths and queries are told to nobody, for they hold names; routes are."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, c2: C2) -> None:
         self._app = app
-        self._metrics = metrics
+        self._c2 = c2
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -50,7 +50,7 @@ class Observed:
             await self._app(scope, receive, answer)
         finally:
             seconds = time.perf_counter() - begun
-            self._metrics.answered(method_of(scope), route_of(scope), status, seconds, is_stream)
+            self._c2.metrics.answered(method_of(scope), route_of(scope), status, seconds, is_stream)
             _tell(scope, status, seconds)
             request_id.reset(inside)
 
