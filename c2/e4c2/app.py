@@ -24,6 +24,7 @@ import sqlalchemy as sa
 
 from e4backends.modules import Modules
 from e4c2 import approved, formats, tokens
+from e4c2.access.grants import WHOLE
 from e4c2.api import http, listener
 from e4c2.api.listener import Listener
 from e4c2.api.own import public_uri
@@ -339,6 +340,6 @@ def _first_token(db: sa.Connection, realm: Realm, path: Path) -> Secret | None:
 
 def _admin_token(db: sa.Connection, realm: Realm, path: Path) -> tuple[Token, Secret]:
     """Make a token, and write it to ``path`` before it is committed; a crash between the two leaves a file of no use."""
-    made, text = tokens.create(db, realm, ADMIN)
+    made, text = tokens.create(db, realm, ADMIN, grants=WHOLE)
     files.replace(path, text + b"\n")
     return made, text

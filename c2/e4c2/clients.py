@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from e4c2 import c2keys, commands, rotation, sequences
+from e4c2.access.patterns import EVERY, Patterns
 from e4c2.commands import Operation, is_text, parse_id
 from e4c2.model import Delivery, Kind, Reason, Status, client, link, membership, outbox, topic
 from e4c2.rows import Realm, Row, delete, find_all, find_ids, insert, portions, reveal, update
@@ -64,9 +65,11 @@ def create(
     return view(row)
 
 
-def page(db: sa.Connection, realm: Realm, after: str = "", limit: int = 100) -> list[Client]:
-    """Clients by name, those after ``after``."""
-    statement = sa.select(client).where(client.c.name > after).order_by(client.c.name).limit(limit)
+def page(db: sa.Connection, realm: Realm, after: str = "", limit: int = 100, seen: Patterns = EVERY) -> list[Client]:
+    """Clients by name, those after ``after`` that are ``seen``."""
+    statement = (
+        sa.select(client).where(client.c.name > after, seen.where(client.c.name)).order_by(client.c.name).limit(limit)
+    )
     return [view(row) for row in db.execute(statement).mappings()]
 
 
@@ -140,10 +143,17 @@ def cancel_key(db: sa.Connection, realm: Realm, name: str) -> Client:
     return view(update(db, realm, client, row, pending_key=None, pending_private=None))
 
 
-def laggards(db: sa.Connection, realm: Realm, after: str = "", limit: int = 100) -> list[Client]:
-    """Active clients that are not known to hold the C2's newest key, by name, those after ``after``."""
+def laggards(
+    db: sa.Connection, realm: Realm, after: str = "", limit: int = 100, seen: Patterns = EVERY
+) -> list[Client]:
+    """Active clients that are not known to hold the C2's newest key, by name, those after ``after`` that are ``seen``."""
     behind = [client.c.status == Status.ACTIVE.value, client.c.c2_key < c2keys.newest(db, realm)]
-    statement = sa.select(client).where(*behind, client.c.name > after).order_by(client.c.name).limit(limit)
+    statement = (
+        sa.select(client)
+        .where(*behind, client.c.name > after, seen.where(client.c.name))
+        .order_by(client.c.name)
+        .limit(limit)
+    )
     return [view(row) for row in db.execute(statement).mappings()]
 
 
@@ -208,17 +218,18 @@ def adopt_pending_key(db: sa.Connection, realm: Realm, row: Row, operation: byte
     return after
 
 
-def name_of(db: sa.Connection, identity: str) -> str:
-    """Name of the client with this id (hexadecimal). Raises: NotFound."""
-    return names_of(db, [identity])[0]
+def name_of(db: sa.Connection, identity: str, seen: Patterns = EVERY) -> str:
+    """Name of the client with this id (hexadecimal). Raises: NotFound: also when it is not ``seen``."""
+    return names_of(db, [identity], seen)[0]
 
 
-def names_of(db: sa.Connection, identities: Collection[str]) -> list[str]:
-    """Names of the clients with these ids (hexadecimal), in this order. Raises: NotFound: the first that is missing."""
+def names_of(db: sa.Connection, identities: Collection[str], seen: Patterns = EVERY) -> list[str]:
+    """Names of the clients with these ids (hexadecimal), in this order. Raises: NotFound: the first missing or not ``seen``."""
     columns = sa.select(client.c.id, client.c.name)
     names: dict[str, str] = {}
     for portion in portions(parse_id(identity) for identity in identities):
-        names.update((row.id.hex(), row.name) for row in db.execute(columns.where(client.c.id.in_(portion))))
+        rows = db.execute(columns.where(client.c.id.in_(portion)))
+        names.update((row.id.hex(), row.name) for row in rows if seen.match(row.name))
     for identity in identities:
         if identity not in names:
             raise NotFound(f"there is no client with the id {identity!r}")

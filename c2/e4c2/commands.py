@@ -15,7 +15,8 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from e4c2 import graces, queueing
-from e4c2.model import Delivery, Kind, c2_key, client, link, membership, operation, outbox
+from e4c2.access.patterns import EVERY, Patterns
+from e4c2.model import Delivery, Kind, c2_key, client, link, membership, operation, outbox, topic
 from e4c2.queueing import AT, PEERS, TOPICS
 from e4c2.rows import Realm, Row, portions
 from e4core.errors import NotFound
@@ -24,6 +25,9 @@ _WAITING = (Delivery.PENDING.value,)
 UNCONFIRMED = (Delivery.SENDING.value, Delivery.SENT.value)
 OPEN = (*_WAITING, *UNCONFIRMED)
 NO_OBJECT = bytes(16)
+ARROW = " <- "
+"""In the subject of an operation: who is to hold whose public key."""
+NO_OPERATION = "there is no such operation"
 KEPT_S = 30 * 24 * 3600
 """How long deliveries that are done stay on record: no shorter than the longest grace."""
 WAITS_AT_MOST_S = 3600
@@ -70,7 +74,7 @@ def count(db: sa.Connection, identity: bytes) -> Operation:
     """Raises: NotFound."""
     row = db.execute(sa.select(operation).where(operation.c.id == identity)).mappings().one_or_none()
     if row is None:
-        raise NotFound("there is no such operation")
+        raise NotFound(NO_OPERATION)
     statement = sa.select(outbox.c.state, sa.func.count()).where(outbox.c.operation == identity)
     counts = {state: int(n) for state, n in db.execute(statement.group_by(outbox.c.state))}
     return Operation(identity.hex(), row["kind"], row["subject"], row["created"], counts)
@@ -94,15 +98,34 @@ def pause(first_s: float, longest_s: float, failures: int) -> float:
 
 
 def page(
-    db: sa.Connection, after: int = 0, limit: int = 100, client_name: str | None = None, state: str | None = None
+    db: sa.Connection,
+    after: int = 0,
+    limit: int = 100,
+    client_name: str | None = None,
+    state: str | None = None,
+    clients: Patterns = EVERY,
+    topics: Patterns = EVERY,
 ) -> list[Command]:
-    """Deliveries by number, those after ``after``."""
+    """Deliveries by number, those after ``after`` to clients that are seen, of what is seen."""
     statement = sa.select(outbox, client.c.name).join(client, client.c.id == outbox.c.client).where(outbox.c.id > after)
+    statement = statement.where(
+        clients.where(client.c.name), _is_of(Kind.PEER, client, clients), _is_of(Kind.TOPIC, topic, topics)
+    )
     if client_name is not None:
         statement = statement.where(client.c.name == client_name)
     if state is not None:
         statement = statement.where(outbox.c.state == state)
     return [_view(row) for row in db.execute(statement.order_by(outbox.c.id).limit(limit)).mappings()]
+
+
+def _is_of(kind: Kind, table: sa.Table, seen: Patterns) -> sa.ColumnElement[bool]:
+    """Deliveries of another kind, and those whose object is seen; what was removed is only seen by who sees all."""
+    if seen.are_all:
+        return sa.true()
+    objects = table.alias()
+    return sa.or_(
+        outbox.c.kind != kind.value, outbox.c.object.in_(sa.select(objects.c.id).where(seen.where(objects.c.name)))
+    )
 
 
 def enqueue(

@@ -19,7 +19,7 @@ import sqlalchemy as sa
 
 from e4c2 import ledger
 from e4c2.format import Format
-from e4c2.model import GRANTING, SEALED, metadata
+from e4c2.model import GRANTING, LATER, SEALED, metadata
 from e4c2.token_keys import TokenKeys
 from e4core.errors import Conflict, Tampered
 from e4core.keys import Secret
@@ -253,7 +253,7 @@ def _granting(realm: Realm, table: sa.Table, identity: bytes, values: dict[str, 
 
 def authority(table: sa.Table, identity: bytes, values: Mapping[str, Any]) -> AuthorityRow:
     """What the MAC of a row is over."""
-    fields = tuple([_field(values[name]) for name in GRANTING[table.name]])
+    fields = _fields(table, [values[name] for name in GRANTING[table.name]])
     return AuthorityRow(table.name, identity, values["generation"], fields)
 
 
@@ -263,9 +263,16 @@ def _verify(realm: Realm, table: sa.Table, granted: tuple[Any, ...]) -> bool:
         raise strange(table)
     keys = 2 + len(_PRIMARY[table.name])
     identity = _joined(granted[2:keys])
-    fields = tuple([_field(value) for value in granted[keys:]])
+    fields = _fields(table, granted[keys:])
     realm.keyring.verify_mac(AuthorityRow(table.name, identity, granted[0], fields), granted[1])
     return True
+
+
+def _fields(table: sa.Table, values: Sequence[Any]) -> tuple[Field, ...]:
+    later = LATER.get(table.name, 0)
+    while later and values[-1] is None:
+        values, later = values[:-1], later - 1
+    return tuple([_field(value) for value in values])
 
 
 def _field(value: Any) -> Field:

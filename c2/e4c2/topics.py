@@ -10,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from e4c2 import clients, commands, rotation
+from e4c2.access.patterns import EVERY, Patterns
 from e4c2.clients import Client
 from e4c2.commands import Operation, is_text, parse_id
 from e4c2.model import Kind, client, link, membership, topic
@@ -49,15 +50,17 @@ def create(db: sa.Connection, realm: Realm, name: str) -> Topic:
     return _view(row, 0)
 
 
-def page(db: sa.Connection, realm: Realm, after: str = "", limit: int = 100) -> list[Topic]:
-    """Topics by name, those after ``after``."""
-    return [_view(row, row["members"]) for row in db.execute(_after(after, limit)).mappings()]
+def page(db: sa.Connection, realm: Realm, after: str = "", limit: int = 100, seen: Patterns = EVERY) -> list[Topic]:
+    """Topics by name, those after ``after`` that are ``seen``."""
+    return [_view(row, row["members"]) for row in db.execute(_after(after, limit, seen)).mappings()]
 
 
-def of_client(db: sa.Connection, realm: Realm, name: str, after: str = "", limit: int = 100) -> list[Topic]:
-    """Topics that the client is a member of, by name. Raises: NotFound. Tampered."""
+def of_client(
+    db: sa.Connection, realm: Realm, name: str, after: str = "", limit: int = 100, seen: Patterns = EVERY
+) -> list[Topic]:
+    """Topics that the client is a member of, by name, those that are ``seen``. Raises: NotFound. Tampered."""
     row = clients.require(db, realm, name)
-    joined = _after(after, limit).join(membership, membership.c.topic == topic.c.id)
+    joined = _after(after, limit, seen).join(membership, membership.c.topic == topic.c.id)
     found = checked(db, realm, topic, joined.where(membership.c.client == row["id"]))
     return [_view(each, each["members"]) for each in found]
 
@@ -69,11 +72,13 @@ def show(db: sa.Connection, realm: Realm, name: str) -> Topic:
     return _view(row, db.scalar(members) or 0)
 
 
-def members(db: sa.Connection, realm: Realm, name: str, after: str = "", limit: int = 100) -> list[Client]:
-    """Clients that are members, by name. Raises: NotFound. Tampered."""
+def members(
+    db: sa.Connection, realm: Realm, name: str, after: str = "", limit: int = 100, seen: Patterns = EVERY
+) -> list[Client]:
+    """Clients that are members, by name, those that are ``seen``. Raises: NotFound. Tampered."""
     row = require(db, realm, name)
     joined = sa.select(client).join(membership, membership.c.client == client.c.id)
-    statement = joined.where(membership.c.topic == row["id"], client.c.name > after)
+    statement = joined.where(membership.c.topic == row["id"], client.c.name > after, seen.where(client.c.name))
     found = checked(db, realm, client, statement.order_by(client.c.name).limit(limit))
     return [clients.view(each) for each in found]
 
@@ -151,10 +156,10 @@ def _unlink_strangers(db: sa.Connection, realm: Realm, gone: Collection[bytes], 
     delete(db, realm, link, *ends)
 
 
-def name_of(db: sa.Connection, identity: str) -> str:
-    """Name of the topic with this id (hexadecimal). Raises: NotFound."""
+def name_of(db: sa.Connection, identity: str, seen: Patterns = EVERY) -> str:
+    """Name of the topic with this id (hexadecimal). Raises: NotFound: also when it is not ``seen``."""
     name = db.scalar(sa.select(topic.c.name).where(topic.c.id == parse_id(identity)))
-    if name is None:
+    if name is None or not seen.match(name):
         raise NotFound(f"there is no topic with the id {identity!r}")
     return str(name)
 
@@ -167,10 +172,10 @@ def require(db: sa.Connection, realm: Realm, name: str) -> Row:
     return row
 
 
-def _after(name: str, limit: int) -> sa.Select[Any]:
-    """Topics by name, each with the number of its members."""
+def _after(name: str, limit: int, seen: Patterns) -> sa.Select[Any]:
+    """Topics by name, those that are ``seen``, each with the number of its members."""
     members = sa.select(sa.func.count()).where(membership.c.topic == topic.c.id).correlate(topic).scalar_subquery()
-    statement = sa.select(topic, members.label("members")).where(topic.c.name > name)
+    statement = sa.select(topic, members.label("members")).where(topic.c.name > name, seen.where(topic.c.name))
     return statement.order_by(topic.c.name).limit(limit)
 
 

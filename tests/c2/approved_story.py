@@ -93,7 +93,7 @@ def call_the_api(world: World) -> None:
         token, text = tokens.create(db, world.realm, "admin")
         assert tokens.authenticate(db, world.realm, text.decode()) == token
         request = Request(token.id, "key", digest("POST", "/v1/topics", b"", b"{}"))
-        answers = {once(db, world.realm, request, lambda: Answer(201, b"{}")) for _ in range(2)}
+        answers = {once(db, world.realm, request, bytes(32), lambda: Answer(201, b"{}")) for _ in range(2)}
         assert len(answers) == 1
 
     world.store.run(ask)

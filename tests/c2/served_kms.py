@@ -27,7 +27,7 @@ def with_rows(settings: Settings) -> Iterator[Served]:
     """With rows under its keys."""
     with serving(settings) as served:
         served.topic("topic", served.client("client"))
-        created(served.http.post("/v1/tokens", json={"name": "spare"}))
+        created(served.http.post("/v1/tokens", json={"name": "spare", "grants": []}))
         yield served
 
 

@@ -69,7 +69,7 @@ def test_commands_are_paged_by_number(c2: Served) -> None:
 
 
 def test_tokens_are_paged(c2: Served) -> None:
-    made = {created(c2.http.post("/v1/tokens", json={"name": f"t{n}"}))["id"] for n in range(9)}
+    made = {created(c2.http.post("/v1/tokens", json={"name": f"t{n}", "grants": []}))["id"] for n in range(9)}
     listed = [token["id"] for token in items(c2, "/v1/tokens", limit=4)]
     assert listed == sorted(set(listed))
     assert len(made - set(listed)) == 0

@@ -15,6 +15,7 @@ import pytest
 from e4core.plugins import load_suite
 from e4core.suite import Suite
 from tests.c2.served import (
+    ADMIN,
     PATIENCE_S,
     Served,
     b64,
@@ -29,6 +30,7 @@ from tests.c2.served import (
 ROUTES = {
     "GET /v1/health",
     "GET /v1/ready",
+    "GET /v1/self",
     "GET /v1/c2",
     "GET /v1/c2/laggards",
     "POST /v1/c2/key",
@@ -361,7 +363,7 @@ def test_what_a_symmetric_suite_lacks_is_said(tmp_path_factory: pytest.TempPathF
 
 
 def test_tokens_are_made_listed_without_text_and_revoked(c2: Served) -> None:
-    made = created(c2.http.post("/v1/tokens", json={"name": "ci", "lifetime_s": 60}))
+    made = created(c2.http.post("/v1/tokens", json={"name": "ci", "grants": ADMIN, "lifetime_s": 60}))
     assert made["expires"] == pytest.approx(made["created"] + 60)
     listed = c2.http.get("/v1/tokens").json()["items"]
     shown = {key: value for key, value in made.items() if key != "token"}
@@ -378,7 +380,11 @@ def test_tokens_are_made_listed_without_text_and_revoked(c2: Served) -> None:
 
 def test_where_something_new_is_said_to_be_it_is(c2: Served, suite: Suite) -> None:
     client = {"name": "located", "key": b64(device_key(suite))}
-    for kind, body in (("topics", {"name": "located"}), ("clients", client), ("tokens", {"name": "located"})):
+    for kind, body in (
+        ("topics", {"name": "located"}),
+        ("clients", client),
+        ("tokens", {"name": "located", "grants": []}),
+    ):
         made = c2.http.post(f"/v1/{kind}", json=body)
         shown = c2.http.get(made.headers["location"])
         assert (shown.status_code, shown.json()["id"]) == (200, created(made)["id"])

@@ -37,7 +37,7 @@ def peopled(pk2: World) -> None:
     pk2.obey()
     pk2.receive()  # its offer
     pk2.do(tokens.create, "operator")
-    pk2.do(lambda db, realm: idempotency.once(db, realm, ASKED, lambda: Answer(200, b"done")))
+    pk2.do(lambda db, realm: idempotency.once(db, realm, ASKED, bytes(32), lambda: Answer(200, b"done")))
 
 
 @pytest.fixture
@@ -154,7 +154,7 @@ def test_a_token_and_a_repeated_request_are_known_after_their_key_was_rotated(fl
     token, text = fleet.do(tokens.create, "kept")
     rotate(fleet, Purpose.LOOKUP)
     assert fleet.do(tokens.authenticate, text.decode()).id == token.id
-    again = fleet.do(lambda db, realm: idempotency.once(db, realm, ASKED, lambda: Answer(500, b"twice")))
+    again = fleet.do(lambda db, realm: idempotency.once(db, realm, ASKED, bytes(32), lambda: Answer(500, b"twice")))
     assert again == Answer(200, b"done")
     assert fleet.do(resealing.behind)[Purpose.LOOKUP] == 3
     assert fleet.store.run(resealing.is_named, Purpose.LOOKUP, 1)
@@ -209,7 +209,7 @@ FORGED = {
 
 
 def answer(db: sa.Connection, realm: Realm, asked: Request = ASKED) -> Answer:
-    return idempotency.once(db, realm, asked, lambda: Answer(200, b"done"))
+    return idempotency.once(db, realm, asked, bytes(32), lambda: Answer(200, b"done"))
 
 
 @pytest.mark.parametrize("limit", [1, 2, 500])

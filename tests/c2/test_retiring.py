@@ -69,7 +69,7 @@ def test_a_dry_run_says_what_would_be_refused_and_changes_nothing(rotated: Shop)
 def test_tokens_keep_their_key_and_answers_go_with_it(shop: Shop) -> None:
     world, asked = shop.world, Request("token", "key", bytes(32))
     token, text = world.do(tokens.create, "kept")
-    world.do(lambda db, realm: idempotency.once(db, realm, asked, lambda: Answer(200, b"first")))
+    world.do(lambda db, realm: idempotency.once(db, realm, asked, bytes(32), lambda: Answer(200, b"first")))
     shop.do(lambda smith: smith.rotate(Purpose.LOOKUP, 1))
     retire = partial(RETIRE, purpose=Purpose.LOOKUP)
     with pytest.raises(Conflict, match="still under"):
@@ -82,5 +82,5 @@ def test_tokens_keep_their_key_and_answers_go_with_it(shop: Shop) -> None:
     assert world.dump()["idempotency"] == []
     with pytest.raises(Denied):
         world.do(tokens.authenticate, text.decode())
-    again = world.do(lambda db, realm: idempotency.once(db, realm, asked, lambda: Answer(200, b"second")))
+    again = world.do(lambda db, realm: idempotency.once(db, realm, asked, bytes(32), lambda: Answer(200, b"second")))
     assert again.body == b"second"

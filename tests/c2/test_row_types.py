@@ -162,7 +162,7 @@ ASKED = Request("token", "key", bytes(32))
 
 
 def ask(db: sa.Connection, realm: Realm) -> Answer:
-    return idempotency.once(db, realm, ASKED, lambda: Answer(200, b"done"))
+    return idempotency.once(db, realm, ASKED, bytes(32), lambda: Answer(200, b"done"))
 
 
 @pytest.mark.parametrize("change", ["answer = 'text'", "answer = 5", "answer = CAST(x'ff' AS TEXT)"])

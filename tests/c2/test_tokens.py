@@ -65,7 +65,7 @@ def test_a_start_makes_a_token_when_all_are_expired(tmp_path: Path) -> None:
     settings = settings_in(tmp_path)
     with serving(settings) as c2:
         first = c2.token
-        body = {"name": "short", "lifetime_s": 0.001}
+        body = {"name": "short", "grants": [], "lifetime_s": 0.001}
         short = created(c2.http.post("/v1/tokens", json=body))
         (admin,) = [token["id"] for token in c2.http.get("/v1/tokens").json()["items"] if token["id"] != short["id"]]
         assert c2.http.delete(f"/v1/tokens/{admin}").status_code == 204

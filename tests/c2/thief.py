@@ -53,7 +53,7 @@ class Thief:
 
     def insert_token(self, text: str) -> None:
         lookup = self._macs[Purpose.LOOKUP].tag(text.encode())
-        self.insert(token, id=os.urandom(16), name="forged", lookup=lookup, expires=None)
+        self.insert(token, id=os.urandom(16), name="forged", lookup=lookup, expires=None, grants=None)
 
     def insert_client(self, identity: bytes, name: str, key: bytes) -> None:
         sealed = self._records.seal(Cell("client", "key", identity), key)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from http import HTTPStatus
@@ -12,19 +13,23 @@ import sqlalchemy as sa
 from fastapi import Depends, Request, Response
 from pydantic_core import to_json
 
-from e4c2 import idempotency
-from e4c2.api.bearer import require
+from e4c2 import idempotency, principals
+from e4c2.access import grants
+from e4c2.access.grants import Permission
+from e4c2.access.principal import Access, Principal
+from e4c2.api.objects import WHOLE, Objects
 from e4c2.api.parts import C2
 from e4c2.idempotency import Answer
 from e4c2.locksmith import Locksmith
 from e4c2.rows import Realm
-from e4c2.tokens import Token
 from e4core.errors import InvalidInput
 
 P = ParamSpec("P")
 T = TypeVar("T")
+Found = TypeVar("Found")
 
-UseCase = Callable[Concatenate[sa.Connection, Realm, P], T]
+UseCase = Callable[Concatenate[sa.Connection, Realm, Found, P], T]
+"""Takes what was found of the objects that were named, and nothing that was not admitted."""
 
 IDEMPOTENCY_KEY = "idempotency-key"
 
@@ -32,50 +37,75 @@ IDEMPOTENCY_KEY = "idempotency-key"
 class Caller:
     """Who asks, and for what.
 
-    The token was looked at before the body came, which takes as long as the caller likes: so it is looked at again before
-    anything is done for it, in the very transaction where there is one. A token that was revoked does nothing from then on.
+    The credentials were looked at before the body came, which takes as long as the caller likes: so they are looked at again before
+    anything is done, in the very transaction where there is one; and there what they let do. A token that was revoked does nothing
+    from then on.
     """
 
     def __init__(self, request: Request) -> None:
         self._request = request
-        self._token = cast(Token, request.state.token)
+        self.principal = cast(Principal, request.state.principal)
         self.c2 = cast(C2, request.app.state.c2)
 
-    async def read(self, use_case: UseCase[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a use case that changes nothing. Raises: Denied; what it raises."""
+    async def read(
+        self,
+        permission: Permission,
+        objects: Objects[Found],
+        use_case: UseCase[Found, P, T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """Run a use case that changes nothing. Raises: Denied. NotFound; what it raises."""
 
         def look(db: sa.Connection, realm: Realm) -> T:
-            require(db, realm, self._token.id)
-            return use_case(db, realm, *args, **kwargs)
+            found = objects.found(db, realm, self._access(db, realm, permission))
+            return use_case(db, realm, found, *args, **kwargs)
 
         return await self.c2.store.read(look, self.c2.realm)
 
-    async def locksmith(self) -> Locksmith:
-        """For what takes several transactions, and KMSes between them. Raises: Denied."""
-        await self.c2.store.read(require, self.c2.realm, self._token.id)
+    async def locksmith(self, permission: Permission) -> Locksmith:
+        """For what takes several transactions, and KMSes between them; of the whole fleet. Raises: Denied."""
+
+        def look(db: sa.Connection, realm: Realm) -> None:
+            WHOLE.found(db, realm, self._access(db, realm, permission))
+
+        await self.c2.store.read(look, self.c2.realm)
         return self.c2.locksmith
 
     async def change(
-        self, status: HTTPStatus, use_case: UseCase[P, object], *args: P.args, **kwargs: P.kwargs
+        self,
+        status: HTTPStatus,
+        permission: Permission,
+        objects: Objects[Found],
+        use_case: UseCase[Found, P, object],
+        *args: P.args,
+        **kwargs: P.kwargs,
     ) -> Response:
         """Run a use case that changes something, once for each idempotency key; its result becomes the answer.
 
-        Raises: Denied; what it raises.
+        Raises: Denied. NotFound; what it raises.
         """
 
         def act(db: sa.Connection, realm: Realm) -> Answer:
-            require(db, realm, self._token.id)
+            access = self._access(db, realm, permission)
 
             def once() -> Answer:
-                result = use_case(db, realm, *args, **kwargs)
+                result = use_case(db, realm, objects.found(db, realm, access), *args, **kwargs)
+                # here it is known who did what to which objects, and not yet committed: the place to record it
                 return Answer(status, b"" if result is None else to_json(result))
 
-            return idempotency.once(db, realm, asked, once)
+            may = hashlib.sha256(grants.dump(access.principal.grants)).digest()
+            return idempotency.once(db, realm, asked, may, once)
 
         asked = await self._asked()
         answer = await self.c2.store.write(act, self.c2.realm)
         self.c2.courier.wake()
         return self._respond(answer)
+
+    def _access(self, db: sa.Connection, realm: Realm, permission: Permission) -> Access:
+        """Raises: Denied."""
+        self.principal = principals.again(db, realm, self.principal)
+        return Access(self.principal, permission)
 
     async def _asked(self) -> idempotency.Request | None:
         keys = self._request.headers.getlist(IDEMPOTENCY_KEY)
@@ -85,7 +115,7 @@ class Caller:
             raise InvalidInput("give one Idempotency-Key")
         url = self._request.scope
         digest = idempotency.digest(url["method"], url["path"], url["query_string"], await self._request.body())
-        return idempotency.Request(self._token.id, keys[0], digest)
+        return idempotency.Request(str(self.principal), keys[0], digest)
 
     def _respond(self, answer: Answer) -> Response:
         headers = {}
@@ -99,14 +129,3 @@ async def _caller(request: Request) -> Caller:
 
 
 Asking = Annotated[Caller, Depends(_caller)]
-
-
-def by_id(
-    name_of: Callable[[sa.Connection, str], str], use_case: Callable[Concatenate[sa.Connection, Realm, str, P], T]
-) -> Callable[Concatenate[sa.Connection, Realm, str, P], T]:
-    """``use_case``, which takes a name, for an id: both looked at in one transaction."""
-
-    def run(db: sa.Connection, realm: Realm, identity: str, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return use_case(db, realm, name_of(db, identity), *args, **kwargs)
-
-    return run

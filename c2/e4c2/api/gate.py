@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The door of the API: who has no token gets no further, whatever the path.
+"""The door of the API: who is not known gets no further, whatever the path.
 
 It stands before routing and parsing, so that nothing can be left open by a forgotten line, and a stranger's body is never read.
 """
@@ -14,10 +14,11 @@ from http import HTTPStatus
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from e4c2 import tokens
+from e4c2 import principals
+from e4c2.access.principal import Principal
 from e4c2.api.parts import C2
 from e4c2.api.status import ENCODED, INTERNAL, TOO_LARGE, TOO_SLOW, of_error, problem, status_of
-from e4c2.tokens import Token
+from e4c2.principals import Credentials
 from e4core.errors import E4Error, InvalidInput, KmsUnavailable
 
 log = logging.getLogger(__name__)
@@ -55,7 +56,7 @@ class Gate:
         except E4Error as error:
             if status_of(error) >= HTTPStatus.INTERNAL_SERVER_ERROR and self._is_news(scope["path"], error):
                 log.error("%s %r: %s", scope["method"], scope["path"], error)
-            await answering.instead(scope, receive, of_error(error, "token" in scope.get("state", {})))
+            await answering.instead(scope, receive, of_error(error, "principal" in scope.get("state", {})))
         # The border of the API: a bug is answered, and its traceback logged without texts, which may quote parameters.
         except Exception as error:
             where = "".join(traceback.format_tb(error.__traceback__))
@@ -67,7 +68,7 @@ class Gate:
         if scope["path"] in OPEN_PATHS:
             await self._app(scope, _replayed(b"", receive), send)
             return self._told[scope["path"]].clear()
-        scope.setdefault("state", {})["token"] = await self._authenticate(scope)
+        scope.setdefault("state", {})["principal"] = await self._authenticate(scope)
         if any(name == b"content-encoding" for name, _ in scope["headers"]):
             raise InvalidInput("a body is sent as it is, without Content-Encoding", kind=ENCODED)
         body = await self._body(receive)
@@ -80,12 +81,9 @@ class Gate:
         told.add(error.kind)
         return is_news
 
-    async def _authenticate(self, scope: Scope) -> Token:
-        given = [value for name, value in scope["headers"] if name == b"authorization"]
-        scheme, _, text = given[0].decode("latin-1").partition(" ") if len(given) == 1 else ("", "", "")
-        text = text.strip() if scheme.lower() == "bearer" else ""
+    async def _authenticate(self, scope: Scope) -> Principal:
         try:
-            return await self._c2.store.read(tokens.authenticate, self._c2.realm, text)
+            return await self._c2.store.read(principals.authenticate, self._c2.realm, _shown(scope))
         except KmsUnavailable as error:  # the keys are gone, so nobody can be known
             raise KmsUnavailable(f"{error}{self._c2.locksmith.failing}") from error
 
@@ -116,6 +114,12 @@ class _Answering:
         """Send ``answer``, unless another one is half sent: then the server breaks the connection."""
         if not self._begun:
             await answer(scope, receive, self)
+
+
+def _shown(scope: Scope) -> Credentials:
+    given = [value for name, value in scope["headers"] if name == b"authorization"]
+    scheme, _, text = given[0].decode("latin-1").partition(" ") if len(given) == 1 else ("", "", "")
+    return Credentials(text.strip() if scheme.lower() == "bearer" else "")
 
 
 async def _body(receive: Receive) -> bytes:

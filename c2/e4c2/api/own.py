@@ -13,13 +13,17 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from e4c2 import c2keys, clients
+from e4c2.access.grants import Grant, Permission
+from e4c2.access.principal import Access, PrincipalKind
 from e4c2.api.caller import Asking
+from e4c2.api.objects import SEEN, WHOLE, no_object
 from e4c2.api.parts import C2
 from e4c2.api.values import Body, Page, Paging, page
 from e4c2.c2keys import C2Key
 from e4c2.clients import Client
 from e4c2.commands import Operation
 from e4c2.model import Reason
+from e4c2.rows import Realm
 from e4c2.token_keys import Pair, PairNeeded
 from e4core.errors import KmsUnavailable, TransportError
 
@@ -49,6 +53,13 @@ class Finish(Body):
     force: bool = Field(False, description="with clients left that have not confirmed; they stay reachable")
 
 
+class Known(BaseModel):
+    kind: PrincipalKind = Field(description="what was shown to be known")
+    id: str
+    name: str
+    grants: list[Grant] = Field(description="what this principal may do; a permission is needed within one of them")
+
+
 class Alive(BaseModel):
     status: Literal["ok"] = "ok"
 
@@ -74,6 +85,11 @@ async def ready(request: Request) -> Alive:
     return Alive()
 
 
+@router.get("/self", summary="Who asks, and what they may do")
+async def show_self(asking: Asking) -> Known:
+    return await asking.read(Permission.SELF_READ, SEEN, _self)
+
+
 @router.get("/c2", summary="Suite, broker and public keys of this C2")
 async def show(asking: Asking) -> About:
     suite = asking.c2.realm.suite
@@ -82,14 +98,14 @@ async def show(asking: Asking) -> About:
         wire_name=suite.wire_name,
         format=suite.format,
         symmetric=suite.is_symmetric,
-        c2_keys=await asking.read(c2keys.all_versions),
+        c2_keys=await asking.read(Permission.C2_READ, SEEN, no_object(c2keys.all_versions)),
         broker=public_uri(asking.c2.broker),
     )
 
 
 @router.get("/c2/laggards", summary="List the active clients that are not known to hold the newest C2 key, by name")
 async def list_laggards(asking: Asking, query: Annotated[Paging, Query()]) -> Page[Client]:
-    behind = await asking.read(clients.laggards, query.after(), query.limit + 1)
+    behind = await asking.read(Permission.CLIENTS_READ, SEEN, _laggards, query.after(), query.limit + 1)
     return page(behind, query.limit, lambda client: client.name)
 
 
@@ -104,7 +120,9 @@ async def new_key(asking: Asking, new: NewC2Key) -> Response:
     made: Pair | None = None
     while True:
         try:
-            return await asking.change(HTTPStatus.ACCEPTED, c2keys.new, new.reason, made)
+            return await asking.change(
+                HTTPStatus.ACCEPTED, Permission.C2_REKEY, WHOLE, no_object(c2keys.new), new.reason, made
+            )
         except PairNeeded as needed:
             made = await asyncio.to_thread(needed.make)
 
@@ -112,7 +130,7 @@ async def new_key(asking: Asking, new: NewC2Key) -> Response:
 @router.post("/c2/key/finish", response_model=C2Key, summary="Make the new C2 key the active one")
 async def finish_key(asking: Asking, finish: Finish) -> Response:
     """404 `not_found`: no change is under way. 409 `conflict`: clients are left, and this is not forced."""
-    return await asking.change(HTTPStatus.OK, c2keys.finish, finish.force)
+    return await asking.change(HTTPStatus.OK, Permission.C2_REKEY, WHOLE, no_object(c2keys.finish), finish.force)
 
 
 def public_uri(uri: str) -> str:
@@ -120,6 +138,15 @@ def public_uri(uri: str) -> str:
     parts = urlsplit(uri)
     options = [(name, value) for name, value in parse_qsl(parts.query) if name in _PUBLIC_OPTIONS]
     return parts._replace(netloc=parts.netloc.rpartition("@")[2], query=urlencode(options), fragment="").geturl()
+
+
+def _self(_db: sa.Connection, _realm: Realm, access: Access) -> Known:
+    who = access.principal
+    return Known(kind=who.kind, id=who.id, name=who.name, grants=list(who.grants))
+
+
+def _laggards(db: sa.Connection, realm: Realm, access: Access, after: str, limit: int) -> list[Client]:
+    return clients.laggards(db, realm, after, limit, access.clients)
 
 
 def _ask(db: sa.Connection) -> None:

@@ -3,25 +3,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from http import HTTPStatus
-from typing import Annotated, Concatenate, ParamSpec, TypeVar
+from typing import Annotated
 
 import sqlalchemy as sa
 from fastapi import APIRouter, Query, Response
 from pydantic import Field
 
-from e4c2 import clients, topics
-from e4c2.api.caller import Asking, by_id
+from e4c2 import topics
+from e4c2.access.grants import Permission
+from e4c2.access.principal import Access
+from e4c2.api import objects
+from e4c2.api.caller import Asking
+from e4c2.api.objects import SEEN, Members, SeenOf
 from e4c2.api.values import Body, Id, Page, Paging, page
 from e4c2.clients import Client
 from e4c2.commands import Operation
 from e4c2.rows import Realm
 from e4c2.topics import Topic
 from e4core.errors import NotFound
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 AT_ONCE = 10_000
 
@@ -48,42 +48,43 @@ class Named(Paging):
 @router.post("", status_code=201, response_model=Topic, summary="Create a topic; none is ever overwritten or rotated")
 async def create(asking: Asking, new: NewTopic) -> Response:
     """409 `conflict`: the name is taken."""
-    return await asking.change(HTTPStatus.CREATED, topics.create, new.name)
+    return await asking.change(HTTPStatus.CREATED, Permission.TOPICS_CREATE, objects.NewTopic(new.name), topics.create)
 
 
 @router.get("", summary="List topics by name")
 async def list_(asking: Asking, query: Annotated[Named, Query()]) -> Page[Topic]:
-    if query.name is not None:
-        return page(await asking.read(_named, query.name), query.limit, _mark)
-    return page(await asking.read(topics.page, query.after(), query.limit + 1), query.limit, _mark)
+    found = await asking.read(Permission.TOPICS_READ, SEEN, _page, query.name, query.after(), query.limit + 1)
+    return page(found, query.limit, _mark)
 
 
 @router.get("/{topic}", summary="Show a topic")
 async def show(asking: Asking, topic: Id) -> Topic:
-    return await asking.read(_of(topics.show), topic)
+    return await asking.read(Permission.TOPICS_READ, objects.Topic(topic), topics.show)
 
 
 @router.delete(
     "/{topic}", status_code=202, response_model=Operation, summary="Forget a topic, as its members are told to"
 )
 async def remove(asking: Asking, topic: Id) -> Response:
-    return await asking.change(HTTPStatus.ACCEPTED, _of(topics.remove), topic)
+    return await asking.change(HTTPStatus.ACCEPTED, Permission.TOPICS_REMOVE, objects.Topic(topic), topics.remove)
 
 
 @router.post("/{topic}/rotate", status_code=202, response_model=Operation, summary="Give a topic a new key")
 async def rotate(asking: Asking, topic: Id) -> Response:
-    return await asking.change(HTTPStatus.ACCEPTED, _of(topics.rotate), topic)
+    return await asking.change(HTTPStatus.ACCEPTED, Permission.TOPICS_ROTATE, objects.Topic(topic), topics.rotate)
 
 
 @router.get("/{topic}/members", summary="List the members of a topic, by name")
 async def list_members(asking: Asking, topic: Id, query: Annotated[Paging, Query()]) -> Page[Client]:
-    return page(await asking.read(_of(topics.members), topic, query.after(), query.limit + 1), query.limit, _mark)
+    seen = SeenOf(objects.Topic(topic))
+    found = await asking.read(Permission.TOPICS_READ, seen, _members, query.after(), query.limit + 1)
+    return page(found, query.limit, _mark)
 
 
 @router.post("/{topic}/members", status_code=202, response_model=Operation, summary="Make clients members of a topic")
 async def join(asking: Asking, topic: Id, joining: Joining) -> Response:
     """All or none. 409 `conflict`: a client is suspended."""
-    return await asking.change(HTTPStatus.ACCEPTED, _of(_join), topic, joining.clients)
+    return await asking.change(HTTPStatus.ACCEPTED, Permission.MEMBERS_JOIN, Members(topic, joining.clients), _join)
 
 
 @router.post(
@@ -91,29 +92,32 @@ async def join(asking: Asking, topic: Id, joining: Joining) -> Response:
 )
 async def evict(asking: Asking, topic: Id, evicted: Evicted) -> Response:
     """All or none. 404 `not_found`: also when a client is no member."""
-    return await asking.change(HTTPStatus.ACCEPTED, _of(_evict), topic, evicted.clients, evicted.rekey)
-
-
-def _of(
-    use_case: Callable[Concatenate[sa.Connection, Realm, str, P], T],
-) -> Callable[Concatenate[sa.Connection, Realm, str, P], T]:
-    return by_id(topics.name_of, use_case)
+    return await asking.change(
+        HTTPStatus.ACCEPTED, Permission.MEMBERS_EVICT, Members(topic, evicted.clients), _evict, evicted.rekey
+    )
 
 
 def _mark(row: Client | Topic) -> str:
     return row.name
 
 
-def _named(db: sa.Connection, realm: Realm, name: str) -> list[Topic]:
+def _page(db: sa.Connection, realm: Realm, access: Access, name: str | None, after: str, limit: int) -> list[Topic]:
+    if name is None:
+        return topics.page(db, realm, after, limit, access.topics)
     try:
-        return [topics.show(db, realm, name)]
+        return [topics.show(db, realm, name)] if access.topics.match(name) else []
     except NotFound:
         return []
 
 
-def _join(db: sa.Connection, realm: Realm, name: str, ids: list[str]) -> Operation:
-    return topics.join(db, realm, name, clients.names_of(db, ids))
+def _members(db: sa.Connection, realm: Realm, of: tuple[str, Access], after: str, limit: int) -> list[Client]:
+    name, access = of
+    return topics.members(db, realm, name, after, limit, access.clients)
 
 
-def _evict(db: sa.Connection, realm: Realm, name: str, ids: list[str], rekey: bool) -> Operation:
-    return topics.leave(db, realm, name, clients.names_of(db, ids), rekey)
+def _join(db: sa.Connection, realm: Realm, joining: tuple[str, list[str]]) -> Operation:
+    return topics.join(db, realm, *joining)
+
+
+def _evict(db: sa.Connection, realm: Realm, evicted: tuple[str, list[str]], rekey: bool) -> Operation:
+    return topics.leave(db, realm, *evicted, rekey)

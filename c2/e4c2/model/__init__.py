@@ -19,6 +19,7 @@ __all__ = [
     "Delivery",
     "GRANTING",
     "Kind",
+    "LATER",
     "Reason",
     "SEALED",
     "Status",
@@ -62,11 +63,14 @@ GRANTING: dict[str, tuple[str, ...]] = {
     "membership": (),
     "link": (),
     "c2_key": ("state", "private", "public"),
-    "token": ("name", "lookup", "expires"),
+    "token": ("name", "lookup", "expires", "grants"),
     "audit_head": ("number", "hash", "base_number", "base_hash"),
     "audit_key": ("algorithm", "private", "public"),
 }
 """Table -> columns under the row's MAC, in this order; the row id (the primary key) and the generation always are."""
+
+LATER: dict[str, int] = {"token": 1}
+"""Table -> how many of these columns, the last ones, came when there were rows: the MAC is over none that is NULL at the end."""
 
 SEALED: dict[str, tuple[str, ...]] = {
     "client": ("key", "pending_key", "pending_private"),

@@ -15,6 +15,8 @@ token = sa.Table(
     sa.Column("name", NAME, nullable=False),
     sa.Column("lookup", columns.Bytes(36), nullable=False, unique=True),
     sa.Column("expires", TIME),
+    sa.Column("grants", columns.Blob(2**24 - 1)),
     *grant(),
     sa.Column("created", TIME, nullable=False),
 )
+"""``grants`` (see `e4c2.access.grants`) NULL: made before there were any, with every permission."""

@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a request is about: named before anything is done, found and admitted in the transaction in which it is done.
+
+What somebody may not see is answered as if it was not there; what they see and may not touch is forbidden. The fields of all are as
+the request gives them: ids, and names of what is to be made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Concatenate, Generic, ParamSpec, Protocol, TypeVar
+
+import sqlalchemy as sa
+
+from e4c2 import clients, commands, tokens, topics
+from e4c2.access.grants import Grant
+from e4c2.access.principal import Access
+from e4c2.rows import Realm
+from e4core.errors import NotFound
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Found = TypeVar("Found", covariant=True)
+
+
+class Objects(Protocol[Found]):
+    def found(self, db: sa.Connection, realm: Realm, access: Access, /) -> Found:
+        """What the use case takes them as. Raises: NotFound: one is not there, or not seen. Denied: not over one that is seen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """One client; a use case takes its name."""
+
+    client: str
+
+    def found(self, db: sa.Connection, _realm: Realm, access: Access, /) -> str:
+        name = clients.name_of(db, self.client, access.clients)
+        access.require([name])
+        return name
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """One topic; a use case takes its name."""
+
+    topic: str
+
+    def found(self, db: sa.Connection, _realm: Realm, access: Access, /) -> str:
+        name = topics.name_of(db, self.topic, access.topics)
+        access.require(topics=[name])
+        return name
+
+
+@dataclass(frozen=True, slots=True)
+class Members:
+    """One topic and some clients; a use case takes its name and theirs. Over both by one grant each."""
+
+    topic: str
+    clients: Sequence[str]
+
+    def found(self, db: sa.Connection, _realm: Realm, access: Access, /) -> tuple[str, list[str]]:
+        topic = topics.name_of(db, self.topic, access.topics)
+        names = clients.names_of(db, self.clients, access.clients)
+        access.require(names, [topic])
+        return topic, names
+
+
+@dataclass(frozen=True, slots=True)
+class Peers:
+    """A client, and one whose public key it is to hold or to forget; a use case takes their names."""
+
+    holder: str
+    peer: str
+
+    def found(self, db: sa.Connection, _realm: Realm, access: Access, /) -> tuple[str, str]:
+        holder = clients.name_of(db, self.holder, access.clients)
+        peer = clients.name_of(db, self.peer, access.clients)
+        access.require([holder, peer])
+        return holder, peer
+
+
+@dataclass(frozen=True, slots=True)
+class NewClient:
+    """A client that is to be, by its name, which a use case takes; and by an id, if it is to have one whatever its name."""
+
+    client_name: str
+    client: str | None = None
+
+    def found(self, _db: sa.Connection, _realm: Realm, access: Access, /) -> str:
+        access.require([self.client_name])
+        if self.client is not None:
+            access.require_whole()  # that the id is taken would tell of a client that may not be seen
+        return self.client_name
+
+
+@dataclass(frozen=True, slots=True)
+class NewTopic:
+    """A topic that is to be, by its name, which a use case takes."""
+
+    topic_name: str
+
+    def found(self, _db: sa.Connection, _realm: Realm, access: Access, /) -> str:
+        access.require(topics=[self.topic_name])
+        return self.topic_name
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """A change of before; seen with what it was about. A use case takes its id as it is stored."""
+
+    operation: str
+
+    def found(self, db: sa.Connection, _realm: Realm, access: Access, /) -> bytes:
+        identity = commands.parse_id(self.operation)
+        about = commands.count(db, identity)
+        if not _SEES.get(about.kind, _sees_all)(access, about.subject):
+            raise NotFound(commands.NO_OPERATION)
+        return identity
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One token, by its id, which a use case takes; seen with the permission over all that the token is over."""
+
+    token: str
+
+    def found(self, db: sa.Connection, realm: Realm, access: Access, /) -> str:
+        if not access.reaches(tokens.show(db, realm, self.token).grants):
+            raise NotFound(tokens.there_is_none(self.token))
+        return self.token
+
+
+@dataclass(frozen=True, slots=True)
+class NewToken:
+    """A token that is to be, with grants that its maker has; a use case takes both."""
+
+    token_name: str
+    grants: tuple[Grant, ...]
+
+    def found(self, _db: sa.Connection, _realm: Realm, access: Access, /) -> tuple[str, tuple[Grant, ...]]:
+        access.require_all_of(self.grants)
+        return self.token_name, self.grants
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Whatever of a list may be seen; a use case takes the access, and tells of nothing else."""
+
+    def found(self, _db: sa.Connection, _realm: Realm, access: Access, /) -> Access:
+        return access
+
+
+@dataclass(frozen=True, slots=True)
+class SeenOf(Generic[Found]):
+    """Whatever may be seen of a list that belongs to an object; a use case takes what it takes of that, and the access."""
+
+    of: Objects[Found]
+
+    def found(self, db: sa.Connection, realm: Realm, access: Access, /) -> tuple[Found, Access]:
+        return self.of.found(db, realm, access), access
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """The whole fleet: the permission is needed over all clients and topics. For a use case without objects: `no_object`."""
+
+    def found(self, _db: sa.Connection, _realm: Realm, access: Access, /) -> None:
+        access.require_whole()
+
+
+SEEN, WHOLE = Seen(), Whole()
+
+
+def no_object(
+    use_case: Callable[Concatenate[sa.Connection, Realm, P], T],
+) -> Callable[Concatenate[sa.Connection, Realm, object, P], T]:
+    """A use case that takes nothing of what was found."""
+
+    def run(db: sa.Connection, realm: Realm, _found: object, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return use_case(db, realm, *args, **kwargs)
+
+    return run
+
+
+def _sees_all(access: Access, _subject: str) -> bool:
+    return access.clients.are_all and access.topics.are_all
+
+
+def _sees_client(access: Access, subject: str) -> bool:
+    return access.clients.match(subject)
+
+
+def _sees_topic(access: Access, subject: str) -> bool:
+    return access.topics.match(subject)
+
+
+def _sees_peers(access: Access, subject: str) -> bool:
+    # a name may hold the arrow too: then it is split elsewhere, and every part must still be seen
+    return all(map(access.clients.match, subject.split(commands.ARROW)))
+
+
+_SEES: dict[str, Callable[[Access, str], bool]] = {
+    **dict.fromkeys(("rotate", "remove_topic", "join", "leave"), _sees_topic),
+    **dict.fromkeys(("remove_client", "new_key_routine", "new_key_compromised", "confirm_key"), _sees_client),
+    **dict.fromkeys(("enrol", "reset", "reset_links", "catch_up"), _sees_client),
+    **dict.fromkeys(("link", "unlink"), _sees_peers),
+}
+"""Kind of an operation -> whether its subject is seen; of one that is not named here, only by who sees everything."""

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From what somebody shows to who they are; looked at again in the transaction of all that they have done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import sqlalchemy as sa
+
+from e4c2 import tokens
+from e4c2.access.principal import Principal, PrincipalKind
+from e4c2.rows import Realm
+from e4c2.tokens import Token
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a request shows."""
+
+    bearer: str = field(repr=False)
+    """The text of a token; empty: none."""
+
+
+def authenticate(db: sa.Connection, realm: Realm, shown: Credentials) -> Principal:
+    """Raises: Denied (``unauthenticated``): nobody who is known."""
+    return _of_token(tokens.authenticate(db, realm, shown.bearer))
+
+
+def again(db: sa.Connection, realm: Realm, principal: Principal) -> Principal:
+    """Somebody who was known a while ago, with the grants of now. Raises: Denied (``unauthenticated``): known no more."""
+    return _AGAIN[principal.kind](db, realm, principal)
+
+
+def _token_again(db: sa.Connection, realm: Realm, principal: Principal) -> Principal:
+    return _of_token(tokens.again(db, realm, principal.id))
+
+
+def _of_token(token: Token) -> Principal:
+    return Principal(PrincipalKind.TOKEN, token.id, token.name, token.grants)
+
+
+_AGAIN: Mapping[PrincipalKind, Callable[[sa.Connection, Realm, Principal], Principal]] = {
+    PrincipalKind.TOKEN: _token_again
+}
