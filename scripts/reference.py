@@ -182,7 +182,9 @@ def _type(schema: Json) -> str:
         kinds = [_type(each) for each in schema["anyOf"]]
         return " or ".join(kind for kind in kinds if kind) + (", optional" if "" in kinds else "")
     if "$ref" in schema:
-        return " or ".join(f"`{each}`" for each in _named(schema)["enum"])
+        named = _named(schema)
+        fields = ", ".join(f"`{each}`" for each in named.get("properties", ()))
+        return f"object of {fields}" if fields else " or ".join(f"`{each}`" for each in named["enum"])
     if "items" in schema:
         return f"list of {_type(schema['items'])}, {_limits(schema.get('minItems'), schema.get('maxItems'))}"
     kind = "id" if "pattern" in schema else _FORMATS.get(schema.get("format", ""), _TYPES[schema["type"]])

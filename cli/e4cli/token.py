@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +19,32 @@ from e4cli.serve import ConfigOption, server_extra
 from e4core.errors import InvalidInput
 from e4core.keys import check_client_name
 
+_ALL = "*"
+
+
+class Role(StrEnum):
+    """As the API knows them."""
+
+    VIEWER = "viewer"
+    OPERATOR = "operator"
+    KEY_ADMIN = "key-admin"
+    AUDITOR = "auditor"
+    ENROLLER = "enroller"
+    ADMIN = "admin"
+
+
+RoleOption = Annotated[list[Role], typer.Option(help="What it lets do; may be given several times.")]
+ClientsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="PATTERN",
+        help="Over which clients: a name, or its beginning and *. May be given several times; without it, over all.",
+    ),
+]
+TopicsOption = Annotated[
+    list[str] | None, typer.Option(metavar="PATTERN", help="Over which topics, as --clients; without it, over all.")
+]
+
 app = typer.Typer(no_args_is_help=True, help="Say who may speak to the C2.")
 _DAY_S = 24 * 3600
 
@@ -27,18 +54,23 @@ _DAY_S = 24 * 3600
 def create(
     api: Api,
     name: Annotated[str, typer.Argument(help="What it is for; several may have the same.")],
+    role: RoleOption,
+    clients: ClientsOption = None,
+    topics: TopicsOption = None,
     days: Annotated[
         float | None, typer.Option(max=36_500, help="How long it is valid; without it, until revoked.")
     ] = None,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write its text there, mode 0600.")] = None,
 ) -> Row:
-    """Make a token."""
+    """Make a token. It lets do no more than yours does."""
     if days is not None and not days > 0:
         raise typer.BadParameter("a token is valid for some time, or --days is left out")
     if out is None and not sys.stdout.isatty():
         raise InvalidInput("a token is shown on a terminal only; write it with --out FILE", kind="no_terminal")
     lifetime_s = None if days is None else days * _DAY_S
-    made = api.post("/v1/tokens", {"name": _checked(name), "lifetime_s": lifetime_s})
+    over = {"clients": clients or [_ALL], "topics": topics or [_ALL]}
+    grants = [{"role": each.value, **over} for each in dict.fromkeys(role)]
+    made = api.post("/v1/tokens", {"name": _checked(name), "grants": grants, "lifetime_s": lifetime_s})
     if out is None:
         return made
     _write(api, made["id"], out, made.pop("token").encode() + b"\n")

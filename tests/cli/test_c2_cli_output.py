@@ -41,7 +41,7 @@ class TestLists:
 class TestTokens:
     def test_a_token_is_made_used_and_revoked(self, sk: C2) -> None:
         file = sk.folder / fresh("token")
-        made = sk.answer("token", "create", "ci pipeline", "--days", "1.5", "--out", file)
+        made = sk.answer("token", "create", "ci pipeline", "--role", "viewer", "--days", "1.5", "--out", file)
         assert made.keys() == {"id", "name", "created", "expires", "file"}
         assert made["expires"] == pytest.approx(made["created"] + 1.5 * 24 * 3600)
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
@@ -56,13 +56,13 @@ class TestTokens:
         before = sk.answer("token", "list")
         file = sk.folder / fresh("token")
         file.write_text("something else")
-        sk.refused(9, "token", "create", "a", "--out", file)
+        sk.refused(9, "token", "create", "a", "--role", "viewer", "--out", file)
         assert file.read_text() == "something else"
         assert sk.answer("token", "list") == before
 
     def test_a_token_is_not_shown_where_nobody_looks(self, sk: C2) -> None:
         before = sk.answer("token", "list")
-        assert "--out" in sk.refused(3, "token", "create", "a")
+        assert "--out" in sk.refused(3, "token", "create", "a", "--role", "viewer")
         assert sk.answer("token", "list") == before
 
 
