@@ -32,6 +32,7 @@ from e4c2.api.parts import C2
 from e4c2.delivery import Courier
 from e4c2.locksmith import Locksmith
 from e4c2.model import realm as realm_table
+from e4c2.presence import Presence
 from e4c2.reports import REPORTS
 from e4c2.rows import Realm
 from e4c2.settings import Settings
@@ -97,7 +98,8 @@ async def serve(settings: Settings, tell: Callable[[Started], object], clock: Cl
             server = Listener(app, tls, lambda: tell(started))
             if rpc:
                 await rpc.start(app)
-            await _run(server, bound, rpc, c2.courier.run(), c2.locksmith.run())
+            presence = Presence(c2.store, c2.realm, c2.courier, c2.locksmith)
+            await _run(server, bound, rpc, presence.run(), c2.courier.run(), c2.locksmith.run())
 
 
 @asynccontextmanager

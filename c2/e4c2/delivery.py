@@ -15,12 +15,11 @@ from functools import partial
 
 import sqlalchemy as sa
 
-from e4c2 import deks, ledger, tokens
+from e4c2 import deks, ledger, replicas, tokens
 from e4c2.commands import BATCH, pause, prune, requeue
 from e4c2.format import Sealed
 from e4c2.intake import Intake
-from e4c2.key_changes import ARRIVES_WITHIN_S
-from e4c2.model import Delivery, client, outbox
+from e4c2.model import Delivery, outbox
 from e4c2.outages import Outage
 from e4c2.reports import REPORTS, receive_all, senders
 from e4c2.rows import Realm, portions
@@ -77,7 +76,7 @@ class Courier:
 
     async def run(self) -> None:
         """Work until cancelled."""
-        await self._store.write(resume, self._realm)
+        await self._store.write(begin, self._realm)
         await self._transport.subscribe(self._reports_topic)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._send())
@@ -216,13 +215,9 @@ class _Flight:
         self.again_at: float | None = None
 
 
-def resume(db: sa.Connection, realm: Realm) -> None:
-    """After a start: send again what was interrupted, and what a device may have confirmed to a C2 that died meanwhile."""
-    reporting = outbox.c.client.in_(sa.select(client.c.id).where(client.c.reports))
-    lately = sa.and_(
-        outbox.c.state == Delivery.SENT.value, outbox.c.second > realm.clock() - ARRIVES_WITHIN_S, reporting
-    )
-    requeue(db, sa.or_(outbox.c.state == Delivery.SENDING.value, lately))
+def begin(db: sa.Connection, realm: Realm) -> None:
+    """After a start: go on with what was interrupted."""
+    replicas.resume(db, realm)
     tidy(db, realm)
 
 

@@ -30,9 +30,10 @@ from e4c2.roll import PART_LEN, State, is_present, part, roll_of
 from e4core.errors import Tampered
 from e4kms.deks import Purpose
 from e4kms.keyring import Keyring
-from e4kms.records import HEADER_LEN, Cell
+from e4kms.records import HEADER_LEN, VERSION_LEN, Cell
 
 _LEN = 32
+_OTHERS = tuple(purpose for purpose in Purpose if purpose is not Purpose.RECORDS)
 _MODULUS = 1 << 8 * _LEN
 _NUMBER_LEN = 8
 _ID = 1
@@ -49,14 +50,20 @@ _CHANGED = (
 
 @dataclass(frozen=True, slots=True)
 class _Held:
-    """What is sealed: key (32 B) | number of changes (8 B) | sum (32 B), little-endian."""
+    """What is sealed: key (32 B) | number of changes (8 B) | newest version of each other DEK (4 B) | sum (32 B), little-endian."""
 
     key: bytes
     state: State
 
     def sealed(self, keyring: Keyring) -> bytes:
         number, total = self.state
-        return keyring.seal(_CELL, self.key + number.to_bytes(_NUMBER_LEN, "little") + total.to_bytes(_LEN, "little"))
+        parts = (
+            self.key,
+            number.to_bytes(_NUMBER_LEN, "little"),
+            *map(keyring.newest, _OTHERS),
+            total.to_bytes(_LEN, "little"),
+        )
+        return keyring.seal(_CELL, b"".join(parts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +152,13 @@ def renew(db: sa.Connection, keyring: Keyring, activate: Callable[[], object]) -
     roll_of(db).shift(_keep(db, keyring, key, number + 1, _sum(key, _macs(db))), (), ())
 
 
+def restate(db: sa.Connection, keyring: Keyring, activate: Callable[[], object]) -> None:
+    """Tell other processes of a DEK that ``activate`` gives the keyring to use. Raises: Tampered."""
+    held = _held(db, keyring)
+    activate()
+    db.execute(_UPDATE, {"sum": held.sealed(keyring)})
+
+
 def verify(db: sa.Connection, keyring: Keyring) -> None:
     """Add up all granting tables. Raises: Tampered: rows are missing, were added, or are not in their newest generation."""
     held = _held(db, keyring)
@@ -191,11 +205,21 @@ def _held(db: sa.Connection, keyring: Keyring) -> _Held:
         raise Tampered("the ledger is gone from the database; restore it from a backup")
     if not isinstance(held, bytes):
         raise Tampered("the ledger holds what is never written there; restore the database from a backup")
-    if held[:HEADER_LEN] != keyring.newest(Purpose.RECORDS):
-        raise Tampered("the ledger is not under the newest key; restore the database from a backup")
+    _follow_keys(keyring, Purpose.RECORDS, held[:HEADER_LEN])
     content = keyring.open(_CELL, held)
-    number, total = content[_LEN:-_LEN], content[-_LEN:]
+    number, total = content[_LEN : _LEN + _NUMBER_LEN], content[-_LEN:]
+    for at, purpose in enumerate(_OTHERS):
+        start = _LEN + _NUMBER_LEN + at * VERSION_LEN
+        _follow_keys(keyring, purpose, bytes(content[start : start + VERSION_LEN]))
     return _Held(bytes(content[:_LEN]), State(int.from_bytes(number, "little"), int.from_bytes(total, "little")))
+
+
+def _follow_keys(keyring: Keyring, purpose: Purpose, newest: bytes) -> None:
+    """Another process may have taken newer keys into use. Raises: Tampered: older ones. KmsUnavailable: they are not held yet."""
+    if newest != keyring.newest(purpose):
+        keyring.follow(purpose, newest)
+    if newest != keyring.newest(purpose):
+        raise Tampered("the ledger is not under the newest keys; restore the database from a backup")
 
 
 def _keep(db: sa.Connection, keyring: Keyring, key: bytes, number: int, total: int) -> State:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, replace
 from itertools import count
 
-from e4c2 import deks, resealing
+from e4c2 import deks, replicas, resealing
 from e4c2.resealing import Mark
 from e4c2.rows import Kept, Realm
 from e4c2.store.engine import Store
@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 1.0
 LONGEST_PAUSE_S = 30.0
+FOLLOWED_WITHIN_S = 15.0
+"""In which all other C2 at work on this database must hold a new version, else it is not taken into use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,8 @@ class Locksmith:
         self.passed_over = 0
         """Rows that the last resealing left under their former keys, as they were tampered with."""
         self._told: set[str] = set()
+        self.held = b""
+        """`e4c2.deks.fingerprint` of the versions that the keyring was renewed from last; empty: at the start."""
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -84,6 +88,7 @@ class Locksmith:
                 )
                 await self._store.write(deks.add, self._realm, made)
             await self._renew()  # held first, so that nothing is ever sealed that could not be opened
+            await self._followed()
             await self._activate(purpose, following)
         return await self._store.read(deks.require, purpose, following)
 
@@ -146,11 +151,12 @@ class Locksmith:
         keyring, pause = self._realm.keyring, LOOK_EVERY_S
         while True:
             await asyncio.sleep(pause)
-            if not keyring.half_over:
-                continue
             try:
+                if not keyring.half_over and not await self._is_behind():
+                    continue
                 async with self._changing:
                     await self._renew()
+                    self._behind.set()  # whoever rotated may have died before all rows had followed
             except E4Error as error:
                 if str(error) != self.failure:
                     log.error("the keys of the database could not be unwrapped anew: %s", error)
@@ -172,7 +178,23 @@ class Locksmith:
         for uri in sorted(fresh.passed_over - self._realm.keyring.passed_over):
             log.warning("%s did not answer; the next KMS did", uri)
         self._realm.keyring.renew(fresh)
+        self.held = deks.fingerprint(stored)
         self.failure, self.failing = None, ""
+
+    async def _is_behind(self) -> bool:
+        """Whether another C2 has changed the DEKs."""
+        return self._store.is_shared and deks.fingerprint(await self._store.read(deks.load)) != self.held
+
+    async def _followed(self) -> None:
+        """Wait until all C2 at work on this database hold the same DEKs. Raises: Conflict: one does not."""
+        until = asyncio.get_running_loop().time() + FOLLOWED_WITHIN_S
+        while self._store.is_shared and await self._store.write(replicas.hold) != {self.held}:
+            if asyncio.get_running_loop().time() > until:
+                raise Conflict(
+                    "another C2 on this database does not hold the new version of the DEK, so nobody uses it yet; see that its"
+                    " KMS answers, then rotate again"
+                )
+            await asyncio.sleep(LOOK_EVERY_S)
 
     async def _reseal(self) -> None:
         """Go on with what a crash interrupted, then with each rotation."""
@@ -221,6 +243,9 @@ class Locksmith:
     async def _retire_former(self) -> None:
         """What all rows have left is destroyed at once, for who knows it must gain nothing by that."""
         async with self._changing:
+            if self._store.is_shared:  # the new states are told too, or they are waited for
+                await self._renew()
+            await self._followed()
             for dek in await self._store.write(deks.retire_former, self._realm):
                 self._realm.keyring.forget(dek.purpose, dek.version)
                 log.info("nothing is under %s any more; it is destroyed", dek)

@@ -16,7 +16,7 @@ from itertools import accumulate
 
 import sqlalchemy as sa
 
-from e4c2 import c2keys, epochs, graces, present, sequences
+from e4c2 import c2keys, epochs, graces, present, replicas, sequences
 from e4c2.commands import BATCH, NO_OBJECT, UNCONFIRMED, WAITS_AT_MOST_S
 from e4c2.epochs import Epoch
 from e4c2.format import Sealed
@@ -92,7 +92,8 @@ def claim(db: sa.Connection, realm: Realm, limit: int = BATCH) -> list[Sealed]:
     """
     realm.keyring.require()
     now = realm.clock()
-    due = _due(db, now, min(limit, BATCH))
+    allowed = replicas.claimable(db, realm)
+    due = [] if allowed is None else _due(db, now, min(limit, BATCH), allowed)
     if not due:
         return []
     rows = _open(db, due, now)
@@ -108,7 +109,7 @@ def claim(db: sa.Connection, realm: Realm, limit: int = BATCH) -> list[Sealed]:
     drafts = _drafts(here, sound)
     taken = sequences.take(db, realm, here.sequences, [of for of, draft in drafts.items() if draft.entries])
     sealed = [_seal(here, draft, taken[of]) if draft.entries else _nothing(draft) for of, draft in drafts.items()]
-    _mark(db, drafts, taken, int(now))
+    _mark(db, realm, drafts, taken, int(now))
     return sealed
 
 
@@ -118,12 +119,12 @@ _DUE = sa.and_(outbox.c.state == Delivery.PENDING.value, _TIMELY)
 _NEXT = sa.select(outbox.c.id, outbox.c.client).where(_DUE, outbox.c.id > sa.bindparam("last")).order_by(outbox.c.id)
 
 
-def _due(db: sa.Connection, now: float, limit: int) -> list[bytes]:
+def _due(db: sa.Connection, now: float, limit: int, allowed: Collection[sa.ColumnElement[bool]]) -> list[bytes]:
     """Devices that something is pending for, in the order of what is."""
     found: dict[bytes, None] = {}
     last = 0
     while True:
-        rows = db.execute(_NEXT.limit(BATCH), {"now": now, "last": last}).all()
+        rows = db.execute(_NEXT.where(*allowed).limit(BATCH), {"now": now, "last": last}).all()
         for identity, of in rows:
             last = identity
             if not isinstance(of, bytes):
@@ -266,7 +267,9 @@ def _nothing(draft: _Draft) -> Sealed:
     return Sealed(draft.idle[0].newest["id"], draft.of["id"])
 
 
-def _mark(db: sa.Connection, drafts: Mapping[bytes, _Draft], taken: Mapping[bytes, int], second: int) -> None:
+def _mark(
+    db: sa.Connection, realm: Realm, drafts: Mapping[bytes, _Draft], taken: Mapping[bytes, int], second: int
+) -> None:
     over = [row for draft in drafts.values() for each in (*draft.carried, *draft.idle) for row in each.older]
     over += [each.newest["id"] for draft in drafts.values() for each in draft.idle]
     for portion in portions(over):
@@ -294,6 +297,7 @@ def _mark(db: sa.Connection, drafts: Mapping[bytes, _Draft], taken: Mapping[byte
                 second=second,
                 purge=sa.bindparam("forget"),
                 sequence=sa.bindparam("number"),
+                holder=realm.replica,
             ),
             sending,
         )

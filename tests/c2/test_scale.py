@@ -114,10 +114,10 @@ def test_new_c2_key_costs_the_same_for_one_client_and_for_forty(pk: World) -> No
 def test_start_costs_the_same_whether_one_delivery_was_interrupted_or_a_thousand(crowd: World) -> None:
     crowd.do(topics.rotate, "t")
     crowd.claim(1)
-    one = counted(crowd, delivery.resume)
+    one = counted(crowd, delivery.begin)
     while crowd.count(Delivery.PENDING):
         crowd.claim()
-    assert counted(crowd, delivery.resume) == one <= 15
+    assert counted(crowd, delivery.begin) == one <= 15
     assert crowd.count(Delivery.PENDING) == 1000
 
 
@@ -133,7 +133,7 @@ def test_what_the_broker_lost_is_written_down_by_a_handful_of_statements(crowd: 
         crowd.clock.now = again[0][2]
         assert [each.id for each in crowd.claim()] == [lost[0].id]
         crowd.clock.now = again[-1][2]
-        crowd.do(delivery.resume)
+        crowd.do(delivery.begin)
 
 
 def test_keys_of_the_c2_are_read_once_for_many_reports(pk: World) -> None:

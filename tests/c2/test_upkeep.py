@@ -116,7 +116,7 @@ def test_token_that_was_tampered_with_does_not_keep_the_c2_from_starting(sk: Wor
     sk.do(tokens.create, "short", 60.0)
     sk.clock.now += LATER_S
     sk.sql("UPDATE token SET name = 'admin'")
-    sk.do(delivery.resume)
+    sk.do(delivery.begin)
     assert sk.names(tokens.page) == ["admin"]
 
 

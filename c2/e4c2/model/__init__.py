@@ -10,7 +10,7 @@ from __future__ import annotations
 from e4c2.model.access import token
 from e4c2.model.audit import audit_checkpoint, audit_head, audit_key, audit_record
 from e4c2.model.base import metadata
-from e4c2.model.delivery import Delivery, Kind, Reason, idempotency, operation, outbox
+from e4c2.model.delivery import Delivery, Kind, Reason, idempotency, operation, outbox, replica
 from e4c2.model.fleet import C2KeyState, Status, c2_key, client, command_sequence, link, membership, topic, topic_epoch
 from e4c2.model.keys import dek, dek_wrap, ledger, ledger_change, realm
 
@@ -41,6 +41,7 @@ __all__ = [
     "operation",
     "outbox",
     "realm",
+    "replica",
     "token",
     "topic",
     "topic_epoch",

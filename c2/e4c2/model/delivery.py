@@ -70,12 +70,23 @@ outbox = sa.Table(
     sa.Column("purge_tags", columns.Blob(256)),
     sa.Column("refusal", columns.Text(32)),
     sa.Column("sequence", sa.BigInteger),
+    sa.Column("holder", ID),
     sa.Index("ix_outbox_state_id", "state", "id"),
     sa.Index("ix_outbox_client_state", "client", "state"),
     sa.Index("ix_outbox_client_second", "client", "second"),
     sa.Index("ix_outbox_client_object", "client", "kind", "object"),
     sqlite_autoincrement=True,
 )
+
+replica = sa.Table(
+    "replica",
+    metadata,
+    sa.Column("id", ID, primary_key=True),
+    sa.Column("beats", sa.BigInteger, nullable=False),
+    sa.Column("deks", columns.Bytes(32), nullable=False),
+    sa.Column("started", TIME, nullable=False),
+)
+"""The C2 processes at work (`e4c2.replicas`); ``holder`` of the outbox names the one that has a command in hand."""
 
 idempotency = sa.Table(
     "idempotency",

@@ -20,9 +20,20 @@ def upgrade() -> None:
         sa.Column("created", columns.Time, nullable=False),
         sa.PrimaryKeyConstraint("number", name=op.f("pk_ledger_change")),
     )
+    op.create_table(
+        "replica",
+        sa.Column("id", columns.Bytes(16), nullable=False),
+        sa.Column("beats", sa.BigInteger(), nullable=False),
+        sa.Column("deks", columns.Bytes(32), nullable=False),
+        sa.Column("started", columns.Time, nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_replica")),
+    )
+    op.add_column("outbox", sa.Column("holder", columns.Bytes(16)))
     op.create_index(op.f("ix_ledger_change_created"), "ledger_change", ["created"], unique=False)
 
 
 def downgrade() -> None:
+    op.drop_column("outbox", "holder")
+    op.drop_table("replica")
     op.drop_index(op.f("ix_ledger_change_created"), table_name="ledger_change")
     op.drop_table("ledger_change")
