@@ -94,8 +94,15 @@ def _mariadb(folder: Path) -> DatabaseServer:
     make = [tool("mariadb-install-db", "mariadb-server-core"), "--no-defaults", f"--datadir={data}"]
     make += ["--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve"]
     make += [f"--user={user}"] if user else []
-    subprocess.run(make, check=True, capture_output=True, user=user, group=_group(user), cwd=folder)
-    options = [f"--datadir={data}", f"--port={port}", "--bind-address=127.0.0.1", f"--socket={socket}"]
+    here = {**os.environ, "TMPDIR": str(folder)}  # that of a test is nobody else's
+    subprocess.run(make, check=True, capture_output=True, user=user, group=_group(user), cwd=folder, env=here)
+    options = [
+        f"--tmpdir={folder}",
+        f"--datadir={data}",
+        f"--port={port}",
+        "--bind-address=127.0.0.1",
+        f"--socket={socket}",
+    ]
     options += ["--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=32M", "--skip-name-resolve"]
     options += ["--innodb-log-file-size=16M", f"--pid-file={folder / 'pid'}", "--performance-schema=OFF"]
     ask = [tool("mariadb", "mariadb-client-core"), "--no-defaults", f"--socket={socket}", "-u", "root", "-e"]
