@@ -62,6 +62,7 @@ log = logging.getLogger(__name__)
 
 EMBEDDED = "embedded:"
 REPLICA_LEN = 16
+_FILE = "file:"
 ADMIN = "admin"
 RELEASE = version("e4core")
 
@@ -134,7 +135,7 @@ async def recover(settings: Settings, clock: Clock = time.time) -> tuple[Token, 
         raise NotFound(f"there is no database {settings.place}; are these the settings of the C2?")
     async with AsyncExitStack() as stack:
         store, realm, *_ = await _open_store(stack, settings, clock, Metrics(RELEASE))
-        return await store.write(_admin_token, realm, settings.admin_token_file)
+        return await store.write(admin_token, realm, settings.admin_token_file)
 
 
 async def _open_store(
@@ -148,7 +149,7 @@ async def _open_store(
     token_keys = TokenKeys(settings.c2_key, suite) if settings.c2_key else None
     files.make_folder(settings.data)
     place = settings.place
-    for path in (settings.data / "c2.lock", *([_lock_of(place)] if isinstance(place, Path) else [])):
+    for path in (settings.data / "c2.lock", *([lock_of(place)] if isinstance(place, Path) else [])):
         in_use = f"another server holds {path}; stop it, or give each a data directory and a database of its own"
         stack.callback(files.Lock.take(path, in_use).release)
     if token_keys:
@@ -228,8 +229,8 @@ def _check_grace(suite: Suite, grace_s: int) -> None:
         )
 
 
-def _lock_of(database: Path) -> Path:
-    # one lock for all names of a database
+def lock_of(database: Path) -> Path:
+    """What who uses an SQLite database alone holds: one lock for all of its names."""
     real = Path(os.path.realpath(database))
     return real.parent / f"{real.name}.lock"
 
@@ -237,7 +238,7 @@ def _lock_of(database: Path) -> Path:
 async def _open_database(stack: AsyncExitStack, settings: Settings, metrics: Metrics) -> tuple[Store, dict[str, Kms]]:
     place = settings.place
     if isinstance(place, Path):  # nothing is made before the KMSes are known to be such
-        kmses = _open_kmses(stack, settings, metrics, not place.exists())
+        kmses = open_kmses(stack, settings, metrics, not place.exists())
         return stack.enter_context(closing(Store(place, metrics.transaction))), kmses
     if _is_embedded(settings):
         raise InvalidInput(
@@ -245,7 +246,7 @@ async def _open_database(stack: AsyncExitStack, settings: Settings, metrics: Met
             kind="bad_setting",
         )
     store = stack.enter_context(closing(Store(place, metrics.transaction)))
-    return store, _open_kmses(stack, settings, metrics, await store.read(is_new))
+    return store, open_kmses(stack, settings, metrics, await store.read(is_new))
 
 
 def _replica(path: Path) -> bytes:
@@ -261,20 +262,26 @@ def _replica(path: Path) -> bytes:
     return found
 
 
-def _open_kmses(stack: AsyncExitStack, settings: Settings, metrics: Metrics, is_new: bool) -> dict[str, Kms]:
+def open_kmses(stack: AsyncExitStack, settings: Settings, metrics: Metrics, is_new: bool = False) -> dict[str, Kms]:
     """By the URI of the settings, in their order. A KEK file is made only where no database could need another one."""
-    kmses: dict[str, Kms] = {}
-    for number, uri in enumerate(settings.kms, 1):
-        where = uri
-        if uri.startswith("file:"):
-            path = settings.data / kek_file.path_of(uri)
-            if is_new:
-                kek_file.create(path)
-            where = path.absolute().as_uri()
-        kmses[uri] = stack.enter_context(
-            closing(Breaker(where, load_kms, watch=metrics.kms(f"{number} {uri.partition(':')[0]}")))
+    if is_new:
+        for path in kek_files(settings):
+            kek_file.create(path)
+    return {
+        uri: stack.enter_context(
+            closing(Breaker(_where(settings, uri), load_kms, watch=metrics.kms(f"{number} {uri.partition(':')[0]}")))
         )
-    return kmses
+        for number, uri in enumerate(settings.kms, 1)
+    }
+
+
+def kek_files(settings: Settings) -> list[Path]:
+    """Those that the settings name."""
+    return [settings.data / kek_file.path_of(uri) for uri in settings.kms if uri.startswith(_FILE)]
+
+
+def _where(settings: Settings, uri: str) -> str:
+    return (settings.data / kek_file.path_of(uri)).absolute().as_uri() if uri.startswith(_FILE) else uri
 
 
 @dataclass(frozen=True, slots=True)
@@ -337,10 +344,10 @@ def _broker_password(settings: Settings) -> Path:
 
 def _first_token(db: sa.Connection, realm: Realm, path: Path) -> Secret | None:
     """Make a token if nobody has one that is valid: at the first start, or when all are revoked or expired."""
-    return None if tokens.is_any_valid(db, realm) else _admin_token(db, realm, path)[1]
+    return None if tokens.is_any_valid(db, realm) else admin_token(db, realm, path)[1]
 
 
-def _admin_token(db: sa.Connection, realm: Realm, path: Path) -> tuple[Token, Secret]:
+def admin_token(db: sa.Connection, realm: Realm, path: Path) -> tuple[Token, Secret]:
     """Make a token, and write it to ``path`` before it is committed; a crash between the two leaves a file of no use."""
     made, text = tokens.create(db, realm, ADMIN, grants=WHOLE)
     files.replace(path, text + b"\n")

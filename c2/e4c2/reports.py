@@ -16,6 +16,7 @@ from e4c2.commands import WAITS_AT_MOST_S, pause
 from e4c2.format import Opened
 from e4c2.model import Delivery, Kind, Status, client, link, membership, outbox, topic
 from e4c2.present import believed, channels
+from e4c2.recovery import restored
 from e4c2.rows import Realm, Row, find, find_all, find_ids, reveal, update
 from e4core import report
 from e4core.errors import AuthenticationFailed, Denied, E4Error, InvalidInput, KmsError, Tampered, UnknownKey
@@ -70,8 +71,9 @@ def receive_all(db: sa.Connection, realm: Realm, batch: list[Incoming]) -> list[
     """Take many in one transaction; what was refused, for the counters. Raises: KmsError: none was taken."""
     realm.keyring.require()
     try:
+        restored.refuse(db, realm)
         keys = c2keys.versions(db, realm)
-    except Tampered as error:
+    except (Tampered, Denied) as error:
         return [error] * len(batch)
     refused: list[E4Error] = []
     for incoming in batch:

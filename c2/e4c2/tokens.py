@@ -86,6 +86,11 @@ def revoke(db: sa.Connection, realm: Realm, identity: str) -> None:
     delete(db, realm, token, row)
 
 
+def revoke_all(db: sa.Connection, realm: Realm) -> None:
+    """Nobody is let in any more."""
+    delete(db, realm, token, *find_all(db, realm, token))
+
+
 def authenticate(db: sa.Connection, realm: Realm, text: str) -> Token:
     """Raises: Denied: no such token, or expired; which of them is not told."""
     # the look-up is by a keyed hash, so its timing tells nothing about the text

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 from e4c2 import c2keys, clients, deks, links, sequences, tokens, topics
 from e4c2.model import GRANTING, Reason, metadata
+from e4c2.recovery import restored
 from e4c2.rows import Realm, find_all
 from e4core.errors import Conflict, Denied, E4Error, NotFound, Tampered
 from e4core.keys import Secret
@@ -31,6 +32,9 @@ FORGED: dict[str, Any] = {
     "c2_key": 9,
     "reports": 0,
     "state": "retired",
+    "backup": bytes(16),
+    "made": 1.5,
+    "since": 2.5,
     "private": b"\x01" * 67,
     "public": b"\x09" + bytes(31),
     "check_value": bytes(16),
@@ -80,6 +84,7 @@ def use(db: sa.Connection, realm: Realm, table: str, token: str) -> None:
         "c2_key": [partial(c2keys.all_versions, db, realm), partial(c2keys.finish, db, realm)],
         "dek": [partial(deks.verify, db, realm)],
         "token": [partial(tokens.authenticate, db, realm, token)],
+        "recovery": [partial(restored.is_paused, db, realm)],
     }
     for each in uses[table]:
         with suppress(NotFound, Conflict):

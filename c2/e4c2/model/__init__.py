@@ -13,6 +13,7 @@ from e4c2.model.base import metadata
 from e4c2.model.delivery import Delivery, Kind, Reason, idempotency, operation, outbox, replica
 from e4c2.model.fleet import C2KeyState, Status, c2_key, client, command_sequence, link, membership, topic, topic_epoch
 from e4c2.model.keys import dek, dek_wrap, ledger, ledger_change, realm
+from e4c2.model.recovery import backup, recovery, restoring
 
 __all__ = [
     "C2KeyState",
@@ -27,6 +28,7 @@ __all__ = [
     "audit_head",
     "audit_key",
     "audit_record",
+    "backup",
     "c2_key",
     "client",
     "command_sequence",
@@ -42,6 +44,8 @@ __all__ = [
     "outbox",
     "realm",
     "replica",
+    "recovery",
+    "restoring",
     "token",
     "topic",
     "topic_epoch",
@@ -67,6 +71,7 @@ GRANTING: dict[str, tuple[str, ...]] = {
     "token": ("name", "lookup", "expires", "grants"),
     "audit_head": ("number", "hash", "base_number", "base_hash"),
     "audit_key": ("algorithm", "private", "public"),
+    "recovery": ("state", "backup", "made", "since"),
 }
 """Table -> columns under the row's MAC, in this order; the row id (the primary key) and the generation always are."""
 

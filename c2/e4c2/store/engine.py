@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 from e4c2.roll import Roll
 from e4c2.store.address import Address
+from e4c2.store.schema import Prepare, prepare
 from e4c2.store.sqlite import Sqlite
 from e4c2.telemetry.watches import Watch, unwatched
 from e4core.errors import Tampered
@@ -36,15 +37,18 @@ class _Database(Protocol):
 class Store:
     """Runs use cases, each in one transaction of its own."""
 
-    def __init__(self, where: Path | Address, watch: Watch = unwatched) -> None:
+    def __init__(self, where: Path | Address, watch: Watch = unwatched, prepare: Prepare = prepare) -> None:
         """Open a database and bring its schema up to date; an SQLite file (mode 0600) is made if it is missing.
 
+        Args: prepare: what else is to become of its schema first.
         Raises: StorageError: it is not private, no database, of another program or release, or cannot be opened.
         """
         self.is_shared = not isinstance(where, Path)
         """Whether other processes may be at work on it too."""
         self._watch = watch
-        self._database: _Database = Sqlite(where, Roll()) if isinstance(where, Path) else _server(where)
+        self._database: _Database = (
+            Sqlite(where, Roll(), prepare) if isinstance(where, Path) else _server(where, prepare)
+        )
 
     async def write(self, use_case: UseCase[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a use case that changes something, after all that were handed in before."""
@@ -68,10 +72,10 @@ class Store:
         self._database.close()
 
 
-def _server(address: Address) -> _Database:
+def _server(address: Address, prepare: Prepare) -> _Database:
     from e4c2.store.servers import Server  # which takes a tenth of a second
 
-    return Server(address, Roll(is_shared=True))
+    return Server(address, Roll(is_shared=True), prepare)
 
 
 def _call(use_case: UseCase[P, T], *args: P.args, **kwargs: P.kwargs) -> Callable[[sa.Connection], T]:

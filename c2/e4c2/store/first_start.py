@@ -12,9 +12,11 @@ from e4c2 import c2keys, deks, formats, ledger
 from e4c2.audit import chain, checkpoints
 from e4c2.audit.records import Act
 from e4c2.model import realm as realm_table
+from e4c2.model import restoring
+from e4c2.recovery import restored
 from e4c2.rows import Realm, Row, strange, typed
 from e4c2.token_keys import TokenKeys
-from e4core.errors import Conflict, Tampered
+from e4core.errors import Conflict, StorageError, Tampered
 from e4core.kms import Kms
 from e4core.suite import Suite
 from e4kms.deks import DATABASE_ID_LEN, Purpose, create
@@ -22,6 +24,7 @@ from e4kms.keyring import UNLIMITED, Keyring, Lease
 
 FIRST_START, LOG_BEGUN = "c2_first_start", "audit_begun"
 """Acts of the C2 by itself: it made this database, or found one that had no audit log yet."""
+INTERRUPTED = "a restore into this database did not come to its end; do it again: e4 backup restore"
 
 
 def open_realm(
@@ -49,6 +52,7 @@ def open_realm(
     ledger.verify(db, realm.keyring)
     deks.verify(db, realm)
     c2keys.verify(db, realm)
+    restored.begin(db, realm)
     if not chain.is_begun(db):
         _begin_log(db, realm, LOG_BEGUN)
     return realm
@@ -68,6 +72,8 @@ def _stored(db: sa.Connection) -> Row | None:
         if len(typed(realm_table, row)["database_id"]) != DATABASE_ID_LEN:
             raise strange(realm_table)
         return row
+    if db.scalar(sa.select(restoring.c.id)) is not None:
+        raise StorageError(INTERRUPTED)
     return None
 
 
@@ -87,6 +93,7 @@ def _create(
     for each in made:
         deks.add(db, realm, each)
     c2keys.first(db, realm)
+    restored.begin(db, realm)
     _begin_log(db, realm, FIRST_START)
     return realm
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 
 import sqlalchemy as sa
@@ -15,6 +16,8 @@ from alembic.util import CommandError
 from e4core.errors import StorageError
 
 VERSIONS = "alembic_version"
+Prepare = Callable[[sa.Connection, str], None]
+"""What is done to the schema of a database, of which a name for people is given, when it is opened."""
 
 
 def migrate(db: sa.Connection) -> None:
@@ -41,6 +44,22 @@ def prepare(db: sa.Connection, where: str) -> None:
         migrate(db)
     except CommandError as error:
         raise StorageError(f"{where} was written by another release; use that one: {error}") from None
+
+
+def require(db: sa.Connection, where: str) -> None:
+    """Change nothing. Raises: StorageError: there is no schema, or that of another release."""
+    found = MigrationContext.configure(db).get_current_revision()
+    if found is None:
+        raise StorageError(f"{where} is no database of a C2; are these its settings?")
+    if found != newest():
+        raise StorageError(f"{where} was written by another release (schema {found}, not {newest()}); use that one")
+
+
+def make(db: sa.Connection, where: str) -> None:
+    """In a database without tables; one that has them is left as it is. Raises: StorageError: as `require`."""
+    if sa.inspect(db).get_table_names():
+        require(db, where)
+    migrate(db)
 
 
 def _config() -> Config:

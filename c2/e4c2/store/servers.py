@@ -22,7 +22,7 @@ from sqlalchemy.util import greenlet_spawn
 
 from e4c2.roll import Roll
 from e4c2.store.address import Address
-from e4c2.store.schema import VERSIONS, newest, prepare
+from e4c2.store.schema import VERSIONS, Prepare, newest
 from e4c2.store.transaction import transact
 from e4core import files
 from e4core.errors import StorageError
@@ -77,7 +77,7 @@ _KINDS = {
 class Server:
     """A database at a server; its connections live in a thread of their own."""
 
-    def __init__(self, address: Address, roll: Roll) -> None:
+    def __init__(self, address: Address, roll: Roll, prepare: Prepare) -> None:
         """Raises: StorageError."""
         self._where = str(address)
         self._roll = roll
@@ -89,7 +89,7 @@ class Server:
         roll.follow(self._writer.sync_engine)
         self._thread.start()
         try:
-            self._soon(self._prepare(_KINDS[address.kind])).result()
+            self._soon(self._prepare(_KINDS[address.kind], prepare)).result()
         except BaseException:
             self.close()
             raise
@@ -124,7 +124,7 @@ class Server:
         if found != newest():
             raise StorageError(f"{self._where} was brought to another release meanwhile ({found}); start that one")
 
-    async def _prepare(self, kind: _Kind) -> None:
+    async def _prepare(self, kind: _Kind, prepare: Prepare) -> None:
         try:
             async with self._writer.connect() as db:
                 await db.exec_driver_sql(kind.lock)

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 
 from e4c2.roll import Roll
-from e4c2.store.schema import prepare
+from e4c2.store.schema import Prepare
 from e4c2.store.transaction import transact
 from e4core import files
 from e4core.errors import Conflict, StorageError
@@ -47,7 +47,7 @@ class NoText:
 class Sqlite:
     """A database file, of this process alone."""
 
-    def __init__(self, path: Path, roll: Roll) -> None:
+    def __init__(self, path: Path, roll: Roll, prepare: Prepare) -> None:
         """Raises: StorageError."""
         path = Path(os.path.realpath(path))
         _require_private(path)
