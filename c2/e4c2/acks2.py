@@ -29,7 +29,7 @@ FRESH_EVERY_S = 1
 """A hello that names the newest command of all was said after it, and is soon answered whatever was answered before."""
 _KEYS = (Kind.ID_KEY.value, Kind.C2_KEY.value)
 """What is confirmed by nothing but a report under the new key."""
-_REFUSABLE = (Kind.TOPIC.value, Kind.PEER.value)
+_REFUSABLE = (Kind.TOPIC.value, Kind.NEXT.value, Kind.PEER.value)
 """Beside keys, what a device may have refused a command for."""
 
 

@@ -23,7 +23,7 @@ from urllib.parse import parse_qsl, urlsplit
 import sqlalchemy as sa
 
 from e4backends.modules import Modules
-from e4c2 import approved, formats, tokens
+from e4c2 import approved, formats, steering, tokens
 from e4c2.access.grants import WHOLE
 from e4c2.api import http, listener
 from e4c2.api.listener import Listener
@@ -100,7 +100,8 @@ async def serve(settings: Settings, tell: Callable[[Started], object], clock: Cl
             if rpc:
                 await rpc.start(app)
             presence = Presence(c2.store, c2.realm, c2.courier, c2.locksmith)
-            await _run(server, bound, rpc, presence.run(), c2.courier.run(), c2.locksmith.run())
+            steer = steering.run(c2.store, c2.realm, c2.courier.wake)
+            await _run(server, bound, rpc, presence.run(), c2.courier.run(), c2.locksmith.run(), steer)
 
 
 @asynccontextmanager
@@ -158,7 +159,12 @@ async def _open_store(
     lease = Lease(settings.keys_held_s, settings.keys_used)
     realm, database_id = await store.write(_open_realm, suite, kmses, clock, lease, token_keys)
     realm = replace(
-        realm, grace_s=settings.grace_s, replica=_replica(settings.replica_file), confirmed=metrics.confirmed
+        realm,
+        grace_s=settings.grace_s,
+        evictions_wait_s=settings.evictions_wait_s,
+        replica=_replica(settings.replica_file),
+        confirmed=metrics.confirmed,
+        revoke_within_s=settings.revoke_within_s,
     )
     stack.callback(realm.close)
     for uri in sorted(realm.keyring.passed_over):

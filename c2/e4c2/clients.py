@@ -78,8 +78,11 @@ def show(db: sa.Connection, realm: Realm, name: str) -> Client:
     return view(require(db, realm, name))
 
 
-def remove(db: sa.Connection, realm: Realm, name: str, rekey: bool = True) -> Operation:
-    """Forget a client: it leaves all its topics, which are re-keyed for those who stay, and nobody holds its public key."""
+def remove(db: sa.Connection, realm: Realm, name: str, rekey: bool = True, wait_s: float | None = None) -> Operation:
+    """Forget a client: it leaves all its topics, which are re-keyed for those who stay, and nobody holds its public key.
+
+    Args: as those of `topics.leave`.
+    """
     row = require(db, realm, name)
     operation = commands.begin(db, realm, "remove_client", name)
     topics = _topics(db, realm, row)
@@ -92,7 +95,7 @@ def remove(db: sa.Connection, realm: Realm, name: str, rekey: bool = True) -> Op
     delete(db, realm, client, row)
     realm.channels.clear()
     commands.enqueue(db, realm, operation, holders, Kind.PEER, row["id"])
-    rotation.rekey(db, realm, topics if rekey else [], operation, purge=True)
+    rotation.revoke(db, realm, topics, [row], operation, rekey, wait_s)
     return commands.count(db, operation)
 
 

@@ -16,8 +16,8 @@ import sqlalchemy as sa
 
 from e4c2 import graces, queueing
 from e4c2.access.patterns import EVERY, Patterns
-from e4c2.model import Delivery, Kind, c2_key, client, link, membership, operation, outbox, topic
-from e4c2.queueing import AT, PEERS, TOPICS
+from e4c2.model import Delivery, Kind, c2_key, client, link, membership, operation, outbox, topic, topic_next
+from e4c2.queueing import AT, NEXTS, PEERS, TOPICS
 from e4c2.rows import Realm, Row, portions
 from e4core.errors import NotFound
 
@@ -149,7 +149,13 @@ def enqueue_members(
 ) -> None:
     """Bring the topics at all their active members to the present: a handful of statements, however many they are."""
     parts = [membership.c.topic.in_(portion) for portion in portions(topics)]
-    queueing.insert(db, realm, operation_id, TOPICS, parts, purge=purge)
+    if parts:
+        queueing.insert(db, realm, operation_id, TOPICS, parts, purge=purge)
+
+
+def enqueue_next(db: sa.Connection, realm: Realm, operation_id: bytes, topic: bytes) -> None:
+    """Bring the key that the topic is to have next to all its active members."""
+    queueing.insert(db, realm, operation_id, NEXTS, [membership.c.topic == topic])
 
 
 def enqueue_holders(
@@ -168,10 +174,15 @@ def enqueue_holders(
 def catch_up(db: sa.Connection, realm: Realm, row: Row, operation_id: bytes | None, not_before: float = 0) -> None:
     """Empty a device and bring it everything that it should hold, from ``not_before`` (Unix seconds) on."""
     me = [row["id"]]
-    close(db, row["id"], (Kind.TOPIC, Kind.PEER, Kind.RESET_TOPICS, Kind.RESET_PEERS))
+    close(db, row["id"], (Kind.TOPIC, Kind.NEXT, Kind.PEER, Kind.RESET_TOPICS, Kind.RESET_PEERS))
     enqueue(db, realm, operation_id, me, Kind.RESET_TOPICS)
     mine = [outbox.c.client == row["id"]]
     queueing.insert(db, realm, operation_id, TOPICS, [membership.c.client == row["id"]], mine)
+    if nexts := list(db.scalars(sa.select(topic_next.c.topic).where(topic_next.c.key.is_not(None)))):
+        parts = [membership.c.topic.in_(portion) for portion in portions(nexts)]
+        queueing.insert(
+            db, realm, operation_id, NEXTS, [sa.and_(membership.c.client == row["id"], part) for part in parts], mine
+        )
     if not realm.suite.is_symmetric:
         enqueue(db, realm, operation_id, me, Kind.RESET_PEERS)
         queueing.insert(db, realm, operation_id, PEERS, [link.c.holder == row["id"]], mine)

@@ -79,3 +79,5 @@ class Format(Generic[R]):
     """Whether a device refuses a command that comes late."""
     fixed_grace_s: int | None
     """For which devices keep a former topic key; None: for as long as the C2 says."""
+    all_report: bool
+    """Whether every device confirms what it is sent, and can hold a key that is not used yet."""

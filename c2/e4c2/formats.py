@@ -41,19 +41,21 @@ def _unless_paused(claim: Claim) -> Claim:
 
 _FORMATS: Mapping[int, Format[Realm]] = {
     1: Format(
-        _unless_paused(sealing.claim),
-        acks.answer,
-        _unnumbered,
-        key_changes.FORMAT1,
+        claim=_unless_paused(sealing.claim),
+        answer=acks.answer,
+        renewed=_unnumbered,
+        key_change=key_changes.FORMAT1,
         commands_age=True,
         fixed_grace_s=GRACE_S,
+        all_report=False,
     ),
     2: Format(
-        _unless_paused(sealing2.claim),
-        acks2.answer,
-        epochs.advance,
-        key_changes.FORMAT2,
+        claim=_unless_paused(sealing2.claim),
+        answer=acks2.answer,
+        renewed=epochs.advance,
+        key_change=key_changes.FORMAT2,
         commands_age=False,
         fixed_grace_s=None,
+        all_report=True,
     ),
 }

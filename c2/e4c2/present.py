@@ -25,6 +25,7 @@ T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
+_OF_TOPICS = (Kind.TOPIC, Kind.NEXT)
 _KINDS = frozenset(kind.value for kind in Kind)
 _ATTEMPTS = range(2**31)
 
@@ -57,7 +58,7 @@ def read(db: sa.Connection, realm: Realm, rows: Collection[Row], c2_keys: c2keys
     clients = {row["id"]: row for row in find_ids(db, realm, client, client.c.id, (r["client"] for r in rows))}
     if any(row["client"] not in clients for row in rows):
         raise strange(outbox)
-    topic_ids = [row["object"] for row in rows if row["kind"] == Kind.TOPIC]
+    topic_ids = [row["object"] for row in rows if row["kind"] in _OF_TOPICS]
     peer_ids = [row["object"] for row in rows if row["kind"] == Kind.PEER]
     topics = {row["id"]: row for row in find_ids(db, realm, topic, topic.c.id, topic_ids)}
     peers = find_ids(db, realm, client, client.c.id, peer_ids)

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from e4c2 import c2keys, clients, commands, epochs
 from e4c2.commands import WAITS_AT_MOST_S, pause
+from e4c2.epochs import Epoch, Next
 from e4c2.format import Opened
 from e4c2.model import Delivery, Kind, Status, client, link, membership, outbox, topic
 from e4c2.present import believed, channels
@@ -91,14 +92,14 @@ def expected_digest(db: sa.Connection, realm: Realm, row: Row) -> bytes:
     """State digest of a device that holds exactly what it should."""
     memberships = find_all(db, realm, membership, membership.c.client == row["id"])
     joined = find_ids(db, realm, topic, topic.c.id, (each["topic"] for each in memberships))
-    numbers = epochs.of(db, realm, [of["id"] for of in joined])
+    numbered = epochs.of(db, realm, [of["id"] for of in joined])
     links = find_all(db, realm, link, link.c.holder == row["id"])
     peers = find_ids(db, realm, client, client.c.id, (each["peer"] for each in links))
     held = {}
     for of in joined:
-        name, number = numbers.get(of["id"], (of["id"], _UNNUMBERED))
-        mark = report.fingerprint(realm.suite, TopicKey(reveal(realm, topic, of, "key")))
-        held[name] = Held(number, number, mark)
+        epoch = numbered.get(of["id"], Epoch(of["id"], _UNNUMBERED))
+        newest = epoch.next or Next(epoch.number, TopicKey(reveal(realm, topic, of, "key")))
+        held[epoch.hash] = Held(epoch.number, newest.number, report.fingerprint(realm.suite, newest.key))
     return report.digest2(realm.suite, held, believed(realm, peers))
 
 

@@ -92,6 +92,10 @@ class Realm:
     """For which what was protected under the former key of a topic or a peer is still read after a routine change."""
     replica: bytes = field(default_factory=partial(os.urandom, 16))
     """Which of the C2 processes on one database this is; 16 bytes."""
+    evictions_wait_s: float = 0
+    """For which a topic that somebody left waits for others to leave before it gets another key, unless told otherwise."""
+    revoke_within_s: float | None = None
+    """How long a revocation is to take at most, of topics that say nothing else."""
     channels: Kept[Channel] = field(default_factory=Kept, repr=False, compare=False)
     """To devices, ready for use: making one opens a record, and in public-key suites costs a point multiplication."""
     verified: Kept[bool] = field(default_factory=Kept, repr=False, compare=False)

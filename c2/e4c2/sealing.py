@@ -124,7 +124,7 @@ def _commands(realm: Realm, kind: Kind, target: bytes, purge: bool, of: Row, her
             return [SetC2Key(here.c2_keys.newest_public)]
         case Kind.ID_KEY:
             return [SetIDKey(reveal(realm, client, of, "pending_private"))] if of["pending_private"] else []
-        case Kind.SWITCH:
+        case Kind.SWITCH | Kind.NEXT:
             return []
 
 

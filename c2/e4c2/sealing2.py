@@ -44,7 +44,19 @@ from e4core.report import SALT_LEN
 
 DELIVERIES_MOST = 5000
 """In the commands of one transaction, unless those of one device alone are more."""
-_ORDER = (Kind.RESET_TOPICS, Kind.TOPIC, Kind.RESET_PEERS, Kind.PEER, Kind.C2_KEY, Kind.ID_KEY, Kind.SYNC, Kind.SWITCH)
+_FAR = 1 << 40
+"""A Unix second that does not come: what is held for later ends nothing."""
+_ORDER = (
+    Kind.RESET_TOPICS,
+    Kind.TOPIC,
+    Kind.NEXT,
+    Kind.RESET_PEERS,
+    Kind.PEER,
+    Kind.C2_KEY,
+    Kind.ID_KEY,
+    Kind.SYNC,
+    Kind.SWITCH,
+)
 """Of the entries in a command: what empties comes before what fills."""
 _PLACE = {kind.value: place for place, kind in enumerate(_ORDER)}
 
@@ -100,7 +112,7 @@ def claim(db: sa.Connection, realm: Realm, limit: int = BATCH) -> list[Sealed]:
     c2_keys = c2keys.versions(db, realm)
 
     def read(some: Collection[Row]) -> _Here:
-        topics = {row["object"] for row in some if row["kind"] == Kind.TOPIC}
+        topics = {row["object"] for row in some if row["kind"] in (Kind.TOPIC, Kind.NEXT)}
         held = sequences.held(db, realm, {row["client"] for row in some})
         found = present.read(db, realm, some, c2_keys)
         return _Here(realm, found, epochs.of(db, realm, topics), held, graces.ends(db, realm, some, found.topics), now)
@@ -184,6 +196,8 @@ def _commands(here: _Here, of: Row, entry: _Entry) -> Iterator[Command2]:
     match Kind(entry.newest["kind"]):
         case Kind.TOPIC:
             yield from _topic(here, of, target, until)
+        case Kind.NEXT:
+            yield from _next(here, of, target)
         case Kind.PEER:
             public = here.present.peer_key(target, of)
             peer = ClientId(target)
@@ -211,7 +225,16 @@ def _topic(here: _Here, of: Row, target: bytes, until: int) -> Iterator[Command2
     if key is None:
         yield RemoveTopic(FullTopicHash(epoch.hash))
         return
+    if epoch.has_leftover:
+        yield RemoveTopic(FullTopicHash(epoch.hash))
     yield SetTopicKey(FullTopicHash(epoch.hash), epoch.number, key, older_until=until)
+
+
+def _next(here: _Here, of: Row, target: bytes) -> Iterator[Command2]:
+    """To be held beside the epoch in use, which it does not end."""
+    epoch = here.epochs.get(target)
+    if epoch is not None and epoch.next is not None and here.present.topic_key(target, of) is not None:
+        yield SetTopicKey(FullTopicHash(epoch.hash), *epoch.next, use=0, older_until=_FAR)
 
 
 def _id_key(here: _Here, of: Row) -> Iterator[Command2]:

@@ -20,6 +20,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from e4c2.departures import WAITS_AT_MOST_S
 from e4c2.store.address import Address
 from e4c2.telemetry.logs import LogFormat, LogLevel
 from e4core.errors import InvalidInput, StorageError
@@ -98,6 +99,13 @@ class Settings(BaseSettings):
 
     In ``sk`` and ``pk`` devices keep to 3600, and nothing else is accepted.
     """
+
+    evictions_wait_s: float = Field(default=0, ge=0, le=WAITS_AT_MOST_S, allow_inf_nan=False)
+    """Seconds for which a topic that somebody was evicted from waits for others to be, before it is re-keyed once for all of them.
+    Until then they can read on."""
+
+    revoke_within_s: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """Seconds within which every member is to have the new key of a topic after an eviction, for topics that say nothing else."""
 
     broker: str = "embedded://127.0.0.1:1883"
     """URI of the broker. ``embedded://ADDRESS:PORT[?password-file=PATH]`` runs one inside this process; port 0 takes a free one.

@@ -9,11 +9,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from e4c2 import clients, commands, rotation
+from e4c2 import changes, clients, commands, departures, epochs, rotation
 from e4c2.access.patterns import EVERY, Patterns
 from e4c2.clients import Client
 from e4c2.commands import Operation, is_text, parse_id
-from e4c2.model import Kind, client, link, membership, topic
+from e4c2.model import Kind, client, link, membership, planned, topic
 from e4c2.rows import Realm, Row, checked, delete, find, find_all, find_ids, insert, insert_all
 from e4core.errors import InvalidInput, NotFound
 from e4core.keys import CONTROL_PREFIX, check_topic_name
@@ -28,6 +28,8 @@ class Topic:
     members: int
     created: float
     rotated: float
+    revoke_within_s: float | None
+    """How long a revocation is to take at most; None: as the settings say."""
 
 
 def create(db: sa.Connection, realm: Realm, name: str) -> Topic:
@@ -42,9 +44,10 @@ def create(db: sa.Connection, realm: Realm, name: str) -> Topic:
         topic,
         id=realm.suite.derive_id(name),
         name=name,
-        key=rotation.fresh_key(),
+        key=epochs.fresh_key(),
         created=now,
         rotated=now,
+        revoke_within_s=None,
     )
     realm.format.renewed(db, realm, [row])
     return _view(row, 0)
@@ -98,7 +101,15 @@ def remove(db: sa.Connection, realm: Realm, name: str) -> Operation:
     commands.enqueue_members(db, realm, operation, [row["id"]], purge=True)
     delete(db, realm, membership, *find_all(db, realm, membership, membership.c.topic == row["id"]))
     delete(db, realm, topic, row)
+    _forget(db, realm, row["id"])
     return commands.count(db, operation)
+
+
+def aim(db: sa.Connection, realm: Realm, name: str, revoke_within_s: float | None) -> Topic:
+    """Set how long a revocation is to take at most; None: as the settings say. Raises: NotFound."""
+    row = require(db, realm, name)
+    db.execute(sa.update(topic).where(topic.c.id == row["id"]).values(revoke_within_s=revoke_within_s))
+    return show(db, realm, name)
 
 
 def join(db: sa.Connection, realm: Realm, name: str, client_names: list[str]) -> Operation:
@@ -107,20 +118,32 @@ def join(db: sa.Connection, realm: Realm, name: str, client_names: list[str]) ->
     Raises: NotFound. Conflict: a client is suspended.
     """
     row = require(db, realm, name)
-    joining = [each["id"] for each in clients.require_all_active(db, realm, client_names)]
+    rows = clients.require_all_active(db, realm, client_names)
+    joining = [each["id"] for each in rows]
     operation = commands.begin(db, realm, "join", name)
     present = _memberships(db, realm, row["id"], joining)
     new = [identity for identity in joining if identity not in present]
     shared = {"topic": row["id"], "created": realm.clock()}
     insert_all(db, realm, membership, ({**shared, "client": identity} for identity in new))
+    departures.returned(db, row["id"], rows)
     commands.enqueue(db, realm, operation, new, Kind.TOPIC, row["id"])
+    if rotation.has_plan(db, [row["id"]]):
+        commands.enqueue(db, realm, operation, new, Kind.NEXT, row["id"])
     return commands.count(db, operation)
 
 
-def leave(db: sa.Connection, realm: Realm, name: str, client_names: list[str], rekey: bool = True) -> Operation:
+def leave(
+    db: sa.Connection,
+    realm: Realm,
+    name: str,
+    client_names: list[str],
+    rekey: bool = True,
+    wait_s: float | None = None,
+) -> Operation:
     """Evict members: they are told to forget the key, and one new key goes to those who stay.
 
-    Args: rekey: False leaves the key as it is; the evicted can then still read.
+    Args: rekey: False leaves the key as it is until somebody rotates the topic; the evicted can read until then.  wait_s: how long
+        others may leave before it gets another key; None: as the settings say.
     Raises: NotFound: also when a client is no member.
     """
     row = require(db, realm, name)
@@ -134,8 +157,7 @@ def leave(db: sa.Connection, realm: Realm, name: str, client_names: list[str], r
     delete(db, realm, membership, *ends.values())
     _unlink_strangers(db, realm, gone, row["id"], operation)
     commands.enqueue(db, realm, operation, gone, Kind.TOPIC, row["id"], purge=True)
-    if rekey:
-        rotation.rekey(db, realm, [row], operation, purge=True)
+    rotation.revoke(db, realm, [row], leaving, operation, rekey, wait_s)
     return commands.count(db, operation)
 
 
@@ -180,4 +202,12 @@ def _after(name: str, limit: int, seen: Patterns) -> sa.Select[Any]:
 
 
 def _view(row: Row, count: int) -> Topic:
-    return Topic(row["name"], row["id"].hex(), count, row["created"], row["rotated"])
+    return Topic(row["name"], row["id"].hex(), count, row["created"], row["rotated"], row["revoke_within_s"])
+
+
+def _forget(db: sa.Connection, realm: Realm, topic_id: bytes) -> None:
+    """What was planned, waited for and measured."""
+    changes.forget(db, [topic_id])
+    departures.take(db, [topic_id])
+    epochs.forget(db, realm, [topic_id])
+    db.execute(sa.delete(planned).where(planned.c.topic == topic_id))

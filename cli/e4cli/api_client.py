@@ -117,6 +117,10 @@ class Api:
         """Raises: as `get`; of kind `UNANSWERED` if it may have been done."""
         return self._ask("POST", path, query, body)
 
+    def patch(self, path: str, body: Body) -> Document:
+        """Raises: as `post`."""
+        return self._ask("PATCH", path, {}, body)
+
     def delete(self, path: str, **query: str | int) -> Document:
         """Raises: as `post`."""
         return self._ask("DELETE", path, query)

@@ -30,7 +30,10 @@ Command = Callable[..., None]
 
 TOKEN_VARIABLE = "E4_TOKEN"  # noqa: S105
 DATA_VARIABLE = "E4_DATA"
-_TIMES = frozenset({"created", "rotated", "expires", "last_report"})
+_TIMES = frozenset(
+    {"begun", "converged", "created", "expires", "last_report", "rekey_by", "requested", "rotated", "since"}
+    | {"activated", "deadline", "ended"}
+)
 
 
 class Reason(StrEnum):
@@ -62,6 +65,12 @@ CaOption = Annotated[
 LimitOption = Annotated[int | None, typer.Option("--limit", min=1, metavar="N", help="Show the first N, not all.")]
 WaitOption = Annotated[bool, typer.Option("--wait", help="End when the commands of this change are sent.")]
 YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask whether this is meant.")]
+WaitSecondsOption = Annotated[
+    float | None,
+    typer.Option(
+        "--wait-s", min=0, metavar="SECONDS", help="Let others leave so long, then re-key once for all; 0: at once."
+    ),
+]
 TimeoutOption = Annotated[float, typer.Option("--timeout", min=0, metavar="SECONDS", help="Wait so long at most.")]
 
 

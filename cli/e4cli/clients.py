@@ -10,7 +10,7 @@ import typer
 
 from e4cli import enrolment
 from e4cli.api_client import Api, Document
-from e4cli.asking import LimitOption, Reason, changes, lists, shows
+from e4cli.asking import LimitOption, Reason, WaitSecondsOption, changes, lists, shows
 from e4cli.commands import hex_id
 from e4cli.enrolment import GenerateOption, KeyOption, KeySource, StateOption
 from e4cli.output import Row
@@ -67,9 +67,25 @@ def remove(
         bool,
         typer.Option("--rekey/--no-rekey", help="New keys for the topics that it leaves; without them it can read on."),
     ] = True,
+    wait_s: WaitSecondsOption = None,
 ) -> Document:
     """Forget a client: it is evicted from all its topics."""
-    return api.delete(api.client(client), rekey="true" if rekey else "false")
+    waiting = {} if wait_s is None else {"wait_s": str(wait_s)}
+    return api.delete(api.client(client), rekey="true" if rekey else "false", **waiting)
+
+
+@app.command()
+@lists
+def holdings(api: Api, client: ClientArgument, limit: LimitOption = None) -> Iterable[Row]:
+    """List the topics of a client, and whether it has their present keys."""
+    return api.items(f"{api.client(client)}/holdings", limit)
+
+
+@app.command()
+@lists
+def key_changes(api: Api, limit: LimitOption = None) -> Iterable[Row]:
+    """List the devices that are to get another key and have not confirmed it, and since when."""
+    return api.items("/v1/key-changes", limit)
 
 
 @app.command()

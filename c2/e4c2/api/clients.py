@@ -10,15 +10,16 @@ import sqlalchemy as sa
 from fastapi import APIRouter, Query, Response
 from pydantic import Field
 
-from e4c2 import c2keys, clients, topics
+from e4c2 import c2keys, clients, standing, topics
 from e4c2.access.grants import Permission
 from e4c2.access.principal import Access
 from e4c2.api import objects
 from e4c2.api.caller import Asking
 from e4c2.api.objects import SEEN, SeenOf
-from e4c2.api.values import Body, DeviceKey, Id, Page, Paging, Parameters, page
+from e4c2.api.values import Body, DeviceKey, Id, Page, Paging, Parameters, Wait, page
 from e4c2.clients import Client
 from e4c2.commands import Operation
+from e4c2.holdings import Holding
 from e4c2.model import Reason
 from e4c2.rows import Realm
 from e4c2.topics import Topic
@@ -63,6 +64,7 @@ class Named(Paging):
 
 class Removal(Parameters):
     rekey: bool = Field(True, description="re-key the topics that it leaves")
+    wait_s: Wait = None
 
 
 @router.post("", status_code=201, response_model=Client, summary="Register a client; none is ever overwritten")
@@ -85,8 +87,9 @@ async def show(asking: Asking, client: Id) -> Client:
 
 @router.delete("/{client}", status_code=202, response_model=Operation, summary="Forget a client, evicted everywhere")
 async def remove(asking: Asking, client: Id, query: Annotated[Removal, Query()]) -> Response:
+    removal = (query.rekey, query.wait_s)
     return await asking.change(
-        HTTPStatus.ACCEPTED, Permission.CLIENTS_REMOVE, objects.Client(client), clients.remove, query.rekey
+        HTTPStatus.ACCEPTED, Permission.CLIENTS_REMOVE, objects.Client(client), clients.remove, *removal
     )
 
 
@@ -95,6 +98,13 @@ async def list_topics(asking: Asking, client: Id, query: Annotated[Paging, Query
     seen = SeenOf(objects.Client(client))
     found = await asking.read(Permission.CLIENTS_READ, seen, _topics, query.after(), query.limit + 1)
     return page(found, query.limit, _mark)
+
+
+@router.get("/{client}/holdings", summary="List the topics of a client, and whether it has their present keys")
+async def list_holdings(asking: Asking, client: Id, query: Annotated[Paging, Query()]) -> Page[Holding]:
+    seen = SeenOf(objects.Client(client))
+    held = await asking.read(Permission.CLIENTS_READ, seen, _holdings, query.after(), query.limit + 1)
+    return page(held, query.limit, lambda holding: holding.topic)
 
 
 @router.post(
@@ -170,6 +180,11 @@ def _page(db: sa.Connection, realm: Realm, access: Access, name: str | None, aft
         return [clients.show(db, realm, name)] if access.clients.match(name) else []
     except NotFound:
         return []
+
+
+def _holdings(db: sa.Connection, realm: Realm, of: tuple[str, Access], after: str, limit: int) -> list[Holding]:
+    name, access = of
+    return standing.held_by(db, realm, name, after, limit, access.topics)
 
 
 def _topics(db: sa.Connection, realm: Realm, of: tuple[str, Access], after: str, limit: int) -> list[Topic]:

@@ -15,14 +15,12 @@ from e4c2.access.principal import Access
 from e4c2.api import objects
 from e4c2.api.caller import Asking
 from e4c2.api.objects import SEEN
-from e4c2.api.values import Id, Page, Paging, page
+from e4c2.api.values import NUMBER, Id, Page, Paging, page
 from e4c2.commands import Command, Operation
 from e4c2.model import Delivery
 from e4c2.rows import Realm
 
 router = APIRouter(prefix="/v1", tags=["commands"])
-
-_NUMBER = r"[0-9]{1,18}"
 
 
 class Chosen(Paging):
@@ -32,7 +30,7 @@ class Chosen(Paging):
 
 @router.get("/commands", summary="List commands, oldest first")
 async def list_(asking: Asking, query: Annotated[Chosen, Query()]) -> Page[Command]:
-    after = int(query.after(_NUMBER) or 0)
+    after = int(query.after(NUMBER) or 0)
     wanted = (query.client, query.state)
     found = await asking.read(Permission.COMMANDS_READ, SEEN, _page, after, query.limit + 1, *wanted)
     return page(found, query.limit, lambda command: str(command.id))

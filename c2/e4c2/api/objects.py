@@ -202,7 +202,7 @@ def _sees_peers(access: Access, subject: str) -> bool:
 
 
 _SEES: dict[str, Callable[[Access, str], bool]] = {
-    **dict.fromkeys(("rotate", "remove_topic", "join", "leave"), _sees_topic),
+    **dict.fromkeys(("rotate", "remove_topic", "join", "leave", "rekey", "plan", "activate", "abort"), _sees_topic),
     **dict.fromkeys(("remove_client", "new_key_routine", "new_key_compromised", "confirm_key"), _sees_client),
     **dict.fromkeys(("enrol", "reset", "reset_links", "catch_up"), _sees_client),
     **dict.fromkeys(("link", "unlink"), _sees_peers),

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
-from e4c2 import c2keys, clients
+from e4c2 import c2keys, clients, standing
 from e4c2.access.grants import Grant, Permission
 from e4c2.access.principal import Access, PrincipalKind
 from e4c2.api.caller import Asking
@@ -24,6 +24,7 @@ from e4c2.clients import Client
 from e4c2.commands import Operation
 from e4c2.model import Reason
 from e4c2.rows import Realm
+from e4c2.standing import KeyChange
 from e4c2.token_keys import Pair, PairNeeded
 from e4core.errors import KmsUnavailable, TransportError
 
@@ -109,6 +110,12 @@ async def list_laggards(asking: Asking, query: Annotated[Paging, Query()]) -> Pa
     return page(behind, query.limit, lambda client: client.name)
 
 
+@router.get("/key-changes", summary="List the devices that are to get another key and have not confirmed it, by name")
+async def list_key_changes(asking: Asking, query: Annotated[Paging, Query()]) -> Page[KeyChange]:
+    under_way = await asking.read(Permission.CLIENTS_READ, SEEN, _key_changes, query.after(), query.limit + 1)
+    return page(under_way, query.limit, lambda change: change.name)
+
+
 @router.post(
     "/c2/key",
     status_code=202,
@@ -147,6 +154,10 @@ def _self(_db: sa.Connection, _realm: Realm, access: Access) -> Known:
 
 def _laggards(db: sa.Connection, realm: Realm, access: Access, after: str, limit: int) -> list[Client]:
     return clients.laggards(db, realm, after, limit, access.clients)
+
+
+def _key_changes(db: sa.Connection, realm: Realm, access: Access, after: str, limit: int) -> list[KeyChange]:
+    return standing.key_changes(db, realm, after, limit, access.clients)
 
 
 def _ask(db: sa.Connection) -> None:

@@ -11,6 +11,7 @@ from typing import Annotated, Generic, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, StringConstraints, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from e4c2.departures import WAITS_AT_MOST_S
 from e4core.errors import InvalidInput
 from e4core.keys import Secret
 
@@ -20,6 +21,19 @@ LIMIT_MAX = 1000
 LIMIT = 100
 
 Id = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$"), Field(description="16 bytes in hexadecimal")]
+
+
+NUMBER = r"[0-9]{1,18}"
+"""Shape of what a list that is sorted by a number goes on after."""
+
+Wait = Annotated[
+    float | None,
+    Field(
+        ge=0,
+        le=WAITS_AT_MOST_S,
+        description="seconds for which others may leave before the re-key, then one for all; without it, as the settings say",
+    ),
+]
 
 
 def _key(value: object) -> Secret:

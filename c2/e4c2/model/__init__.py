@@ -14,13 +14,17 @@ from e4c2.model.delivery import Delivery, Kind, Reason, idempotency, operation, 
 from e4c2.model.fleet import C2KeyState, Status, c2_key, client, command_sequence, link, membership, topic, topic_epoch
 from e4c2.model.keys import dek, dek_wrap, ledger, ledger_change, realm
 from e4c2.model.recovery import backup, recovery, restoring
+from e4c2.model.planned import AtDeadline, Cause, PlanState, departed, planned, topic_change, topic_next
 
 __all__ = [
+    "AtDeadline",
     "C2KeyState",
+    "Cause",
     "Delivery",
     "GRANTING",
     "Kind",
     "LATER",
+    "PlanState",
     "Reason",
     "SEALED",
     "Status",
@@ -34,6 +38,7 @@ __all__ = [
     "command_sequence",
     "dek",
     "dek_wrap",
+    "departed",
     "idempotency",
     "ledger",
     "ledger_change",
@@ -42,13 +47,16 @@ __all__ = [
     "metadata",
     "operation",
     "outbox",
+    "planned",
     "realm",
     "replica",
     "recovery",
     "restoring",
     "token",
     "topic",
+    "topic_change",
     "topic_epoch",
+    "topic_next",
 ]
 
 GRANTING: dict[str, tuple[str, ...]] = {
@@ -64,6 +72,7 @@ GRANTING: dict[str, tuple[str, ...]] = {
     ),
     "topic": ("name", "key"),
     "topic_epoch": ("hash", "last"),
+    "topic_next": ("used", "key"),
     "command_sequence": ("last", "confirmed"),
     "membership": (),
     "link": (),
@@ -81,6 +90,7 @@ LATER: dict[str, int] = {"token": 1}
 SEALED: dict[str, tuple[str, ...]] = {
     "client": ("key", "pending_key", "pending_private"),
     "topic": ("key",),
+    "topic_next": ("key",),
     "c2_key": ("private",),
     "idempotency": ("answer",),
     "ledger": ("sum",),

@@ -15,6 +15,8 @@ class Kind(StrEnum):
     """What a delivery brings about at a device; the content is read when it is sealed, so it is always the present one."""
 
     TOPIC = "topic"
+    NEXT = "next_key"
+    """The key that a topic is to have next, to be held and not yet used (Format 2)."""
     PEER = "peer"
     RESET_TOPICS = "reset_topics"
     RESET_PEERS = "reset_peers"

@@ -19,11 +19,13 @@ class Status(StrEnum):
 
 
 class C2KeyState(StrEnum):
-    """`RETIRED` still reaches who has not heard of a newer one; of one `COMPROMISED` the private key is gone."""
+    """`RETIRED` still reaches who has not heard of a newer one, `ABORTED` who heard of one that was then given up; of one
+    `COMPROMISED` the private key is gone."""
 
     PENDING = "pending"
     ACTIVE = "active"
     RETIRED = "retired"
+    ABORTED = "aborted"
     COMPROMISED = "compromised"
 
 
@@ -52,6 +54,7 @@ topic = sa.Table(
     *grant(),
     sa.Column("created", TIME, nullable=False),
     sa.Column("rotated", TIME, nullable=False),
+    sa.Column("revoke_within_s", sa.Double),
 )
 
 topic_epoch = sa.Table(

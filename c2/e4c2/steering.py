@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What becomes due by itself: re-keys that were put off, plans whose quorum or deadline has come, and topics that have converged.
+
+All of it is in the database, and done in a transaction that writes: of many processes on one database one does it, and what a crash
+interrupts the next one does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+
+import sqlalchemy as sa
+
+from e4c2 import changes, commands, departures, rotation
+from e4c2.model import topic
+from e4c2.rows import Realm, find_ids
+from e4c2.store.engine import Store
+from e4core.errors import E4Error, KmsUnavailable, StorageError
+
+log = logging.getLogger(__name__)
+
+EVERY_S = 1.0
+PRUNE_EVERY_S = 3600
+PUT_OFF_S = 60
+"""What cannot be done is tried again after this."""
+
+
+async def run(store: Store, realm: Realm, wake: Callable[[], None]) -> None:
+    """Work until cancelled. Args: wake: called when there are commands to send. Raises: StorageError."""
+    pruned = float("-inf")
+    loop = asyncio.get_running_loop()
+    while True:
+        await asyncio.sleep(EVERY_S)
+        if loop.time() > pruned + PRUNE_EVERY_S:
+            pruned = loop.time()
+            await store.write(changes.prune, realm)
+        if realm.keyring.seconds_left and await store.read(is_due, realm):
+            with suppress(KmsUnavailable):  # the locksmith says so, and waits for the KMS
+                await store.write(drive, realm)
+            wake()
+
+
+def is_due(db: sa.Connection, realm: Realm) -> bool:
+    """Whether `drive` has something to do."""
+    return bool(departures.due(db, realm)) or changes.is_due(db, realm)
+
+
+def drive(db: sa.Connection, realm: Realm) -> None:
+    """Do all that is due. Raises: KmsUnavailable: nothing was done."""
+    realm.keyring.require()
+    for of in departures.due(db, realm):
+        _rekey(db, realm, of)
+    changes.look(db, realm)
+
+
+def _rekey(db: sa.Connection, realm: Realm, of: bytes) -> None:
+    """Of one topic alone: that another cannot be re-keyed, as its row was tampered with, keeps nobody else waiting."""
+    try:
+        with db.begin_nested():
+            rows = find_ids(db, realm, topic, topic.c.id, [of])
+            for row in rows:
+                rotation.rekey(db, realm, [row], commands.begin(db, realm, "rekey", row["name"]), purge=True)
+            departures.take(db, [of])
+    except (KmsUnavailable, StorageError):
+        raise
+    except E4Error as error:
+        log.error("a topic that somebody was evicted from could not be re-keyed: %s", error)
+        departures.put_off(db, of, realm.clock() + PUT_OFF_S)
