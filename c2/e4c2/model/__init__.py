@@ -13,8 +13,8 @@ from e4c2.model.base import metadata
 from e4c2.model.delivery import Delivery, Kind, Reason, idempotency, operation, outbox, replica
 from e4c2.model.fleet import C2KeyState, Status, c2_key, client, command_sequence, link, membership, topic, topic_epoch
 from e4c2.model.keys import dek, dek_wrap, ledger, ledger_change, realm
-from e4c2.model.recovery import backup, recovery, restoring
 from e4c2.model.planned import AtDeadline, Cause, PlanState, departed, planned, topic_change, topic_next
+from e4c2.model.recovery import backup, recovery, restoring
 
 __all__ = [
     "AtDeadline",
