@@ -165,6 +165,7 @@ async def _open_store(
         replica=_replica(settings.replica_file),
         confirmed=metrics.confirmed,
         revoke_within_s=settings.revoke_within_s,
+        expires_s=settings.commands_expire_s,
     )
     stack.callback(realm.close)
     for uri in sorted(realm.keyring.passed_over):

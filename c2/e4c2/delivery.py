@@ -12,11 +12,13 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import partial
+from random import SystemRandom
 
 import sqlalchemy as sa
 
 from e4c2 import deks, ledger, replicas, tokens
 from e4c2.commands import BATCH, pause, prune, requeue
+from e4c2.dead_letters import expire
 from e4c2.format import Sealed
 from e4c2.intake import Intake
 from e4c2.model import Delivery, outbox
@@ -41,6 +43,8 @@ STALE_S = 60
 REPORTS_AT_ONCE = 50
 """In one transaction, so that others who write are not kept waiting."""
 REPORTS_WAITING = 10_000
+_CHANCE = SystemRandom()
+"""So that not all is tried again at the same instant."""
 COMMAND_QOS = 2
 
 
@@ -132,7 +136,7 @@ class Courier:
         if done.cancelled():
             flight.again_at = now
         elif (error := done.exception()) is not None:
-            flight.again_at = now + pause(1, LONGEST_PAUSE_S, flight.attempt)
+            flight.again_at = now + pause(1, LONGEST_PAUSE_S, flight.attempt) * _CHANCE.uniform(0.5, 1)
             log.warning("a command could not be published, and is sent again in a while: %s", error)
         if not flight.publications:
             if self._realm.format.commands_age and flight.again_at is None and now - flight.sealed_at > STALE_S:
@@ -223,6 +227,7 @@ def begin(db: sa.Connection, realm: Realm) -> None:
 
 def tidy(db: sa.Connection, realm: Realm) -> None:
     """Keep nothing for ever that is of no use any more. Raises: KmsUnavailable."""
+    expire(db, realm)
     prune(db, realm)
     try:
         tokens.prune(db, realm)

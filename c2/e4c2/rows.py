@@ -78,6 +78,9 @@ _STORED = {table.name: {column.name: _types(column) for column in table.c} for t
 """Table -> column -> what it may be."""
 
 
+EXPIRES_S = 7 * 24 * 3600
+
+
 @dataclass(frozen=True, slots=True)
 class Realm:
     """What every use case needs beside its connection: the fleet's suite, the unwrapped keys, the clock (Unix seconds)."""
@@ -90,6 +93,8 @@ class Realm:
     format: Format[Realm] = field(repr=False)
     grace_s: int = GRACE_S
     """For which what was protected under the former key of a topic or a peer is still read after a routine change."""
+    expires_s: float = EXPIRES_S
+    """After which a device is not expected any more to answer what it was sent."""
     replica: bytes = field(default_factory=partial(os.urandom, 16))
     """Which of the C2 processes on one database this is; 16 bytes."""
     evictions_wait_s: float = 0

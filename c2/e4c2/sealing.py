@@ -7,7 +7,7 @@ devices go on.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 import sqlalchemy as sa
 
@@ -15,6 +15,7 @@ from e4c2 import c2keys, clocks, present, replicas
 from e4c2.clocks import Clock
 from e4c2.commands import BATCH, WAITS_AT_MOST_S
 from e4c2.format import Sealed
+from e4c2.lanes import lanes
 from e4c2.model import Delivery, Kind, Status, client, outbox
 from e4c2.present import Present
 from e4c2.rows import Realm, Row, plain, reveal
@@ -44,7 +45,7 @@ def claim(db: sa.Connection, realm: Realm, limit: int = BATCH) -> list[Sealed]:
     realm.keyring.require()
     now = realm.clock()
     allowed = replicas.claimable(db, realm)
-    rows = [] if allowed is None else _next(db, now, min(limit, BATCH), allowed)
+    rows = [] if allowed is None else list(_next(db, now, min(limit, BATCH), allowed))
     if not rows:
         return []
     c2_keys = c2keys.versions(db, realm)
@@ -64,7 +65,7 @@ def claim(db: sa.Connection, realm: Realm, limit: int = BATCH) -> list[Sealed]:
     return sealed
 
 
-def _next(db: sa.Connection, now: float, limit: int, allowed: Collection[sa.ColumnElement[bool]]) -> list[Row]:
+def _next(db: sa.Connection, now: float, limit: int, allowed: Collection[sa.ColumnElement[bool]]) -> Iterator[Row]:
     """Pending deliveries in their order; one that waits holds back all later ones of its device (rule 2)."""
     earlier = outbox.alias("earlier")
     held_back = sa.exists().where(
@@ -76,7 +77,10 @@ def _next(db: sa.Connection, now: float, limit: int, allowed: Collection[sa.Colu
     )
     wanted = (outbox.c.id, outbox.c.client, outbox.c.kind, outbox.c.object, outbox.c.purge, outbox.c.attempts)
     statement = sa.select(*wanted).where(outbox.c.state == Delivery.PENDING.value, ~held_back, *allowed)
-    return plain(db.execute(statement.order_by(outbox.c.id).limit(limit)).all())
+    for lane in lanes(db, now, limit):
+        found = plain(db.execute(statement.where(*lane).order_by(outbox.c.id).limit(limit)).all()) if limit else []
+        limit -= len(found)
+        yield from found
 
 
 def _seal(realm: Realm, row: Row, here: Present, clock: Clock, now: int) -> Sealed | float:

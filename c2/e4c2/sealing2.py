@@ -13,6 +13,7 @@ from bisect import bisect_right
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -20,6 +21,7 @@ from e4c2 import c2keys, epochs, graces, present, replicas, sequences
 from e4c2.commands import BATCH, NO_OBJECT, UNCONFIRMED, WAITS_AT_MOST_S
 from e4c2.epochs import Epoch
 from e4c2.format import Sealed
+from e4c2.lanes import lanes
 from e4c2.model import Delivery, Kind, Status, client, outbox
 from e4c2.present import Present
 from e4c2.rows import Realm, Row, plain, portions, reveal, strange
@@ -132,21 +134,27 @@ _NEXT = sa.select(outbox.c.id, outbox.c.client).where(_DUE, outbox.c.id > sa.bin
 
 
 def _due(db: sa.Connection, now: float, limit: int, allowed: Collection[sa.ColumnElement[bool]]) -> list[bytes]:
-    """Devices that something is pending for, in the order of what is."""
+    """Devices that something is pending for, in the order of what is, lane by lane."""
     found: dict[bytes, None] = {}
-    last = 0
-    while True:
-        rows = db.execute(_NEXT.where(*allowed).limit(BATCH), {"now": now, "last": last}).all()
-        for identity, of in rows:
-            last = identity
+    for lane in lanes(db, now, limit):
+        for identity, of in _pending(db, now, [*allowed, *lane]):
             if not isinstance(of, bytes):
                 present.refuse(db, identity, of, strange(outbox))
                 continue
             if len(found) == limit and of not in found:
-                return list(found)
+                break
             found[of] = None
+    return list(found)
+
+
+def _pending(db: sa.Connection, now: float, where: Collection[sa.ColumnElement[bool]]) -> Iterator[sa.Row[Any, Any]]:
+    """Delivery and device, a batch at a time."""
+    last, statement = 0, _NEXT.where(*where).limit(BATCH)
+    while rows := db.execute(statement, {"now": now, "last": last}).all():
+        yield from rows
+        last = rows[-1].id
         if len(rows) < BATCH:
-            return list(found)
+            return
 
 
 def _open(db: sa.Connection, clients: Sequence[bytes], now: float) -> list[Row]:

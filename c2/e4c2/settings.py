@@ -21,6 +21,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from e4c2.departures import WAITS_AT_MOST_S
+from e4c2.rows import EXPIRES_S
 from e4c2.store.address import Address
 from e4c2.telemetry.logs import LogFormat, LogLevel
 from e4core.errors import InvalidInput, StorageError
@@ -106,6 +107,9 @@ class Settings(BaseSettings):
 
     revoke_within_s: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """Seconds within which every member is to have the new key of a topic after an eviction, for topics that say nothing else."""
+    commands_expire_s: float = Field(default=EXPIRES_S, ge=60, allow_inf_nan=False)
+    """Seconds after which the C2 expects no answer any more to a command that it has sent, and calls it expired. A device that was
+    away is brought to the present when it says hello, whatever has expired meanwhile."""
 
     broker: str = "embedded://127.0.0.1:1883"
     """URI of the broker. ``embedded://ADDRESS:PORT[?password-file=PATH]`` runs one inside this process; port 0 takes a free one.

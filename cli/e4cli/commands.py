@@ -24,7 +24,8 @@ def list_(
     api: Api,
     client: Annotated[str | None, typer.Option(metavar="NAME", help="Only commands to this client.")] = None,
     state: Annotated[
-        str | None, typer.Option(help="Only those that are pending, sending, sent, confirmed, refused or superseded.")
+        str | None,
+        typer.Option(help="Only those that are pending, sending, sent, confirmed, refused, expired or superseded."),
     ] = None,
     limit: LimitOption = None,
 ) -> Iterable[Row]:
@@ -38,6 +39,13 @@ def list_(
 def show(api: Api, operation: Annotated[str, typer.Argument(help="Id that a change gave.")]) -> Document:
     """Show how far the commands of a change are."""
     return api.get(f"/v1/operations/{hex_id(operation)}")
+
+
+@app.command()
+@changes
+def retry(api: Api, command: Annotated[int, typer.Argument(help="Number, of e4 commands list.")]) -> Document:
+    """Send anew what a device has refused, or never answered."""
+    return api.post(f"/v1/commands/{command}/retry")
 
 
 @c2.command("show")

@@ -41,6 +41,7 @@ class Permission(StrEnum):
     MEMBERS_JOIN = "members:join"
     MEMBERS_EVICT = "members:evict"
     COMMANDS_READ = "commands:read"
+    COMMANDS_RETRY = "commands:retry"
     KMS_READ = "kms:read"
     KMS_CHANGE = "kms:change"
     TOKENS_READ = "tokens:read"
@@ -68,6 +69,7 @@ ROLES: dict[Permission, tuple[Role, ...]] = {
     Permission.MEMBERS_JOIN: (Role.OPERATOR, Role.ENROLLER),
     Permission.MEMBERS_EVICT: (Role.OPERATOR,),
     Permission.COMMANDS_READ: _EVERYBODY,
+    Permission.COMMANDS_RETRY: (Role.OPERATOR,),
     Permission.KMS_READ: (Role.KEY_ADMIN, Role.AUDITOR),
     Permission.KMS_CHANGE: (Role.KEY_ADMIN,),
     Permission.TOKENS_READ: (Role.AUDITOR,),

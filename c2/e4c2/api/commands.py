@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Annotated
 
 import sqlalchemy as sa
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Path, Query, Response
 from pydantic import Field
 
-from e4c2 import clients, commands
+from e4c2 import clients, commands, dead_letters
 from e4c2.access.grants import Permission
 from e4c2.access.principal import Access
 from e4c2.api import objects
@@ -34,6 +35,18 @@ async def list_(asking: Asking, query: Annotated[Chosen, Query()]) -> Page[Comma
     wanted = (query.client, query.state)
     found = await asking.read(Permission.COMMANDS_READ, SEEN, _page, after, query.limit + 1, *wanted)
     return page(found, query.limit, lambda command: str(command.id))
+
+
+@router.post(
+    "/commands/{command}/retry",
+    status_code=202,
+    response_model=Operation,
+    summary="Send anew what a device has refused, or never answered",
+)
+async def retry(asking: Asking, command: Annotated[int, Path(ge=1, lt=2**63)]) -> Response:
+    """409 `conflict`: it is neither refused nor expired."""
+    about = objects.Command(command)
+    return await asking.change(HTTPStatus.ACCEPTED, Permission.COMMANDS_RETRY, about, dead_letters.retry)
 
 
 @router.get("/operations/{operation}", summary="Show how far the commands of a change are")

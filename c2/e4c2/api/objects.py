@@ -13,7 +13,7 @@ from typing import Concatenate, Generic, ParamSpec, Protocol, TypeVar
 
 import sqlalchemy as sa
 
-from e4c2 import clients, commands, tokens, topics
+from e4c2 import clients, commands, dead_letters, tokens, topics
 from e4c2.access.grants import Grant
 from e4c2.access.principal import Access
 from e4c2.rows import Realm
@@ -121,6 +121,20 @@ class Operation:
 
 
 @dataclass(frozen=True, slots=True)
+class Command:
+    """A command by its number, which a use case takes; seen with the client that it is to."""
+
+    command: int
+
+    def found(self, db: sa.Connection, _realm: Realm, access: Access, /) -> int:
+        name = dead_letters.client_name(db, self.command)
+        if not access.clients.match(name):
+            raise NotFound(dead_letters.there_is_none(self.command))
+        access.require([name])
+        return self.command
+
+
+@dataclass(frozen=True, slots=True)
 class Token:
     """One token, by its id, which a use case takes; seen with the permission over all that the token is over."""
 
@@ -204,7 +218,7 @@ def _sees_peers(access: Access, subject: str) -> bool:
 _SEES: dict[str, Callable[[Access, str], bool]] = {
     **dict.fromkeys(("rotate", "remove_topic", "join", "leave", "rekey", "plan", "activate", "abort"), _sees_topic),
     **dict.fromkeys(("remove_client", "new_key_routine", "new_key_compromised", "confirm_key"), _sees_client),
-    **dict.fromkeys(("enrol", "reset", "reset_links", "catch_up"), _sees_client),
+    **dict.fromkeys(("enrol", "reset", "reset_links", "catch_up", "retry"), _sees_client),
     **dict.fromkeys(("link", "unlink"), _sees_peers),
 }
 """Kind of an operation -> whether its subject is seen; of one that is not named here, only by who sees everything."""

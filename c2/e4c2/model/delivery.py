@@ -36,6 +36,8 @@ class Delivery(StrEnum):
     CONFIRMED = "confirmed"
     REFUSED = "refused"
     SUPERSEDED = "superseded"
+    EXPIRED = "expired"
+    """Sent to a device that reports, and never answered."""
 
 
 class Reason(StrEnum):
@@ -52,6 +54,7 @@ operation = sa.Table(
     sa.Column("kind", columns.Text(32), nullable=False),
     sa.Column("subject", NAME, nullable=False),
     sa.Column("created", TIME, nullable=False),
+    sa.Index("ix_operation_kind_created", "kind", "created"),
 )
 
 outbox = sa.Table(
@@ -63,7 +66,7 @@ outbox = sa.Table(
     sa.Column("object", ID, nullable=False),
     sa.Column("purge", sa.Boolean, nullable=False),
     sa.Column("state", columns.Text(16), nullable=False),
-    sa.Column("operation", ID, sa.ForeignKey("operation.id"), index=True),
+    sa.Column("operation", ID, sa.ForeignKey("operation.id")),
     sa.Column("created", TIME, nullable=False),
     sa.Column("not_before", TIME, nullable=False),
     sa.Column("attempts", sa.Integer, nullable=False),
@@ -74,6 +77,7 @@ outbox = sa.Table(
     sa.Column("sequence", sa.BigInteger),
     sa.Column("holder", ID),
     sa.Index("ix_outbox_state_id", "state", "id"),
+    sa.Index("ix_outbox_operation_state", "operation", "state"),
     sa.Index("ix_outbox_client_state", "client", "state"),
     sa.Index("ix_outbox_client_second", "client", "second"),
     sa.Index("ix_outbox_client_object", "client", "kind", "object"),

@@ -28,12 +28,18 @@ def upgrade() -> None:
         sa.Column("started", columns.Time, nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_replica")),
     )
+    op.create_index("ix_outbox_operation_state", "outbox", ["operation", "state"])
+    op.drop_index("ix_outbox_operation", table_name="outbox")
+    op.create_index("ix_operation_kind_created", "operation", ["kind", "created"])
     op.add_column("outbox", sa.Column("holder", columns.Bytes(16)))
     op.create_index(op.f("ix_ledger_change_created"), "ledger_change", ["created"], unique=False)
 
 
 def downgrade() -> None:
     op.drop_column("outbox", "holder")
+    op.drop_index("ix_operation_kind_created", table_name="operation")
+    op.create_index("ix_outbox_operation", "outbox", ["operation"])
+    op.drop_index("ix_outbox_operation_state", table_name="outbox")
     op.drop_table("replica")
     op.drop_index(op.f("ix_ledger_change_created"), table_name="ledger_change")
     op.drop_table("ledger_change")
