@@ -23,7 +23,8 @@ from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
 from e4c2.api import http
 from e4c2.api.parts import C2
-from e4c2.api.status import BY_CLASS
+from e4c2.api.status import BY_CLASS, GRPC
+from e4c2.grpc.description import Rpc, services
 from e4c2.settings import Settings
 from e4cli import exits, main
 from e4conformance.families import title
@@ -36,7 +37,10 @@ Json = Mapping[str, Any]
 _ROOT = Path(__file__).parents[1]
 REPORTS = _ROOT / "docs" / "reports"
 PAGES = [
-    *(_ROOT / "docs" / "reference" / f"{name}.md" for name in ("cli", "settings", "http-api", "conformance")),
+    *(
+        _ROOT / "docs" / "reference" / f"{name}.md"
+        for name in ("cli", "settings", "http-api", "grpc-api", "conformance")
+    ),
     REPORTS / "index.md",
 ]
 IDS = _ROOT / "tests" / "conformance" / "ids.txt"
@@ -145,6 +149,23 @@ def _problems() -> str:
     return _table(("status", "kind", "meaning"), rows)
 
 
+def _codes() -> str:
+    """Codes of gRPC by status."""
+    return _table(("status", "gRPC"), ((f"{of} {of.phrase}", f"`{name}`") for of, name in GRPC.items()))
+
+
+def _rpcs() -> str:
+    found = (rpc for service in services().values() for rpc in service.values())
+    rows = (
+        (f"`{rpc.service.rpartition('.')[2]}/{rpc.name}`", f"`{rpc.verb} {rpc.path}`", _streams(rpc)) for rpc in found
+    )
+    return _table(("RPC", "HTTP request", "streams"), rows)
+
+
+def _streams(rpc: Rpc) -> str:
+    return {(False, True): "answers", (True, True): "requests and answers"}.get((rpc.takes_many, rpc.gives_many), "")
+
+
 def _routes() -> str:
     sections: dict[str, list[str]] = {}
     for path, methods in openapi()["paths"].items():
@@ -244,6 +265,8 @@ PARTS: dict[str, Callable[[], str]] = {
         ((f"`{name}`", f"`E4_{name.upper()}`", *_typed(each)) for name, each in SETTINGS.items()),
     ),
     "problems": _problems,
+    "grpc-codes": _codes,
+    "rpcs": _rpcs,
     "routes": _routes,
     "reports": _reports,
     **{f"requirements-{kind.name}": partial(_requirements, kind) for kind in KINDS.values()},

@@ -146,7 +146,9 @@ async def _open_store(
     suite = load_suite(settings.suite)
     _check_grace(suite, settings.grace_s)
     if settings.require_fips:
-        approved.require(suite, settings.kms, settings.c2_key, Modules.of_this_process())
+        approved.require(
+            suite, settings.kms, settings.c2_key, Modules.of_this_process(), settings.grpc_port is not None
+        )
     token_keys = TokenKeys(settings.c2_key, suite) if settings.c2_key else None
     files.make_folder(settings.data)
     place = settings.place
