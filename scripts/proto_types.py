@@ -19,7 +19,7 @@ EMPTY, VALUE, STRUCT, BODY = (
 _SCALARS = {"string": "string", "integer": "int64", "number": "double", "boolean": "bool"}
 _JSON, _EVENTS = "application/json", "text/event-stream"
 _BULK = "/batch"
-"""Paths that end so take a stream: each message is one request, answered by one."""
+"""Paths with it take a stream: each message is one request, answered by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ def _rpcs(verb: str, path: str, operation: Json, schemas: _Schemas) -> Iterator[
         rule += ' body: "body"'
     schemas.described.messages[f"{whole}Request"] = fields
     text = f"{operation['summary']}.\n\n{operation.get('description', '')}"
-    bulk = "stream " if path.endswith(_BULK) else ""
+    bulk = "stream " if _BULK in path else ""
     answers = next(of for status, of in operation["responses"].items() if status.startswith("2")).get("content", {})
     both = len(answers) > 1
     for form, of in answers.items() or [(_JSON, {})]:

@@ -72,9 +72,7 @@ class Calls:
         except Failure as error:
             failure = error
         except Exception as error:
-            # only its place, for its text may quote what was asked
-            where = "".join(traceback.format_tb(error.__traceback__))
-            log.error("gRPC: unexpected %s\n%s", type(error).__name__, where)
+            _log_place(error)
             text = "something unexpected went wrong in the C2; its log says where"
             failure = _failure(problem(HTTPStatus.INTERNAL_SERVER_ERROR, text, INTERNAL))
         else:
@@ -143,11 +141,22 @@ class Calls:
     def _asked(self, request: Request, headers: Pairs, context: Any) -> Iterator[Exchange]:
         exchange = Exchange(self._app, request, headers, _peer(context))
         self._running.add(exchange.task)
-        exchange.task.add_done_callback(self._running.discard)
+        exchange.task.add_done_callback(self._ended)
         try:
             yield exchange
         finally:
             exchange.leave()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            _log_place(error)
+
+
+def _log_place(error: BaseException) -> None:
+    """Where a bug is; never its text, which may quote what was asked."""
+    where = "".join(traceback.format_tb(error.__traceback__))
+    log.error("gRPC: unexpected %s\n%s", type(error).__name__, where)
 
 
 async def _accepted(exchange: Exchange, context: Any) -> bytes:
