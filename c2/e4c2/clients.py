@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -30,6 +31,8 @@ class Client:
     """True: a new device key is on its way and not yet confirmed."""
     c2_key: int
     """Version of the C2's key that it is known to hold; 0 in symmetric suites."""
+    generation: int
+    """Counts its changes, but for the time of its last report."""
     created: float
     last_report: float | None
 
@@ -43,26 +46,33 @@ def create(
         C2's key that the device was given (0 in symmetric suites).
     Raises: InvalidInput. Conflict: the name or the id exists, nothing is overwritten; the version is in use no more.
     """
-    check_client_name(name)
-    realm.suite.device.check(key)
+    check(realm, name, key)
     c2keys.check_version(db, realm, c2_key)
-    row = insert(
-        db,
-        realm,
-        client,
-        id=bytes(ClientId(client_id or realm.suite.derive_id(name))),
-        name=name,
-        status=Status.ACTIVE.value,
-        key=key,
-        pending_key=None,
-        pending_private=None,
-        c2_key=c2_key,
-        reports=False,
-        created=realm.clock(),
-        last_report=None,
-    )
+    row = insert(db, realm, client, **fresh(realm, name, key, c2_key, client_id))
     commands.tell_c2_key(db, realm, row, None)
     return view(row)
+
+
+def check(realm: Realm, name: str, key: bytes) -> None:
+    """Raises: InvalidInput: no client can have this name, or this key."""
+    check_client_name(name)
+    realm.suite.device.check(key)
+
+
+def fresh(realm: Realm, name: str, key: bytes, c2_key: int, client_id: bytes | None) -> dict[str, Any]:
+    """The row of a new client."""
+    return {
+        "id": bytes(ClientId(client_id or realm.suite.derive_id(name))),
+        "name": name,
+        "status": Status.ACTIVE.value,
+        "key": key,
+        "pending_key": None,
+        "pending_private": None,
+        "c2_key": c2_key,
+        "reports": False,
+        "created": realm.clock(),
+        "last_report": None,
+    }
 
 
 def page(db: sa.Connection, realm: Realm, after: str = "", limit: int = 100, seen: Patterns = EVERY) -> list[Client]:
@@ -83,19 +93,35 @@ def remove(db: sa.Connection, realm: Realm, name: str, rekey: bool = True, wait_
 
     Args: as those of `topics.leave`.
     """
-    row = require(db, realm, name)
-    operation = commands.begin(db, realm, "remove_client", name)
-    topics = _topics(db, realm, row)
-    linked = find_all(db, realm, link, sa.or_(link.c.holder == row["id"], link.c.peer == row["id"]))
-    holders = [each["holder"] for each in linked if each["peer"] == row["id"]]
-    delete(db, realm, membership, *find_all(db, realm, membership, membership.c.client == row["id"]))
-    delete(db, realm, link, *linked)
-    db.execute(sa.delete(outbox).where(outbox.c.client == row["id"]))
-    sequences.forget(db, realm, row["id"])
-    delete(db, realm, client, row)
+    return remove_all(db, realm, [name], name, rekey, wait_s)
+
+
+def remove_all(
+    db: sa.Connection,
+    realm: Realm,
+    names: Collection[str],
+    subject: str,
+    rekey: bool = True,
+    wait_s: float | None = None,
+) -> Operation:
+    """As `remove`, all or none; each topic that some of them leave is re-keyed once. Raises: InvalidInput: none. NotFound."""
+    rows = require_all(db, realm, names)
+    gone = {row["id"]: row for row in rows}
+    operation = commands.begin(db, realm, "remove_client", subject)
+    memberships = find_ids(db, realm, membership, membership.c.client, gone)
+    left = _left(db, realm, memberships, gone)
+    held = find_ids(db, realm, link, link.c.holder, gone)
+    known = [each for each in find_ids(db, realm, link, link.c.peer, gone) if each["holder"] not in gone]
+    commands.enqueue_holders(db, realm, operation, gone)
+    delete(db, realm, membership, *memberships)
+    delete(db, realm, link, *held, *known)
+    for portion in portions(gone):
+        db.execute(sa.delete(outbox).where(outbox.c.client.in_(portion)))
+    sequences.forget(db, realm, gone)
+    delete(db, realm, client, *rows)
     realm.channels.clear()
-    commands.enqueue(db, realm, operation, holders, Kind.PEER, row["id"])
-    rotation.revoke(db, realm, topics, [row], operation, rekey, wait_s)
+    for topics, leavers in left:
+        rotation.revoke(db, realm, topics, leavers, operation, rekey, wait_s)
     return commands.count(db, operation)
 
 
@@ -228,15 +254,21 @@ def name_of(db: sa.Connection, identity: str, seen: Patterns = EVERY) -> str:
 
 def names_of(db: sa.Connection, identities: Collection[str], seen: Patterns = EVERY) -> list[str]:
     """Names of the clients with these ids (hexadecimal), in this order. Raises: NotFound: the first missing or not ``seen``."""
+    names = seen_names(db, identities, seen)
+    for identity in identities:
+        if identity not in names:
+            raise NotFound(f"there is no client with the id {identity!r}")
+    return [names[identity] for identity in identities]
+
+
+def seen_names(db: sa.Connection, identities: Collection[str], seen: Patterns) -> dict[str, str]:
+    """Id -> name, of those of these clients that are there and ``seen``. Raises: NotFound: one is no id."""
     columns = sa.select(client.c.id, client.c.name)
     names: dict[str, str] = {}
     for portion in portions(parse_id(identity) for identity in identities):
         rows = db.execute(columns.where(client.c.id.in_(portion)))
         names.update((row.id.hex(), row.name) for row in rows if seen.match(row.name))
-    for identity in identities:
-        if identity not in names:
-            raise NotFound(f"there is no client with the id {identity!r}")
-    return [names[identity] for identity in identities]
+    return names
 
 
 def require(db: sa.Connection, realm: Realm, name: str) -> Row:
@@ -278,6 +310,7 @@ def view(row: Row) -> Client:
         reports=bool(row["reports"]),
         key_change=row["pending_private"] is not None,
         c2_key=row["c2_key"],
+        generation=row["generation"],
         created=row["created"],
         last_report=row["last_report"],
     )
@@ -293,6 +326,19 @@ def _suspend(db: sa.Connection, realm: Realm, row: Row, operation: bytes) -> Non
     realm.channels.clear()
     commands.enqueue_holders(db, realm, operation, [row["id"]], purge=True)
     rotation.rekey(db, realm, _topics(db, realm, row), operation, purge=True)
+
+
+def _left(
+    db: sa.Connection, realm: Realm, memberships: Collection[Row], gone: Mapping[bytes, Row]
+) -> list[tuple[list[Row], list[Row]]]:
+    """Topics, and who leaves them, one pair for all topics that the same clients leave."""
+    leavers: dict[bytes, set[bytes]] = {}
+    for each in memberships:
+        leavers.setdefault(each["topic"], set()).add(each["client"])
+    groups: dict[frozenset[bytes], list[Row]] = {}
+    for row in find_ids(db, realm, topic, topic.c.id, leavers):
+        groups.setdefault(frozenset(leavers[row["id"]]), []).append(row)
+    return [(topics, [gone[each] for each in ids]) for ids, topics in groups.items()]
 
 
 def _topics(db: sa.Connection, realm: Realm, row: Row) -> list[Row]:

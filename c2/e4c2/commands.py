@@ -193,9 +193,15 @@ def catch_up(db: sa.Connection, realm: Realm, row: Row, operation_id: bytes | No
 
 def tell_c2_key(db: sa.Connection, realm: Realm, row: Row, operation_id: bytes | None) -> None:
     """Send the C2's newest key to a client that is not known to hold it."""
+    tell_c2_keys(db, realm, [row], operation_id)
+
+
+def tell_c2_keys(db: sa.Connection, realm: Realm, rows: Collection[Row], operation_id: bytes | None = None) -> None:
+    """As `tell_c2_key`, for many clients."""
     newest = db.scalar(sa.select(sa.func.max(c2_key.c.version)))
-    if newest is not None and row["c2_key"] < newest:
-        enqueue(db, realm, operation_id, [row["id"]], Kind.C2_KEY)
+    behind = [row["id"] for row in rows if newest is not None and row["c2_key"] < newest]
+    if behind:
+        enqueue(db, realm, operation_id, behind, Kind.C2_KEY)
 
 
 def close(db: sa.Connection, client_id: bytes, kinds: Collection[Kind], state: Delivery = Delivery.SUPERSEDED) -> None:

@@ -60,8 +60,6 @@ def begin_anew(db: sa.Connection, realm: Realm, client: bytes) -> None:
         update(db, realm, command_sequence, row, confirmed=0)
 
 
-def forget(db: sa.Connection, realm: Realm, client: bytes) -> None:
-    """The client is removed."""
-    row = of(db, realm, client)
-    if row is not None:
-        delete(db, realm, command_sequence, row)
+def forget(db: sa.Connection, realm: Realm, clients: Collection[bytes]) -> None:
+    """These clients are removed."""
+    delete(db, realm, command_sequence, *find_ids(db, realm, command_sequence, command_sequence.c.client, clients))

@@ -14,7 +14,7 @@ from e4c2.access.patterns import EVERY, Patterns
 from e4c2.clients import Client
 from e4c2.commands import Operation, is_text, parse_id
 from e4c2.model import Kind, client, link, membership, planned, topic
-from e4c2.rows import Realm, Row, checked, delete, find, find_all, find_ids, insert, insert_all
+from e4c2.rows import Realm, Row, checked, delete, find, find_all, find_ids, insert, insert_all, portions
 from e4core.errors import InvalidInput, NotFound
 from e4core.keys import CONTROL_PREFIX, check_topic_name
 
@@ -26,6 +26,8 @@ class Topic:
     name: str
     id: str
     members: int
+    generation: int
+    """Counts its changes; who joins or leaves is none, but the new key that follows is."""
     created: float
     rotated: float
     revoke_within_s: float | None
@@ -34,28 +36,30 @@ class Topic:
 
 def create(db: sa.Connection, realm: Realm, name: str) -> Topic:
     """A topic with a fresh key and no members. Raises: InvalidInput. Conflict: it exists; it is neither changed nor rotated."""
+    row = insert(db, realm, topic, **fresh(realm, name))
+    realm.format.renewed(db, realm, [row])
+    return view(row, 0)
+
+
+def fresh(realm: Realm, name: str) -> dict[str, Any]:
+    """The row of a new topic. Raises: InvalidInput."""
     check_topic_name(name)
     if name.startswith(CONTROL_PREFIX):
         raise InvalidInput(f"names that begin with {CONTROL_PREFIX!r} are kept for control topics", kind="bad_topic")
     now = realm.clock()
-    row = insert(
-        db,
-        realm,
-        topic,
-        id=realm.suite.derive_id(name),
-        name=name,
-        key=epochs.fresh_key(),
-        created=now,
-        rotated=now,
-        revoke_within_s=None,
-    )
-    realm.format.renewed(db, realm, [row])
-    return _view(row, 0)
+    return {
+        "id": realm.suite.derive_id(name),
+        "name": name,
+        "key": epochs.fresh_key(),
+        "created": now,
+        "rotated": now,
+        "revoke_within_s": None,
+    }
 
 
 def page(db: sa.Connection, realm: Realm, after: str = "", limit: int = 100, seen: Patterns = EVERY) -> list[Topic]:
     """Topics by name, those after ``after`` that are ``seen``."""
-    return [_view(row, row["members"]) for row in db.execute(_after(after, limit, seen)).mappings()]
+    return [view(row, row["members"]) for row in db.execute(_after(after, limit, seen)).mappings()]
 
 
 def of_client(
@@ -65,14 +69,22 @@ def of_client(
     row = clients.require(db, realm, name)
     joined = _after(after, limit, seen).join(membership, membership.c.topic == topic.c.id)
     found = checked(db, realm, topic, joined.where(membership.c.client == row["id"]))
-    return [_view(each, each["members"]) for each in found]
+    return [view(each, each["members"]) for each in found]
 
 
 def show(db: sa.Connection, realm: Realm, name: str) -> Topic:
     """Raises: NotFound."""
     row = require(db, realm, name)
-    members = sa.select(sa.func.count()).select_from(membership).where(membership.c.topic == row["id"])
-    return _view(row, db.scalar(members) or 0)
+    return view(row, count_members(db, [row["id"]]).get(row["id"], 0))
+
+
+def count_members(db: sa.Connection, topics: Collection[bytes]) -> dict[bytes, int]:
+    """Topic -> number of its members, of those of these that have some."""
+    counting = sa.select(membership.c.topic, sa.func.count()).group_by(membership.c.topic)
+    counts: dict[bytes, int] = {}
+    for portion in portions(topics):
+        counts.update((of, n) for of, n in db.execute(counting.where(membership.c.topic.in_(portion))))
+    return counts
 
 
 def members(
@@ -201,8 +213,10 @@ def _after(name: str, limit: int, seen: Patterns) -> sa.Select[Any]:
     return statement.order_by(topic.c.name).limit(limit)
 
 
-def _view(row: Row, count: int) -> Topic:
-    return Topic(row["name"], row["id"].hex(), count, row["created"], row["rotated"], row["revoke_within_s"])
+def view(row: Row, count: int) -> Topic:
+    return Topic(
+        row["name"], row["id"].hex(), count, row["generation"], row["created"], row["rotated"], row["revoke_within_s"]
+    )
 
 
 def _forget(db: sa.Connection, realm: Realm, topic_id: bytes) -> None:

@@ -17,6 +17,8 @@ from e4c2 import idempotency, principals
 from e4c2.access import grants
 from e4c2.access.grants import Permission
 from e4c2.access.principal import Access, Principal
+from e4c2.api import conditions
+from e4c2.api.conditions import Shown
 from e4c2.api.objects import WHOLE, Objects
 from e4c2.api.parts import C2
 from e4c2.idempotency import Answer
@@ -63,6 +65,12 @@ class Caller:
 
         return await self.c2.store.read(look, self.c2.realm)
 
+    async def show(
+        self, permission: Permission, objects: Objects[Found], use_case: UseCase[Found, [], Shown]
+    ) -> Response:
+        """`read` of one thing that has versions: its answer names this one, and is empty for who has it. Raises: as `read`."""
+        return conditions.shown(self._request, await self.read(permission, objects, use_case))
+
     async def locksmith(self, permission: Permission) -> Locksmith:
         """For what takes several transactions, and KMSes between them; of the whole fleet. Raises: Denied."""
 
@@ -90,7 +98,9 @@ class Caller:
             access = self._access(db, realm, permission)
 
             def once() -> Answer:
-                result = use_case(db, realm, objects.found(db, realm, access), *args, **kwargs)
+                found = objects.found(db, realm, access)
+                conditions.require(db, self._request)
+                result = use_case(db, realm, found, *args, **kwargs)
                 # here it is known who did what to which objects, and not yet committed: the place to record it
                 return Answer(status, b"" if result is None else to_json(result))
 
@@ -118,7 +128,7 @@ class Caller:
         return idempotency.Request(str(self.principal), keys[0], digest)
 
     def _respond(self, answer: Answer) -> Response:
-        headers = {}
+        headers = conditions.tagged(answer.body)
         if answer.status == HTTPStatus.CREATED:
             headers["Location"] = f"{self._request.scope['path']}/{json.loads(answer.body)['id']}"
         return Response(answer.body, answer.status, headers, "application/json" if answer.body else None)

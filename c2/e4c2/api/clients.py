@@ -80,9 +80,9 @@ async def list_(asking: Asking, query: Annotated[Named, Query()]) -> Page[Client
     return page(found, query.limit, _mark)
 
 
-@router.get("/{client}", summary="Show a client")
-async def show(asking: Asking, client: Id) -> Client:
-    return await asking.read(Permission.CLIENTS_READ, objects.Client(client), clients.show)
+@router.get("/{client}", response_model=Client, summary="Show a client")
+async def show(asking: Asking, client: Id) -> Response:
+    return await asking.show(Permission.CLIENTS_READ, objects.Client(client), clients.show)
 
 
 @router.delete("/{client}", status_code=202, response_model=Operation, summary="Forget a client, evicted everywhere")

@@ -27,6 +27,8 @@ OPEN_PATHS = frozenset({"/v1/health", "/v1/ready"})
 """Paths that need no token; they answer yes or no, and take no body."""
 BODY_MAX = 1024 * 1024
 """Longest body of a request, in bytes."""
+BATCH_MAX = 16 * 1024 * 1024
+"""Longest body of a request that is about many things, in bytes."""
 BODY_S = 30.0
 """Longest time for a body to arrive, in seconds."""
 
@@ -50,7 +52,9 @@ class Gate:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
-        answering = _Answering(send)
+        answering = _Answering(send, has_body=scope["method"] != "HEAD")
+        if scope["method"] == "HEAD":
+            scope["method"] = "GET"  # in place, for whoever looks at the route afterwards
         try:
             await self._admit(scope, receive, answering)
         except E4Error as error:
@@ -71,7 +75,7 @@ class Gate:
         scope.setdefault("state", {})["principal"] = await self._authenticate(scope)
         if any(name == b"content-encoding" for name, _ in scope["headers"]):
             raise InvalidInput("a body is sent as it is, without Content-Encoding", kind=ENCODED)
-        body = await self._body(receive)
+        body = await self._body(receive, BATCH_MAX if "/batch" in scope["path"] else BODY_MAX)
         return await self._app(scope, _replayed(body, receive), send)
 
     def _is_news(self, path: str, error: E4Error) -> bool:
@@ -87,10 +91,10 @@ class Gate:
         except KmsUnavailable as error:  # the keys are gone, so nobody can be known
             raise KmsUnavailable(f"{error}{self._c2.locksmith.failing}") from error
 
-    async def _body(self, receive: Receive) -> bytes:
+    async def _body(self, receive: Receive, most: int) -> bytes:
         try:
             async with asyncio.timeout(self._body_s):
-                return await _body(receive)
+                return await _body(receive, most)
         except TimeoutError:
             raise InvalidInput(
                 f"the body did not arrive within {self._body_s:.0f} s; send it again", kind=TOO_SLOW
@@ -100,15 +104,17 @@ class Gate:
 class _Answering:
     """Sends an answer, with the headers that every answer has."""
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, has_body: bool) -> None:
+        """Args: has_body: false in answers to HEAD, which are else as those to GET."""
         self._send = send
+        self._has_body = has_body
         self._begun = False
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self._begun = True
             MutableHeaders(scope=message).update(_HEADERS)
-        await self._send(message)
+        await self._send(message if self._has_body or "body" not in message else {**message, "body": b""})
 
     async def instead(self, scope: Scope, receive: Receive, answer: ASGIApp) -> None:
         """Send ``answer``, unless another one is half sent: then the server breaks the connection."""
@@ -122,15 +128,15 @@ def _shown(scope: Scope) -> Credentials:
     return Credentials(text.strip() if scheme.lower() == "bearer" else "")
 
 
-async def _body(receive: Receive) -> bytes:
+async def _body(receive: Receive, most: int) -> bytes:
     body = bytearray()
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise InvalidInput("the request ended early")
         body += message.get("body", b"")
-        if len(body) > BODY_MAX:
-            raise InvalidInput(f"a body is {BODY_MAX} bytes long at most", kind=TOO_LARGE)
+        if len(body) > most:
+            raise InvalidInput(f"a body is {most} bytes long at most", kind=TOO_LARGE)
         if not message.get("more_body", False):
             return bytes(body)
 

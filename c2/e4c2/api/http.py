@@ -13,8 +13,9 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
-from e4c2.api import clients, commands, kms, links, monitoring, own, tokens, topics
+from e4c2.api import batch, clients, commands, kms, links, monitoring, own, tokens, topics
 from e4c2.api.gate import Gate
 from e4c2.api.observed import Observed
 from e4c2.api.parts import C2
@@ -25,8 +26,10 @@ OPENAPI = "/v1/openapi.json"
 
 _ROUTERS = (
     own.router,
+    batch.clients_router,
     clients.router,
     links.router,
+    batch.topics_router,
     topics.router,
     commands.router,
     tokens.router,
@@ -83,11 +86,27 @@ async def _require_no_unknown_parameters(request: Request) -> None:
         raise InvalidInput(f"query.{next(iter(request.query_params))}: Extra inputs are not permitted")
 
 
-async def _http_problem(_request: Request, error: Exception) -> Response:
+async def _http_problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     status = HTTPStatus(error.status_code)
-    kind = _KINDS.get(status, status.name.lower())
-    return problem(status, str(error.detail), kind, error.headers)
+    if status != HTTPStatus.METHOD_NOT_ALLOWED:
+        return problem(status, str(error.detail), _KINDS.get(status, status.name.lower()), error.headers)
+    allow = {"Allow": ", ".join(sorted(_methods(request)))}
+    if request.method == "OPTIONS":
+        return Response(status_code=HTTPStatus.NO_CONTENT, headers=allow)
+    return problem(
+        status, f"{request.method} is no method of this path; it has: {allow['Allow']}", status.name.lower(), allow
+    )
+
+
+def _methods(request: Request) -> set[str]:
+    """All methods of the path of a request, of whose routes each knows its own alone."""
+    scope = {**request.scope, "method": "OPTIONS"}
+    found = {"OPTIONS"}
+    for route in (each for router in _ROUTERS for each in router.routes):
+        if isinstance(route, APIRoute) and route.matches(scope)[0] is not Match.NONE:
+            found |= route.methods or set()
+    return found | {"HEAD"} if "GET" in found else found
 
 
 async def _validation_problem(_request: Request, error: Exception) -> Response:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Concatenate, Generic, ParamSpec, Protocol, TypeVar
 
 import sqlalchemy as sa
@@ -17,7 +18,7 @@ from e4c2 import clients, commands, dead_letters, tokens, topics
 from e4c2.access.grants import Grant
 from e4c2.access.principal import Access
 from e4c2.rows import Realm
-from e4core.errors import NotFound
+from e4core.errors import E4Error, NotFound
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -104,6 +105,39 @@ class NewTopic:
     def found(self, _db: sa.Connection, _realm: Realm, access: Access, /) -> str:
         access.require(topics=[self.topic_name])
         return self.topic_name
+
+
+@dataclass(frozen=True, slots=True)
+class Each(Generic[Found]):
+    """Many objects; a use case takes of each what it takes of one, or why it is refused."""
+
+    each: Sequence[Objects[Found]]
+
+    def found(self, db: sa.Connection, realm: Realm, access: Access, /) -> list[Found | E4Error]:
+        return [_tried(partial(one.found, db, realm, access)) for one in self.each]
+
+
+@dataclass(frozen=True, slots=True)
+class EachClient:
+    """Many clients; a use case takes of each its name, or why it is refused."""
+
+    clients: Sequence[str]
+
+    def found(self, db: sa.Connection, _realm: Realm, access: Access, /) -> list[str | E4Error]:
+        return _each(db, self.clients, access, ())
+
+
+@dataclass(frozen=True, slots=True)
+class EachMember:
+    """A topic and many clients; a use case takes its name, and of each of them its name, or why it is refused."""
+
+    topic: str
+    clients: Sequence[str]
+
+    def found(self, db: sa.Connection, _realm: Realm, access: Access, /) -> tuple[str, list[str | E4Error]]:
+        topic = topics.name_of(db, self.topic, access.topics)
+        access.require(topics=[topic])
+        return topic, _each(db, self.clients, access, [topic])
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +230,25 @@ def no_object(
         return use_case(db, realm, *args, **kwargs)
 
     return run
+
+
+def _each(db: sa.Connection, ids: Sequence[str], access: Access, topics: Sequence[str]) -> list[str | E4Error]:
+    names = clients.seen_names(db, ids, access.clients)
+
+    def one(identity: str) -> str:
+        if identity not in names:
+            raise NotFound(f"there is no client with the id {identity!r}")
+        access.require([names[identity]], topics)
+        return names[identity]
+
+    return [_tried(partial(one, each)) for each in ids]
+
+
+def _tried(find: Callable[[], T]) -> T | E4Error:
+    try:
+        return find()
+    except E4Error as error:
+        return error
 
 
 def _sees_all(access: Access, _subject: str) -> bool:

@@ -32,6 +32,7 @@ UNAUTHENTICATED = "unauthenticated"
 TOO_LARGE = "too_large"
 TOO_SLOW = "too_slow"
 ENCODED = "content_encoding"
+CHANGED = "changed"
 INTERNAL = "internal"
 _DETAIL_MAX = 500
 
@@ -58,6 +59,7 @@ BY_KIND: Mapping[str, HTTPStatus] = {
     TOO_LARGE: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     TOO_SLOW: HTTPStatus.REQUEST_TIMEOUT,
     ENCODED: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    CHANGED: HTTPStatus.PRECONDITION_FAILED,
 }
 """Kind -> status, where a class alone does not tell."""
 
@@ -112,14 +114,22 @@ def of_error(error: E4Error, is_known: bool) -> JSONResponse:
     return problem(status, str(type(error).__doc__ if inside else error), error.kind)
 
 
+def problem_of(error: E4Error) -> Problem:
+    """``error`` as it stands in the result of one of many."""
+    return _problem(status_of(error), str(error), error.kind)
+
+
 def problem(status: int, detail: str, kind: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
     known = HTTPStatus(status)
-    content = Problem(
-        type="about:blank", title=known.phrase, status=status, detail=_printable(detail)[:_DETAIL_MAX], kind=kind
-    )
+    content = _problem(known, detail, kind)
     answer = JSONResponse(content.model_dump(), status, {**_HEADERS.get(known, {}), **(headers or {})})
     answer.headers["content-type"] = MEDIA_TYPE
     return answer
+
+
+def _problem(status: HTTPStatus, detail: str, kind: str) -> Problem:
+    text = _printable(detail)[:_DETAIL_MAX]
+    return Problem(type="about:blank", title=status.phrase, status=status, detail=text, kind=kind)
 
 
 def _printable(text: str) -> str:

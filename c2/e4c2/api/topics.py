@@ -70,10 +70,10 @@ async def list_(asking: Asking, query: Annotated[Named, Query()]) -> Page[Topic]
     return page(found, query.limit, _mark)
 
 
-@router.get("/{topic}", summary="Show a topic")
-async def show(asking: Asking, topic: Id) -> Standing:
+@router.get("/{topic}", response_model=Standing, summary="Show a topic")
+async def show(asking: Asking, topic: Id) -> Response:
     """With where its members are, and how long revocations took."""
-    return await asking.read(Permission.TOPICS_READ, objects.Topic(topic), standing.show)
+    return await asking.show(Permission.TOPICS_READ, objects.Topic(topic), standing.show)
 
 
 @router.patch("/{topic}", response_model=Topic, summary="Set how long a revocation is to take at most")
