@@ -8,7 +8,7 @@ it is suspended (``docs/adr/0006-compromised-c2-key.md``).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,7 +53,7 @@ def active_version(db: sa.Connection, realm: Realm) -> int:
 
 def newest(db: sa.Connection, realm: Realm) -> int:
     """The version that all clients are to hold in the end."""
-    return max((row["version"] for row in _rows(db, realm)), default=NO_VERSION)
+    return _newest(_rows(db, realm))
 
 
 def check_version(db: sa.Connection, realm: Realm, version: int) -> None:
@@ -99,7 +99,8 @@ def new(db: sa.Connection, realm: Realm, reason: Reason, made: Pair | None = Non
     require_public_keys(realm)
     if reason is Reason.ROUTINE:
         _require_none_pending(db, realm)
-    pair = _following(realm, newest(db, realm), made)
+    last = max((row["version"] for row in _rows(db, realm)), default=NO_VERSION)
+    pair = _following(realm, last, made)
     operation = commands.begin(db, realm, f"new_c2_key_{reason}", str(pair.version))
     if reason is Reason.COMPROMISED:
         _give_up(db, realm, operation)
@@ -128,6 +129,19 @@ def finish(db: sa.Connection, realm: Realm, force: bool = False) -> C2Key:
     return _view(realm, update(db, realm, c2_key, pending, state=C2KeyState.ACTIVE.value))
 
 
+def abort(db: sa.Connection, realm: Realm) -> C2Key:
+    """Give the pending version up: nobody else is told of it, and the active one stays.
+
+    Who has taken it stays reachable under it, and so does who may have, as under a retired one, until the next change brings all to
+    one version: a device that is told to go back could be lost on the way, as an old report of it looks like a fresh one.
+    Raises: NotFound: no change is under way; what was finished is changed by another change.
+    """
+    pending = _in_state(db, realm, C2KeyState.PENDING)
+    told = [outbox.c.kind == Kind.C2_KEY.value, outbox.c.state.in_(commands.OPEN)]
+    db.execute(sa.update(outbox).where(*told).values(state=Delivery.SUPERSEDED.value))
+    return _view(realm, update(db, realm, c2_key, pending, state=C2KeyState.ABORTED.value))
+
+
 @dataclass(frozen=True, slots=True)
 class Versions:
     """All that is needed to reach devices: private keys by version, oldest first, retired ones too, for laggards.
@@ -136,12 +150,9 @@ class Versions:
     """
 
     privates: Mapping[int, PrivateKey]
+    newest: int
+    """The version that all clients are to hold in the end."""
     newest_public: bytes
-
-    @property
-    def newest(self) -> int:
-        """The version that all clients are to hold in the end."""
-        return max(self.privates, default=NO_VERSION)
 
     def private(self, version: int) -> PrivateKey:
         """Raises: Tampered."""
@@ -153,14 +164,16 @@ class Versions:
 def versions(db: sa.Connection, realm: Realm) -> Versions:
     """Raises: Tampered."""
     if realm.suite.is_symmetric:
-        return Versions({NO_VERSION: realm.suite.c2.load(b"")}, b"")
+        return Versions({NO_VERSION: realm.suite.c2.load(b"")}, NO_VERSION, b"")
     rows = _rows(db, realm)
     if not rows:
         raise Tampered("the C2's key is gone from the database; restore it from a backup")
     usable = [row for row in rows if row["state"] != C2KeyState.COMPROMISED]
+    newest = _newest(rows)
     return Versions(
         privates={row["version"]: _private(realm, row) for row in usable},
-        newest_public=bytes(rows[-1]["public"]),
+        newest=newest,
+        newest_public=next(bytes(row["public"]) for row in rows if row["version"] == newest),
     )
 
 
@@ -225,6 +238,10 @@ def _made_here(realm: Realm, after: int) -> Pair:
 def _store(db: sa.Connection, realm: Realm, pair: Pair, state: C2KeyState) -> None:
     held = {"version": pair.version, "private": pair.private, "public": pair.public}
     insert(db, realm, c2_key, **held, state=state.value, created=realm.clock())
+
+
+def _newest(rows: Collection[Row]) -> int:
+    return max((row["version"] for row in rows if row["state"] != C2KeyState.ABORTED), default=NO_VERSION)
 
 
 def _rows(db: sa.Connection, realm: Realm) -> list[Row]:

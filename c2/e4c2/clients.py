@@ -176,7 +176,7 @@ def laggards(
     db: sa.Connection, realm: Realm, after: str = "", limit: int = 100, seen: Patterns = EVERY
 ) -> list[Client]:
     """Active clients that are not known to hold the C2's newest key, by name, those after ``after`` that are ``seen``."""
-    behind = [client.c.status == Status.ACTIVE.value, client.c.c2_key < c2keys.newest(db, realm)]
+    behind = [client.c.status == Status.ACTIVE.value, client.c.c2_key != c2keys.newest(db, realm)]
     statement = (
         sa.select(client)
         .where(*behind, client.c.name > after, seen.where(client.c.name))
@@ -196,8 +196,10 @@ def confirm_c2_key(db: sa.Connection, realm: Realm, name: str) -> Client:
     c2keys.require_public_keys(realm)
     _require_operators_word(realm)
     newest = c2keys.newest(db, realm)
-    if row["c2_key"] >= newest:
+    if row["c2_key"] == newest:
         raise Conflict(f"{name} is known to hold the C2's newest key")
+    if row["c2_key"] > newest:
+        raise Conflict(f"{name} is known to hold a C2 key that was given up; the next change brings it to the newest")
     mine = [outbox.c.client == row["id"], outbox.c.kind == Kind.C2_KEY.value]
     unsent = [outbox.c.state == Delivery.PENDING.value, outbox.c.attempts == 0]
     if db.scalar(sa.select(outbox.c.id).where(*mine, *unsent).limit(1)) is not None:

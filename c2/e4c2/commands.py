@@ -16,7 +16,19 @@ import sqlalchemy as sa
 
 from e4c2 import graces, queueing
 from e4c2.access.patterns import EVERY, Patterns
-from e4c2.model import Delivery, Kind, c2_key, client, link, membership, operation, outbox, topic, topic_next
+from e4c2.model import (
+    C2KeyState,
+    Delivery,
+    Kind,
+    c2_key,
+    client,
+    link,
+    membership,
+    operation,
+    outbox,
+    topic,
+    topic_next,
+)
 from e4c2.queueing import AT, NEXTS, PEERS, TOPICS
 from e4c2.rows import Realm, Row, portions
 from e4core.errors import NotFound
@@ -198,7 +210,8 @@ def tell_c2_key(db: sa.Connection, realm: Realm, row: Row, operation_id: bytes |
 
 def tell_c2_keys(db: sa.Connection, realm: Realm, rows: Collection[Row], operation_id: bytes | None = None) -> None:
     """As `tell_c2_key`, for many clients."""
-    newest = db.scalar(sa.select(sa.func.max(c2_key.c.version)))
+    given = c2_key.c.state != C2KeyState.ABORTED.value
+    newest = db.scalar(sa.select(sa.func.max(c2_key.c.version)).where(given))
     behind = [row["id"] for row in rows if newest is not None and row["c2_key"] < newest]
     if behind:
         enqueue(db, realm, operation_id, behind, Kind.C2_KEY)

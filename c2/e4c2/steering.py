@@ -14,7 +14,7 @@ from contextlib import suppress
 
 import sqlalchemy as sa
 
-from e4c2 import changes, commands, departures, rotation
+from e4c2 import changes, commands, departures, plans, rotation
 from e4c2.model import topic
 from e4c2.rows import Realm, find_ids
 from e4c2.store.engine import Store
@@ -36,7 +36,7 @@ async def run(store: Store, realm: Realm, wake: Callable[[], None]) -> None:
         await asyncio.sleep(EVERY_S)
         if loop.time() > pruned + PRUNE_EVERY_S:
             pruned = loop.time()
-            await store.write(changes.prune, realm)
+            await store.write(prune, realm)
         if realm.keyring.seconds_left and await store.read(is_due, realm):
             with suppress(KmsUnavailable):  # the locksmith says so, and waits for the KMS
                 await store.write(drive, realm)
@@ -45,27 +45,43 @@ async def run(store: Store, realm: Realm, wake: Callable[[], None]) -> None:
 
 def is_due(db: sa.Connection, realm: Realm) -> bool:
     """Whether `drive` has something to do."""
-    return bool(departures.due(db, realm)) or changes.is_due(db, realm)
+    return bool(departures.due(db, realm)) or bool(plans.due(db, realm)) or changes.is_due(db, realm)
 
 
 def drive(db: sa.Connection, realm: Realm) -> None:
     """Do all that is due. Raises: KmsUnavailable: nothing was done."""
     realm.keyring.require()
     for of in departures.due(db, realm):
-        _rekey(db, realm, of)
-    changes.look(db, realm)
+        if not _done(db, "a topic that somebody was evicted from", _rekey, realm, of):
+            departures.put_off(db, of, realm.clock() + PUT_OFF_S)
+    for plan in plans.due(db, realm):
+        if not _done(db, "a planned rotation", plans.drive, realm, plan):
+            plans.put_off(db, plan, PUT_OFF_S)
+    plans.finish(db, realm, changes.look(db, realm))
 
 
-def _rekey(db: sa.Connection, realm: Realm, of: bytes) -> None:
-    """Of one topic alone: that another cannot be re-keyed, as its row was tampered with, keeps nobody else waiting."""
+def prune(db: sa.Connection, realm: Realm) -> None:
+    """Keep nothing for ever that is of no use any more."""
+    changes.prune(db, realm)
+    plans.prune(db, realm)
+
+
+def _done(
+    db: sa.Connection, what: str, act: Callable[[sa.Connection, Realm, bytes], None], realm: Realm, of: bytes
+) -> bool:
+    """Of one thing alone: that another could not be done, as its row was tampered with, keeps nobody else waiting."""
     try:
         with db.begin_nested():
-            rows = find_ids(db, realm, topic, topic.c.id, [of])
-            for row in rows:
-                rotation.rekey(db, realm, [row], commands.begin(db, realm, "rekey", row["name"]), purge=True)
-            departures.take(db, [of])
+            act(db, realm, of)
     except (KmsUnavailable, StorageError):
         raise
     except E4Error as error:
-        log.error("a topic that somebody was evicted from could not be re-keyed: %s", error)
-        departures.put_off(db, of, realm.clock() + PUT_OFF_S)
+        log.error("%s could not go on: %s", what, error)
+        return False
+    return True
+
+
+def _rekey(db: sa.Connection, realm: Realm, of: bytes) -> None:
+    for row in find_ids(db, realm, topic, topic.c.id, [of]):
+        rotation.rekey(db, realm, [row], commands.begin(db, realm, "rekey", row["name"]), purge=True)
+    departures.take(db, [of])

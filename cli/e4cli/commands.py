@@ -87,6 +87,13 @@ def finish(
     return api.post("/v1/c2/key/finish", {"force": force})
 
 
+@c2.command()
+@shows
+def abort(api: Api) -> Row:
+    """Give the new C2 key up before finish: nobody else is told of it, and who has taken it stays reachable."""
+    return api.post("/v1/c2/key/abort")
+
+
 def hex_id(text: str) -> str:
     """``text`` as it may stand in a path. Raises: InvalidInput (``bad_id``)."""
     if not re.fullmatch(r"[0-9a-fA-F]{32}", text):

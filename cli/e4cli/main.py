@@ -29,6 +29,7 @@ from e4cli import (
     keygen,
     kms,
     links,
+    plans,
     serve,
     streams,
     token,
@@ -52,6 +53,7 @@ app.command("serve")(serve.serve)
 app.add_typer(device.app, name="device")
 app.add_typer(clients.app, name="clients")
 app.add_typer(topics.app, name="topics")
+app.add_typer(plans.app, name="plans")
 app.add_typer(links.app, name="links")
 app.add_typer(commands.c2, name="c2")
 app.add_typer(commands.app, name="commands")

@@ -15,7 +15,7 @@ from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
-from e4c2.api import batch, clients, commands, kms, links, monitoring, own, tokens, topics
+from e4c2.api import batch, clients, commands, kms, links, monitoring, own, plans, tokens, topics
 from e4c2.api.gate import Gate
 from e4c2.api.observed import Observed
 from e4c2.api.parts import C2
@@ -31,6 +31,7 @@ _ROUTERS = (
     links.router,
     batch.topics_router,
     topics.router,
+    plans.router,
     commands.router,
     tokens.router,
     kms.router,

@@ -140,6 +140,12 @@ async def finish_key(asking: Asking, finish: Finish) -> Response:
     return await asking.change(HTTPStatus.OK, Permission.C2_REKEY, WHOLE, no_object(c2keys.finish), finish.force)
 
 
+@router.post("/c2/key/abort", response_model=C2Key, summary="Give the new C2 key up; who has taken it stays reachable")
+async def abort_key(asking: Asking) -> Response:
+    """404 `not_found`: no change is under way."""
+    return await asking.change(HTTPStatus.OK, Permission.C2_REKEY, WHOLE, no_object(c2keys.abort))
+
+
 def public_uri(uri: str) -> str:
     """``uri`` without user, password, and options that are nobody's business."""
     parts = urlsplit(uri)
