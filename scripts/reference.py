@@ -186,6 +186,11 @@ def _route(name: str, route: Json) -> str:
     return "\n\n".join(part.strip() for part in (f"### {name}", f"{route['summary']}.", takes, text) if part) + "\n"
 
 
+_ID = r"^[0-9a-f]{32}$"
+_LINKS = {"EventKind": "[kind of event](../guides/events.md#what-is-told)"}
+"""Choices with a page of their own."""
+
+
 def _named(part: Json | None) -> Json:
     """The schema that a part of the description names; empty if it names none."""
     found = re.search(r'"#/(?:components/schemas|\$defs)/(\w+)"', json.dumps(part))
@@ -203,12 +208,14 @@ def _type(schema: Json) -> str:
         kinds = [_type(each) for each in schema["anyOf"]]
         return " or ".join(kind for kind in kinds if kind) + (", optional" if "" in kinds else "")
     if "$ref" in schema:
+        if link := _LINKS.get(schema["$ref"].rpartition("/")[2]):
+            return link
         named = _named(schema)
         fields = ", ".join(f"`{each}`" for each in named.get("properties", ()))
         return f"object of {fields}" if fields else " or ".join(f"`{each}`" for each in named["enum"])
     if "items" in schema:
         return f"list of {_type(schema['items'])}, {_limits(schema.get('minItems'), schema.get('maxItems'))}"
-    kind = "id" if "pattern" in schema else _FORMATS.get(schema.get("format", ""), _TYPES[schema["type"]])
+    kind = "id" if schema.get("pattern") == _ID else _FORMATS.get(schema.get("format", ""), _TYPES[schema["type"]])
     return f"{kind} {_limits(schema.get('minimum', schema.get('exclusiveMinimum')), schema.get('maximum'))}".strip()
 
 

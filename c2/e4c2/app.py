@@ -6,13 +6,11 @@ It starts whole or not at all: whatever is missing, locked, foreign or out of re
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import secrets
-import socket
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -30,11 +28,14 @@ from e4c2.api.listener import Listener
 from e4c2.api.own import public_uri
 from e4c2.api.parts import C2
 from e4c2.delivery import Courier
+from e4c2.events.dispatch import Dispatcher
+from e4c2.events.feed import Feed
 from e4c2.locksmith import Locksmith
 from e4c2.model import realm as realm_table
 from e4c2.presence import Presence
 from e4c2.reports import REPORTS
 from e4c2.rows import Realm
+from e4c2.running import run
 from e4c2.settings import Settings
 from e4c2.store.engine import Store
 from e4c2.store.first_start import is_new, open_realm
@@ -101,7 +102,9 @@ async def serve(settings: Settings, tell: Callable[[Started], object], clock: Cl
                 await rpc.start(app)
             presence = Presence(c2.store, c2.realm, c2.courier, c2.locksmith)
             steer = steering.run(c2.store, c2.realm, c2.courier.wake)
-            await _run(server, bound, rpc, presence.run(), c2.courier.run(), c2.locksmith.run(), steer)
+            webhooks = Dispatcher(c2.store, c2.realm, settings.events_kept_s)
+            work = (presence.run(), c2.courier.run(), c2.locksmith.run(), steer, c2.feed.run(), webhooks.run())
+            await run(server, bound, rpc, c2.feed, *work)
 
 
 @asynccontextmanager
@@ -119,10 +122,9 @@ async def open_c2(settings: Settings, clock: Clock = time.time) -> AsyncIterator
         broker = await _broker(stack, settings)
         link = _Link.of(store, realm, database_id, broker)
         transport = await stack.enter_async_context(load_transport(link.uri, link.client_id))
-        yield (
-            C2(store, realm, transport, Courier(store, realm, transport, link.reports), locksmith, broker, metrics),
-            admin_token,
-        )
+        courier = Courier(store, realm, transport, link.reports)
+        feed = Feed(store, realm, settings.events_kept_s)
+        yield C2(store, realm, transport, courier, locksmith, broker, metrics, feed), admin_token
 
 
 async def recover(settings: Settings, clock: Clock = time.time) -> tuple[Token, Secret]:
@@ -188,33 +190,6 @@ async def _grpc(settings: Settings) -> AsyncIterator[Server | None]:
         yield server
     finally:
         await server.abort()
-
-
-async def _run(server: Listener, bound: socket.socket, rpc: Server | None, *work: Coroutine[None, None, None]) -> None:
-    """Until cancelled, or one of them ends; cancelled again it does not wait for running requests."""
-    serving = asyncio.create_task(server.serve([bound]))
-    tasks = [serving, *map(asyncio.create_task, work)]
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            _ended(task)
-    finally:
-        server.stop()
-        ends = [serving, *([asyncio.create_task(rpc.stop())] if rpc else [])]
-        try:
-            await asyncio.wait(ends)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _ended(task: asyncio.Task[None]) -> None:
-    """Raise why; of several causes the first, as they follow from it."""
-    error = task.exception()
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    raise error or RuntimeError("a part of the C2 ended for no reason")
 
 
 def _open_realm(

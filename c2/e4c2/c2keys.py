@@ -14,7 +14,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from e4c2 import commands, rotation
+from e4c2 import commands, events, rotation
 from e4c2.commands import Operation
 from e4c2.model import C2KeyState, Delivery, Kind, Reason, Status, c2_key, client, outbox, topic
 from e4c2.rows import Realm, Row, find, find_all, insert, reveal, update, update_all
@@ -109,6 +109,9 @@ def new(db: sa.Connection, realm: Realm, reason: Reason, made: Pair | None = Non
         _store(db, realm, pair, C2KeyState.PENDING)
         everyone = db.scalars(sa.select(client.c.id).where(client.c.status == Status.ACTIVE.value))
         commands.enqueue(db, realm, operation, list(everyone), Kind.C2_KEY)
+    state = C2KeyState.ACTIVE if reason is Reason.COMPROMISED else C2KeyState.PENDING
+    kind, of = events.Kind.C2_KEY_CHANGED, operation.hex()
+    events.tell(db, realm, kind, version=pair.version, state=state.value, reason=reason.value, operation=of)
     return commands.count(db, operation)
 
 
@@ -126,6 +129,8 @@ def finish(db: sa.Connection, realm: Realm, force: bool = False) -> C2Key:
             f"{laggards} clients have not confirmed the new C2 key; wait, confirm it for them, or force it: they stay reachable"
         )
     update(db, realm, c2_key, active, state=C2KeyState.RETIRED.value)
+    now = C2KeyState.ACTIVE.value
+    events.tell(db, realm, events.Kind.C2_KEY_CHANGED, version=pending["version"], state=now, laggards=laggards)
     return _view(realm, update(db, realm, c2_key, pending, state=C2KeyState.ACTIVE.value))
 
 
@@ -204,7 +209,8 @@ def _give_up(db: sa.Connection, realm: Realm, operation: bytes) -> None:
     gone = {"state": C2KeyState.COMPROMISED.value, "private": b""}
     _update_where(db, realm, c2_key, c2_key.c.state != C2KeyState.COMPROMISED.value, gone)
     suspended = {"status": Status.SUSPENDED.value, "pending_private": None}
-    _update_where(db, realm, client, client.c.status == Status.ACTIVE.value, suspended)
+    count = _update_where(db, realm, client, client.c.status == Status.ACTIVE.value, suspended)
+    events.tell(db, realm, events.Kind.CLIENT_SUSPENDED, count=count, operation=operation.hex())
     db.execute(sa.update(outbox).where(outbox.c.state.in_(commands.OPEN)).values(state=Delivery.SUPERSEDED.value))
     realm.channels.clear()
     # what was sent under these versions, keys of topics above all, can be read by whoever recorded it
@@ -213,8 +219,9 @@ def _give_up(db: sa.Connection, realm: Realm, operation: bytes) -> None:
 
 def _update_where(
     db: sa.Connection, realm: Realm, table: sa.Table, where: sa.ColumnElement[bool], changes: Mapping[str, Any]
-) -> None:
-    update_all(db, realm, table, [(row, changes) for row in find_all(db, realm, table, where)])
+) -> int:
+    """How many they were."""
+    return len(update_all(db, realm, table, [(row, changes) for row in find_all(db, realm, table, where)]))
 
 
 def _require_none_pending(db: sa.Connection, realm: Realm) -> None:

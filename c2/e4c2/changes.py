@@ -16,7 +16,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from e4c2 import holdings
+from e4c2 import events, holdings
 from e4c2.model import Cause, client, membership, outbox, topic, topic_change
 from e4c2.rows import Realm, Row, portions
 
@@ -179,6 +179,8 @@ def open_revocations(db: sa.Connection, realm: Realm) -> Open:
 
 def converged(db: sa.Connection, realm: Realm, done: Converged) -> None:
     """Called once, in the transaction in which a topic is found to have converged: what follows from it."""
+    told = {"seconds": round(done.took_s, 3), "cause": done.cause.value, "members": done.members, "in_time": done.in_time}
+    events.tell(db, realm, events.Kind.TOPIC_CONVERGED, topic=done.name, **told)
     if not done.in_time:
         log.warning("the key of %s took %.0f s to be revoked, which is longer than it should", done.name, done.took_s)
 

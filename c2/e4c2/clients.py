@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from e4c2 import c2keys, commands, rotation, sequences
+from e4c2 import c2keys, commands, events, rotation, sequences
 from e4c2.access.patterns import EVERY, Patterns
 from e4c2.commands import Operation, is_text, parse_id
 from e4c2.model import Delivery, Kind, Reason, Status, client, link, membership, outbox, topic
@@ -50,6 +50,7 @@ def create(
     c2keys.check_version(db, realm, c2_key)
     row = insert(db, realm, client, **fresh(realm, name, key, c2_key, client_id))
     commands.tell_c2_key(db, realm, row, None)
+    events.tell(db, realm, events.Kind.CLIENT_ENROLLED, client=name, anew=False)
     return view(row)
 
 
@@ -120,6 +121,8 @@ def remove_all(
     sequences.forget(db, realm, gone)
     delete(db, realm, client, *rows)
     realm.channels.clear()
+    told = [row["name"] for row in rows]
+    events.tell_each(db, realm, events.Kind.CLIENT_REMOVED, clients=told, operation=operation.hex())
     for topics, leavers in left:
         rotation.revoke(db, realm, topics, leavers, operation, rekey, wait_s)
     return commands.count(db, operation)
@@ -227,6 +230,7 @@ def enrol(db: sa.Connection, realm: Realm, name: str, key: bytes, c2_key: int) -
     operation = commands.begin(db, realm, "enrol", name)
     commands.catch_up(db, realm, row, operation)
     commands.enqueue_holders(db, realm, operation, [row["id"]], purge=True)
+    events.tell(db, realm, events.Kind.CLIENT_ENROLLED, client=name, anew=True)
     return commands.count(db, operation)
 
 
@@ -246,6 +250,7 @@ def adopt_pending_key(db: sa.Connection, realm: Realm, row: Row, operation: byte
     after = update(db, realm, client, row, key=public, pending_key=None, pending_private=None)
     commands.close(db, row["id"], (Kind.ID_KEY,), Delivery.CONFIRMED)
     commands.enqueue_holders(db, realm, operation, [row["id"]])
+    events.tell(db, realm, events.Kind.CLIENT_KEY_CHANGED, client=row["name"])
     return after
 
 
@@ -327,6 +332,7 @@ def _suspend(db: sa.Connection, realm: Realm, row: Row, operation: bytes) -> Non
     commands.close(db, row["id"], tuple(Kind))
     realm.channels.clear()
     commands.enqueue_holders(db, realm, operation, [row["id"]], purge=True)
+    events.tell(db, realm, events.Kind.CLIENT_SUSPENDED, client=row["name"], operation=operation.hex())
     rotation.rekey(db, realm, _topics(db, realm, row), operation, purge=True)
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 
 import sqlalchemy as sa
 
+from e4c2 import events
 from e4c2.commands import requeue
 from e4c2.key_changes import ARRIVES_WITHIN_S
 from e4c2.model import Delivery, client, outbox, replica
@@ -53,10 +54,13 @@ def beat(db: sa.Connection, realm: Realm, watch: Watch, deks: bytes) -> set[byte
     told = sa.update(replica).where(mine).values(beats=replica.c.beats + 1, deks=deks)
     if not db.execute(told).rowcount:
         db.execute(sa.insert(replica).values(id=realm.replica, beats=0, deks=deks, started=realm.clock()))
+        events.tell(db, realm, events.Kind.REPLICA_STARTED, replica=realm.replica.hex())
     others = db.execute(sa.select(replica.c.id, replica.c.beats).where(~mine)).all()
     dead = watch.dead({row.id: row.beats for row in others})
     if dead:
         db.execute(sa.delete(replica).where(replica.c.id.in_(dead)))
+        for each in sorted(dead):
+            events.tell(db, realm, events.Kind.REPLICA_GONE, replica=each.hex(), dead=True)
         resume(db, realm)
     return dead
 
@@ -64,6 +68,7 @@ def beat(db: sa.Connection, realm: Realm, watch: Watch, deks: bytes) -> set[byte
 def leave(db: sa.Connection, realm: Realm) -> None:
     """This one ends, and gives back what it has in hand."""
     db.execute(sa.delete(replica).where(replica.c.id == realm.replica))
+    events.tell(db, realm, events.Kind.REPLICA_GONE, replica=realm.replica.hex(), dead=False)
     resume(db, realm)
 
 

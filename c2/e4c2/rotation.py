@@ -7,7 +7,7 @@ from collections.abc import Collection
 
 import sqlalchemy as sa
 
-from e4c2 import changes, commands, departures, epochs
+from e4c2 import changes, commands, departures, epochs, events
 from e4c2.model import Cause, PlanState, planned, topic
 from e4c2.rows import Realm, Row, portions, update_all
 
@@ -31,6 +31,8 @@ def rekey(db: sa.Connection, realm: Realm, topics: Collection[Row], operation: b
     update_all(db, realm, topic, [(row, {"key": epochs.fresh_key(), "rotated": now}) for row in topics])
     realm.format.renewed(db, realm, topics)
     _end_plans(db, realm, [row["id"] for row in topics])
+    names = [row["name"] for row in topics]
+    events.tell_each(db, realm, events.Kind.TOPIC_ROTATED, topics=names, operation=operation.hex())
     commands.enqueue_members(db, realm, operation, revoked, purge=True)
     commands.enqueue_members(db, realm, operation, rotated)
 

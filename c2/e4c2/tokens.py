@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from e4c2 import events
 from e4c2.access import grants as granting
 from e4c2.access.grants import Grant
 from e4c2.access.principal import Access
@@ -51,6 +52,7 @@ def create(
         grants=granting.dump(grants),
         created=now,
     )
+    events.tell(db, realm, events.Kind.TOKEN_MADE, token=row["id"].hex(), name=name)
     return _view(row), Secret(text.encode())
 
 
@@ -84,6 +86,7 @@ def revoke(db: sa.Connection, realm: Realm, identity: str) -> None:
     if row is None:
         raise NotFound(there_is_none(identity))
     delete(db, realm, token, row)
+    events.tell(db, realm, events.Kind.TOKEN_REVOKED, token=identity, name=row["name"])
 
 
 def revoke_all(db: sa.Connection, realm: Realm) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from e4c2 import changes, clients, commands, departures, epochs, rotation
+from e4c2 import changes, clients, commands, departures, epochs, events, rotation
 from e4c2.access.patterns import EVERY, Patterns
 from e4c2.clients import Client
 from e4c2.commands import Operation, is_text, parse_id
@@ -38,6 +38,7 @@ def create(db: sa.Connection, realm: Realm, name: str) -> Topic:
     """A topic with a fresh key and no members. Raises: InvalidInput. Conflict: it exists; it is neither changed nor rotated."""
     row = insert(db, realm, topic, **fresh(realm, name))
     realm.format.renewed(db, realm, [row])
+    events.tell(db, realm, events.Kind.TOPIC_CREATED, topic=name)
     return view(row, 0)
 
 
@@ -114,6 +115,7 @@ def remove(db: sa.Connection, realm: Realm, name: str) -> Operation:
     delete(db, realm, membership, *find_all(db, realm, membership, membership.c.topic == row["id"]))
     delete(db, realm, topic, row)
     _forget(db, realm, row["id"])
+    events.tell(db, realm, events.Kind.TOPIC_REMOVED, topic=name, operation=operation.hex())
     return commands.count(db, operation)
 
 
@@ -131,16 +133,18 @@ def join(db: sa.Connection, realm: Realm, name: str, client_names: list[str]) ->
     """
     row = require(db, realm, name)
     rows = clients.require_all_active(db, realm, client_names)
-    joining = [each["id"] for each in rows]
+    joining = {each["id"]: each["name"] for each in rows}
     operation = commands.begin(db, realm, "join", name)
     present = _memberships(db, realm, row["id"], joining)
     new = [identity for identity in joining if identity not in present]
+    told = [joining[identity] for identity in new]
     shared = {"topic": row["id"], "created": realm.clock()}
     insert_all(db, realm, membership, ({**shared, "client": identity} for identity in new))
     departures.returned(db, row["id"], rows)
     commands.enqueue(db, realm, operation, new, Kind.TOPIC, row["id"])
     if rotation.has_plan(db, [row["id"]]):
         commands.enqueue(db, realm, operation, new, Kind.NEXT, row["id"])
+    events.tell_each(db, realm, events.Kind.MEMBER_JOINED, clients=told, topic=name, operation=operation.hex())
     return commands.count(db, operation)
 
 
@@ -169,6 +173,8 @@ def leave(
     delete(db, realm, membership, *ends.values())
     _unlink_strangers(db, realm, gone, row["id"], operation)
     commands.enqueue(db, realm, operation, gone, Kind.TOPIC, row["id"], purge=True)
+    told = [each["name"] for each in leaving]
+    events.tell_each(db, realm, events.Kind.MEMBER_EVICTED, clients=told, topic=name, operation=operation.hex())
     rotation.revoke(db, realm, [row], leaving, operation, rekey, wait_s)
     return commands.count(db, operation)
 

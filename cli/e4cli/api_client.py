@@ -64,6 +64,7 @@ _BY_STATUS: Mapping[int, type[E4Error]] = {
     403: Denied,
     404: NotFound,
     409: Conflict,
+    410: NotFound,
     413: InvalidInput,
     422: InvalidInput,
     429: RateExceeded,
@@ -109,7 +110,7 @@ class Api:
     ) -> None:
         self._http.close()
 
-    def get(self, path: str, **query: str | int) -> Document:
+    def get(self, path: str, **query: str | int | list[str]) -> Document:
         """Raises: E4Error: what the C2 says, or TransportError: it does not answer."""
         return self._ask("GET", path, query)
 
@@ -158,7 +159,9 @@ class Api:
             return str(found["id"])
         raise NotFound(f"there is no {what} {name!r}")
 
-    def _ask(self, method: str, path: str, query: Mapping[str, str | int], body: Body | None = None) -> Document:
+    def _ask(
+        self, method: str, path: str, query: Mapping[str, str | int | list[str]], body: Body | None = None
+    ) -> Document:
         headers = {} if method == "GET" else {"Idempotency-Key": secrets.token_hex(16)}
         request = self._http.build_request(method, path.lstrip("/"), params=dict(query), json=body, headers=headers)
         return self._document(self._send(request))

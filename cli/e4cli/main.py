@@ -24,6 +24,7 @@ from e4cli import (
     conformance,
     demo,
     device,
+    events,
     exits,
     general,
     keygen,
@@ -34,6 +35,7 @@ from e4cli import (
     streams,
     token,
     topics,
+    webhooks,
 )
 from e4cli.output import visible
 from e4cli.streams import ReaderGone
@@ -58,6 +60,8 @@ app.add_typer(links.app, name="links")
 app.add_typer(commands.c2, name="c2")
 app.add_typer(commands.app, name="commands")
 app.add_typer(kms.app, name="kms")
+app.command("events")(events.events)
+app.add_typer(webhooks.app, name="webhook")
 app.add_typer(token.app, name="token")
 app.add_typer(conformance.app, name="conformance")
 app.command("demo")(demo.demo)

@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from e4c2 import clients, deks, idempotency, ledger, resealing, tokens, topics
+from e4c2.events import webhooks
 from e4c2.idempotency import Answer, Request
 from e4c2.model import GRANTING, SEALED, Reason, metadata
 from e4c2.resealing import TABLES, Mark, Resealed
@@ -37,6 +38,7 @@ def peopled(pk2: World) -> None:
     pk2.obey()
     pk2.receive()  # its offer
     pk2.do(tokens.create, "operator")
+    pk2.do(webhooks.create, "hook", "https://receiver.example/")
     pk2.do(lambda db, realm: idempotency.once(db, realm, ASKED, bytes(32), lambda: Answer(200, b"done")))
 
 

@@ -12,6 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from e4c2 import c2keys, deks, idempotency, ledger, links, tokens, topics
+from e4c2.events import webhooks
 from e4c2.idempotency import Answer, Request
 from e4c2.model import GRANTING, Delivery, Reason, metadata
 from e4c2.rows import Realm, find_all
@@ -32,6 +33,7 @@ def peopled(pk2: World) -> None:
     pk2.do(links.send, "a", "b")
     pk2.topic("t", "a", "b")
     pk2.do(tokens.create, "admin", 60.0)
+    pk2.do(webhooks.create, "hook", "https://receiver.example/")
     pk2.do(c2keys.new, Reason.ROUTINE)
 
 

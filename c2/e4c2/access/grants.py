@@ -42,6 +42,9 @@ class Permission(StrEnum):
     MEMBERS_EVICT = "members:evict"
     COMMANDS_READ = "commands:read"
     COMMANDS_RETRY = "commands:retry"
+    EVENTS_READ = "events:read"
+    WEBHOOKS_READ = "webhooks:read"
+    WEBHOOKS_CHANGE = "webhooks:change"
     KMS_READ = "kms:read"
     KMS_CHANGE = "kms:change"
     TOKENS_READ = "tokens:read"
@@ -70,6 +73,9 @@ ROLES: dict[Permission, tuple[Role, ...]] = {
     Permission.MEMBERS_EVICT: (Role.OPERATOR,),
     Permission.COMMANDS_READ: _EVERYBODY,
     Permission.COMMANDS_RETRY: (Role.OPERATOR,),
+    Permission.EVENTS_READ: _EVERYBODY,
+    Permission.WEBHOOKS_READ: (Role.KEY_ADMIN, Role.AUDITOR),
+    Permission.WEBHOOKS_CHANGE: _NOBODY,  # the C2 posts to where it says, and tells more than most roles may see
     Permission.KMS_READ: (Role.KEY_ADMIN, Role.AUDITOR),
     Permission.KMS_CHANGE: (Role.KEY_ADMIN,),
     Permission.TOKENS_READ: (Role.AUDITOR,),

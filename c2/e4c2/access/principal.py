@@ -35,6 +35,10 @@ class Principal:
     def __str__(self) -> str:
         return f"{self.kind}/{self.id}"
 
+    def has(self, permission: Permission) -> bool:
+        """Over whatever objects."""
+        return any(grant.has(permission) for grant in self.grants)
+
 
 class Access:
     """What one principal may do by one permission."""

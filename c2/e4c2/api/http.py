@@ -15,7 +15,7 @@ from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
-from e4c2.api import batch, clients, commands, kms, links, monitoring, own, plans, tokens, topics
+from e4c2.api import batch, clients, commands, events, kms, links, monitoring, own, plans, tokens, topics, webhooks
 from e4c2.api.gate import Gate
 from e4c2.api.observed import Observed
 from e4c2.api.parts import C2
@@ -33,6 +33,8 @@ _ROUTERS = (
     topics.router,
     plans.router,
     commands.router,
+    events.router,
+    webhooks.router,
     tokens.router,
     kms.router,
     monitoring.router,
@@ -43,8 +45,8 @@ _ERROR: dict[int | str, dict[str, Any]] = {
 _TEXT = """
 Changes that send commands answer 202 with an operation: ask for it again to see how far its commands are.
 
-A POST or DELETE with the header `Idempotency-Key` is done once in 24 hours, however often it is sent, and gets the same answer.
-Not so below `/v1/kms`, where a change that is sent again finds itself done, and says so.
+A POST, PATCH or DELETE with the header `Idempotency-Key` is done once in 24 hours, however often it is sent, and gets the same
+answer. Not so below `/v1/kms`, where a change that is sent again finds itself done, and says so.
 Every error is a problem (RFC 9457), whose `kind` is stable.
 """
 _KINDS = {HTTPStatus.BAD_REQUEST: InvalidInput.kind}

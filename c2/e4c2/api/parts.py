@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from e4c2.delivery import Courier
+from e4c2.events.feed import Feed
 from e4c2.locksmith import Locksmith
 from e4c2.rows import Realm
 from e4c2.store.engine import Store
@@ -24,3 +25,4 @@ class C2:
     locksmith: Locksmith
     broker: str
     metrics: Metrics
+    feed: Feed

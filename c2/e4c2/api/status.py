@@ -34,6 +34,7 @@ TOO_SLOW = "too_slow"
 ENCODED = "content_encoding"
 CHANGED = "changed"
 INTERNAL = "internal"
+GONE = "gone"
 _DETAIL_MAX = 500
 
 BY_CLASS: Mapping[type[E4Error], HTTPStatus] = {
@@ -60,6 +61,7 @@ BY_KIND: Mapping[str, HTTPStatus] = {
     TOO_SLOW: HTTPStatus.REQUEST_TIMEOUT,
     ENCODED: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     CHANGED: HTTPStatus.PRECONDITION_FAILED,
+    GONE: HTTPStatus.GONE,
 }
 """Kind -> status, where a class alone does not tell."""
 

@@ -13,7 +13,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import sqlalchemy as sa
 
-from e4c2 import c2keys, clients, commands, topics
+from e4c2 import c2keys, clients, commands, events, topics
 from e4c2.clients import Client
 from e4c2.commands import Operation
 from e4c2.model import Status, client, topic
@@ -64,6 +64,8 @@ def create_clients(db: sa.Connection, realm: Realm, new: Sequence[New | E4Error]
 
     results, made = _create(db, realm, client, [_tried(row_of, each) for each in new], is_same)
     commands.tell_c2_keys(db, realm, made)
+    told = [row["name"] for row in made]
+    events.tell_each(db, realm, events.Kind.CLIENT_ENROLLED, clients=told, anew=False)
     return [_viewed(each, clients.view) for each in results]
 
 
@@ -72,6 +74,7 @@ def create_topics(db: sa.Connection, realm: Realm, names: Sequence[str | E4Error
     rows = [_tried(lambda name: topics.fresh(realm, name), name) for name in names]
     results, made = _create(db, realm, topic, rows, lambda present, fresh: present["name"] == fresh["name"])
     realm.format.renewed(db, realm, made)
+    events.tell_each(db, realm, events.Kind.TOPIC_CREATED, topics=[row["name"] for row in made])
     counts = topics.count_members(db, [each.what["id"] for each in results if isinstance(each, Made)])
     return [_viewed(each, lambda row: topics.view(row, counts.get(row["id"], 0))) for each in results]
 

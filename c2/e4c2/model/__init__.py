@@ -11,6 +11,7 @@ from e4c2.model.access import token
 from e4c2.model.audit import audit_checkpoint, audit_head, audit_key, audit_record
 from e4c2.model.base import metadata
 from e4c2.model.delivery import Delivery, Kind, Reason, idempotency, operation, outbox, replica
+from e4c2.model.events import EventKind, event, webhook
 from e4c2.model.fleet import C2KeyState, Status, c2_key, client, command_sequence, link, membership, topic, topic_epoch
 from e4c2.model.keys import dek, dek_wrap, ledger, ledger_change, realm
 from e4c2.model.planned import AtDeadline, Cause, PlanState, departed, planned, topic_change, topic_next
@@ -21,6 +22,7 @@ __all__ = [
     "C2KeyState",
     "Cause",
     "Delivery",
+    "EventKind",
     "GRANTING",
     "Kind",
     "LATER",
@@ -39,6 +41,7 @@ __all__ = [
     "dek",
     "dek_wrap",
     "departed",
+    "event",
     "idempotency",
     "ledger",
     "ledger_change",
@@ -57,6 +60,7 @@ __all__ = [
     "topic_change",
     "topic_epoch",
     "topic_next",
+    "webhook",
 ]
 
 GRANTING: dict[str, tuple[str, ...]] = {
@@ -81,6 +85,7 @@ GRANTING: dict[str, tuple[str, ...]] = {
     "audit_head": ("number", "hash", "base_number", "base_hash"),
     "audit_key": ("algorithm", "private", "public"),
     "recovery": ("state", "backup", "made", "since"),
+    "webhook": ("name", "url", "kinds", "secret"),
 }
 """Table -> columns under the row's MAC, in this order; the row id (the primary key) and the generation always are."""
 
@@ -95,5 +100,6 @@ SEALED: dict[str, tuple[str, ...]] = {
     "idempotency": ("answer",),
     "ledger": ("sum",),
     "audit_key": ("private",),
+    "webhook": ("secret",),
 }
 """Table -> columns sealed under the records DEK."""

@@ -49,11 +49,19 @@ class Store:
         self._database: _Database = (
             Sqlite(where, Roll(), prepare) if isinstance(where, Path) else _server(where, prepare)
         )
+        self._told: list[Callable[[], object]] = []
+
+    def when_written(self, wake: Callable[[], object]) -> None:
+        """Call ``wake`` whenever something may have been committed, and what follows from it is to begin at once."""
+        self._told.append(wake)
 
     async def write(self, use_case: UseCase[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a use case that changes something, after all that were handed in before."""
         with self._watch("write"):
-            return await _answer(self._database.write(_call(use_case, *args, **kwargs)))
+            answer = await _answer(self._database.write(_call(use_case, *args, **kwargs)))
+        for wake in self._told:
+            wake()
+        return answer
 
     async def read(self, use_case: UseCase[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a use case that only reads, beside the writer; after it, if there seems to be cause for alarm."""
