@@ -179,8 +179,16 @@ def open_revocations(db: sa.Connection, realm: Realm) -> Open:
 
 def converged(db: sa.Connection, realm: Realm, done: Converged) -> None:
     """Called once, in the transaction in which a topic is found to have converged: what follows from it."""
-    told = {"seconds": round(done.took_s, 3), "cause": done.cause.value, "members": done.members, "in_time": done.in_time}
-    events.tell(db, realm, events.Kind.TOPIC_CONVERGED, topic=done.name, **told)
+    events.tell(
+        db,
+        realm,
+        events.Kind.TOPIC_CONVERGED,
+        topic=done.name,
+        seconds=round(done.took_s, 3),
+        cause=done.cause.value,
+        members=done.members,
+        in_time=done.in_time,
+    )
     if not done.in_time:
         log.warning("the key of %s took %.0f s to be revoked, which is longer than it should", done.name, done.took_s)
 
