@@ -19,6 +19,7 @@ import sqlalchemy as sa
 from e4c2 import deks, ledger, replicas, tokens
 from e4c2.commands import BATCH, pause, prune, requeue
 from e4c2.dead_letters import expire
+from e4c2.enrolment import tokens as enrolments
 from e4c2.format import Sealed
 from e4c2.intake import Intake
 from e4c2.model import Delivery, outbox
@@ -231,6 +232,7 @@ def tidy(db: sa.Connection, realm: Realm) -> None:
     prune(db, realm)
     try:
         tokens.prune(db, realm)
+        enrolments.prune(db, realm)
     except Tampered as error:  # of no harm: nobody is let in by it
         log.error("expired tokens stay on record: %s", error)
 

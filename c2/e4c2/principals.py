@@ -9,7 +9,10 @@ from dataclasses import dataclass, field
 import sqlalchemy as sa
 
 from e4c2 import tokens
+from e4c2.access.grants import Grant, Role
 from e4c2.access.principal import Principal, PrincipalKind
+from e4c2.enrolment import tokens as enrolments
+from e4c2.enrolment.tokens import Enrolment
 from e4c2.rows import Realm
 from e4c2.tokens import Token
 
@@ -24,6 +27,8 @@ class Credentials:
 
 def authenticate(db: sa.Connection, realm: Realm, shown: Credentials) -> Principal:
     """Raises: Denied (``unauthenticated``): nobody who is known."""
+    if shown.bearer.startswith(enrolments.PREFIX):
+        return _of_enrolment(enrolments.authenticate(db, realm, shown.bearer))
     return _of_token(tokens.authenticate(db, realm, shown.bearer))
 
 
@@ -40,6 +45,16 @@ def _of_token(token: Token) -> Principal:
     return Principal(PrincipalKind.TOKEN, token.id, token.name, token.grants)
 
 
+def _enrolment_again(db: sa.Connection, realm: Realm, principal: Principal) -> Principal:
+    return _of_enrolment(enrolments.again(db, realm, principal.id))
+
+
+def _of_enrolment(shown: Enrolment) -> Principal:
+    grants = (Grant(Role.NEWCOMER, (shown.clients,), ()),)
+    return Principal(PrincipalKind.ENROLMENT, shown.id, shown.name, grants)
+
+
 _AGAIN: Mapping[PrincipalKind, Callable[[sa.Connection, Realm, Principal], Principal]] = {
-    PrincipalKind.TOKEN: _token_again
+    PrincipalKind.TOKEN: _token_again,
+    PrincipalKind.ENROLMENT: _enrolment_again,
 }

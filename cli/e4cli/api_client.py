@@ -6,6 +6,7 @@ Each change carries an Idempotency-Key, so that it can be sent again after a los
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import re
 import secrets
@@ -86,13 +87,49 @@ class Token:
             raise InvalidInput(f"{self.source} holds no token; a token is one line, as e4_...", kind="bad_token")
 
 
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """SHA-256 of the one certificate that a C2 may show, 32 B."""
+
+    digest: bytes
+
+    @classmethod
+    def parse(cls, text: str) -> Pin:
+        """From hexadecimal digits, with or without colons. Raises: InvalidInput."""
+        digits = text.replace(":", "")
+        if not re.fullmatch(r"[0-9A-Fa-f]{64}", digits):
+            raise InvalidInput("a fingerprint is the SHA-256 of a certificate: 64 hexadecimal digits", kind="bad_pin")
+        return cls(bytes.fromhex(digits))
+
+    def context(self, url: str) -> ssl.SSLContext:
+        """What trusts that very certificate alone. Raises: TransportError: another one is shown, or nobody answers."""
+        parts = urlsplit(url)
+        address = (parts.hostname or "", parts.port or 443)
+        try:
+            shown = ssl.get_server_certificate(address, timeout=_TIMEOUT_S)
+        except OSError as error:
+            raise TransportError(f"no C2 answers with TLS at {url}; see --url: {error}") from error
+        if hashlib.sha256(ssl.PEM_cert_to_DER_cert(shown)).digest() != self.digest:
+            raise TransportError(
+                f"{url} shows another certificate; is this the C2 that you mean?", kind="other_certificate"
+            )
+        context = ssl.create_default_context(cadata=shown)
+        context.check_hostname = False  # it is the one that was named
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        return context
+
+
+Authorities = Path | Pin | None
+"""Who may vouch for a C2: those in a PEM file, nobody but its own known certificate, or those of the system."""
+
+
 class Api:
     """One C2, used inside ``with``."""
 
     page_len = 1000
     """Items that are asked for at once; what the API allows at most."""
 
-    def __init__(self, url: str, token: Token, ca: Path | None = None) -> None:
+    def __init__(self, url: str, token: Token, ca: Authorities = None) -> None:
         """Not yet connected.
 
         Args: ca: PEM file with the only authorities that may vouch for the C2; None: those of the system.
@@ -237,7 +274,7 @@ def _unanswered(request: httpx2.Request, what: str) -> TransportError:
     return TransportError(f"{what}; see whether it has done it", kind=UNANSWERED)
 
 
-def _http(url: str, token: Token, ca: Path | None) -> httpx2.Client:
+def _http(url: str, token: Token, ca: Authorities) -> httpx2.Client:
     import httpx2
 
     try:
@@ -253,7 +290,11 @@ def _http(url: str, token: Token, ca: Path | None) -> httpx2.Client:
         raise _bad_url() from error
 
 
-def _authorities(url: str, ca: Path | None) -> ssl.SSLContext | bool:
+def _authorities(url: str, ca: Authorities) -> ssl.SSLContext | bool:
+    if isinstance(ca, Pin):
+        if urlsplit(url).scheme != "https":
+            raise InvalidInput("a fingerprint is of a certificate, so the URL begins with https", kind="bad_url")
+        return ca.context(url)
     try:
         if ca is not None:
             return ssl.create_default_context(cafile=ca)

@@ -24,6 +24,7 @@ from e4cli import (
     conformance,
     demo,
     device,
+    enrolments,
     events,
     exits,
     general,
@@ -63,6 +64,7 @@ app.add_typer(kms.app, name="kms")
 app.command("events")(events.events)
 app.add_typer(webhooks.app, name="webhook")
 app.add_typer(token.app, name="token")
+app.add_typer(enrolments.app, name="enrolment")
 app.add_typer(conformance.app, name="conformance")
 app.command("demo")(demo.demo)
 

@@ -70,10 +70,10 @@ def create(
     lifetime_s = None if days is None else days * _DAY_S
     over = {"clients": clients or [_ALL], "topics": topics or [_ALL]}
     grants = [{"role": each.value, **over} for each in dict.fromkeys(role)]
-    made = api.post("/v1/tokens", {"name": _checked(name), "grants": grants, "lifetime_s": lifetime_s})
+    made = api.post("/v1/tokens", {"name": checked_name(name), "grants": grants, "lifetime_s": lifetime_s})
     if out is None:
         return made
-    _write(api, made["id"], out, made.pop("token").encode() + b"\n")
+    write_token(api, f"/v1/tokens/{made['id']}", out, made.pop("token").encode() + b"\n")
     return {**made, "file": str(out)}
 
 
@@ -109,7 +109,7 @@ def recover(config: ConfigOption = None, output: OutputOption = Output.TABLE) ->
     remark("one that is lost but not expired works until you revoke it: see e4 token list")
 
 
-def _checked(name: str) -> str:
+def checked_name(name: str) -> str:
     """Names of tokens are made as those of clients are, and are none."""
     try:
         return check_client_name(name)
@@ -117,13 +117,13 @@ def _checked(name: str) -> str:
         raise InvalidInput(str(error).replace("client name", "token name"), kind=error.kind) from error
 
 
-def _write(api: Api, identity: str, path: Path, text: bytes) -> None:
-    """Nobody has a token that could not be written."""
+def write_token(api: Api, token: str, path: Path, text: bytes) -> None:
+    """Nobody has a token (a path of the API) that could not be written."""
     from e4core import files
     from e4core.errors import E4Error
 
     try:
         files.create(path, text)
     except E4Error:
-        api.delete(f"/v1/tokens/{identity}")
+        api.delete(token)
         raise

@@ -19,6 +19,8 @@ class Role(StrEnum):
     KEY_ADMIN = "key-admin"
     AUDITOR = "auditor"
     ENROLLER = "enroller"
+    NEWCOMER = "newcomer"
+    """A device with an enrolment token."""
     ADMIN = "admin"
 
 
@@ -26,6 +28,7 @@ class Permission(StrEnum):
     """What may be done. Each route needs one."""
 
     SELF_READ = "self:read"
+    SELF_ENROL = "self:enrol"
     C2_READ = "c2:read"
     C2_REKEY = "c2:rekey"
     CLIENTS_READ = "clients:read"
@@ -57,6 +60,7 @@ _NOBODY: tuple[Role, ...] = ()
 
 ROLES: dict[Permission, tuple[Role, ...]] = {
     Permission.SELF_READ: _EVERYBODY,
+    Permission.SELF_ENROL: (Role.NEWCOMER,),
     Permission.C2_READ: _EVERYBODY,
     Permission.C2_REKEY: (Role.KEY_ADMIN,),
     Permission.CLIENTS_READ: _EVERYBODY,

@@ -21,6 +21,7 @@ class PrincipalKind(StrEnum):
     TOKEN = "token"  # noqa: S105
     CERTIFICATE = "certificate"
     OIDC = "oidc"
+    ENROLMENT = "enrolment"
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,10 +19,10 @@ from fastapi import Request, Response
 from pydantic_core import to_json
 
 from e4c2.api.status import CHANGED
-from e4c2.model import client, topic
+from e4c2.model import client, enrolment, topic
 from e4core.errors import Conflict, InvalidInput
 
-_TABLES = {"client": client, "topic": topic}
+_TABLES = {"client": client, "topic": topic, "enrolment": enrolment}
 """Parameter of a path -> table of the things that it names by their ids."""
 _TAG = re.compile(r'(W/)?"[\x21\x23-\x7e\x80-\xff]*"')
 _JSON = "application/json"

@@ -15,7 +15,21 @@ from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
-from e4c2.api import batch, clients, commands, events, kms, links, monitoring, own, plans, tokens, topics, webhooks
+from e4c2.api import (
+    batch,
+    clients,
+    commands,
+    enrolment,
+    events,
+    kms,
+    links,
+    monitoring,
+    own,
+    plans,
+    tokens,
+    topics,
+    webhooks,
+)
 from e4c2.api.gate import Gate
 from e4c2.api.observed import Observed
 from e4c2.api.parts import C2
@@ -36,6 +50,8 @@ _ROUTERS = (
     events.router,
     webhooks.router,
     tokens.router,
+    enrolment.tokens_router,
+    enrolment.router,
     kms.router,
     monitoring.router,
 )

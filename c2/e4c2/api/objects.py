@@ -15,10 +15,11 @@ from typing import Concatenate, Generic, ParamSpec, Protocol, TypeVar
 import sqlalchemy as sa
 
 from e4c2 import clients, commands, dead_letters, tokens, topics
-from e4c2.access.grants import Grant
-from e4c2.access.principal import Access
+from e4c2.access.grants import Grant, Role
+from e4c2.access.principal import FORBIDDEN, Access, PrincipalKind
+from e4c2.enrolment import tokens as enrolments
 from e4c2.rows import Realm
-from e4core.errors import E4Error, NotFound
+from e4core.errors import Denied, E4Error, NotFound
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -193,6 +194,42 @@ class NewToken:
 
 
 @dataclass(frozen=True, slots=True)
+class NewEnrolment:
+    """An enrolment token that is to be; a use case takes its clients (a pattern) and topics. Whoever may enrol may let join."""
+
+    enrolment_name: str
+    clients: str
+    topics: tuple[str, ...]
+
+    def found(self, _db: sa.Connection, _realm: Realm, access: Access, /) -> tuple[str, tuple[str, ...]]:
+        if not access.reaches((Grant(Role.ENROLLER, (self.clients,), self.topics),)):
+            raise Denied(f"this needs the permission {access.permission} over all that it is for", kind=FORBIDDEN)
+        return self.clients, self.topics
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolment:
+    """One enrolment token, by its id, which a use case takes; seen with the permission over all that it is over."""
+
+    enrolment: str
+
+    def found(self, db: sa.Connection, realm: Realm, access: Access, /) -> str:
+        if not access.reaches(enrolments.show(db, realm, self.enrolment).reach):
+            raise NotFound(enrolments.there_is_none(self.enrolment))
+        return self.enrolment
+
+
+@dataclass(frozen=True, slots=True)
+class OwnEnrolment:
+    """The enrolment token that is shown, by its id, which a use case takes."""
+
+    def found(self, _db: sa.Connection, _realm: Realm, access: Access, /) -> str:
+        if access.principal.kind is not PrincipalKind.ENROLMENT:
+            raise Denied("this needs an enrolment token", kind=FORBIDDEN)
+        return access.principal.id
+
+
+@dataclass(frozen=True, slots=True)
 class Seen:
     """Whatever of a list may be seen; a use case takes the access, and tells of nothing else."""
 
@@ -218,7 +255,7 @@ class Whole:
         access.require_whole()
 
 
-SEEN, WHOLE = Seen(), Whole()
+SEEN, WHOLE, OWN_ENROLMENT = Seen(), Whole(), OwnEnrolment()
 
 
 def no_object(

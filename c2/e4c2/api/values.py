@@ -46,6 +46,12 @@ def _key(value: object) -> Secret:
     raise PydanticCustomError("base64", "should be standard base64 with padding")
 
 
+Base64 = Annotated[
+    bytes,
+    PlainValidator(_key),
+    WithJsonSchema({"type": "string", "format": "byte"}),
+]
+
 DeviceKey = Annotated[
     Secret,
     PlainValidator(_key),

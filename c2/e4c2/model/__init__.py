@@ -11,6 +11,7 @@ from e4c2.model.access import token
 from e4c2.model.audit import audit_checkpoint, audit_head, audit_key, audit_record
 from e4c2.model.base import metadata
 from e4c2.model.delivery import Delivery, Kind, Reason, idempotency, operation, outbox, replica
+from e4c2.model.enrolment import enrolment
 from e4c2.model.events import EventKind, event, webhook
 from e4c2.model.fleet import C2KeyState, Status, c2_key, client, command_sequence, link, membership, topic, topic_epoch
 from e4c2.model.keys import dek, dek_wrap, ledger, ledger_change, realm
@@ -41,6 +42,7 @@ __all__ = [
     "dek",
     "dek_wrap",
     "departed",
+    "enrolment",
     "event",
     "idempotency",
     "ledger",
@@ -82,6 +84,7 @@ GRANTING: dict[str, tuple[str, ...]] = {
     "link": (),
     "c2_key": ("state", "private", "public"),
     "token": ("name", "lookup", "expires", "grants"),
+    "enrolment": ("name", "lookup", "clients", "topics", "uses", "expires"),
     "audit_head": ("number", "hash", "base_number", "base_hash"),
     "audit_key": ("algorithm", "private", "public"),
     "recovery": ("state", "backup", "made", "since"),
