@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from e4c2 import commands, reports
+from e4c2 import commands, events, reports
 from e4c2.commands import requeue
 from e4c2.format import Opened
-from e4c2.model import Delivery, Kind, client, outbox
+from e4c2.model import Delivery, Kind, outbox
 from e4c2.rows import Realm, Row
 from e4core.report import Ack, Hello, Outcome
 
@@ -36,7 +36,7 @@ def _acknowledged(db: sa.Connection, realm: Realm, row: Row, ack: Ack, opened: O
     answered = _answered(db, row, ack)
     if answered is None:
         return
-    db.execute(sa.update(client).where(client.c.id == row["id"]).values(last_report=realm.clock()))
+    reports.heard(db, realm, row)
     this = outbox.c.id == answered["id"]
     if ack.outcome in _DONE and ack.subject in _split(answered["purge_tags"]):
         db.execute(sa.update(outbox).where(this).values(purge_tags=b""))
@@ -46,6 +46,8 @@ def _acknowledged(db: sa.Connection, realm: Realm, row: Row, ack: Ack, opened: O
         requeue(db, this)
         return
     db.execute(sa.update(outbox).where(this).values(state=state.value, refusal=refusal))
+    if state is Delivery.REFUSED:
+        events.tell(db, realm, events.Kind.DELIVERY_REFUSED, client=row["name"], reason=refusal)
     if state is Delivery.CONFIRMED:
         realm.confirmed(realm.clock() - answered["created"])
     if opened.column == "key":

@@ -11,7 +11,7 @@ import logging
 
 import sqlalchemy as sa
 
-from e4c2 import commands, reports, sequences
+from e4c2 import commands, events, reports, sequences
 from e4c2.commands import requeue
 from e4c2.format import Opened
 from e4c2.model import Delivery, Kind, Status, client, link, outbox
@@ -97,13 +97,14 @@ def _acknowledged(db: sa.Connection, realm: Realm, row: Row, ack: Ack) -> None:
     ordered = db.scalar(sa.select(sa.func.min(outbox.c.created)).where(*these))
     if ack.subject != report.subject(sequence) or ordered is None:
         return
-    db.execute(sa.update(client).where(client.c.id == row["id"]).values(last_report=realm.clock()))
+    reports.heard(db, realm, row)
     sequences.confirm(db, realm, held, sequence)
     _release(db, row, sequence)
     if ack.refusal == "pubkey_missing":
         _send_the_rest(db, realm, row, these)
     elif ack.outcome is Outcome.REFUSED:
         _refuse(db, these, ack.refusal)
+        events.tell(db, realm, events.Kind.DELIVERY_REFUSED, client=row["name"], reason=ack.refusal)
     elif ack.outcome is Outcome.APPLIED:
         _confirm(db, these)
         realm.confirmed(realm.clock() - ordered)

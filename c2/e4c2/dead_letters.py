@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from e4c2 import commands
+from e4c2 import commands, events
 from e4c2.commands import Operation
 from e4c2.model import Delivery, Kind, client, outbox
 from e4c2.rows import Realm
@@ -27,7 +27,9 @@ def expire(db: sa.Connection, realm: Realm) -> None:
     long_ago = outbox.c.created < realm.clock() - realm.expires_s
     lasting = sa.or_(outbox.c.kind.in_(_LASTING), outbox.c.purge.is_(True))
     waits = [outbox.c.state == Delivery.SENT.value, long_ago, reports, ~lasting]
-    db.execute(sa.update(outbox).where(*waits).values(state=Delivery.EXPIRED.value))
+    count = db.execute(sa.update(outbox).where(*waits).values(state=Delivery.EXPIRED.value)).rowcount
+    if count:
+        events.tell(db, realm, events.Kind.DELIVERY_EXPIRED, count=count)
 
 
 def client_name(db: sa.Connection, number: int) -> str:

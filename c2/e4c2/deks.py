@@ -13,7 +13,7 @@ from hashlib import sha256
 
 import sqlalchemy as sa
 
-from e4c2 import ledger, resealing
+from e4c2 import events, ledger, resealing
 from e4c2.model import dek, dek_wrap
 from e4c2.roll import roll_of
 from e4c2.rows import Realm, Row, find_all, insert, strange, typed, update
@@ -121,6 +121,7 @@ def activate(db: sa.Connection, realm: Realm, purpose: Purpose, version: int) ->
 
     told = ledger.renew if purpose is Purpose.RECORDS else ledger.restate
     told(db, realm.keyring, activate_here)
+    _tell(db, realm, purpose, version, State.ACTIVE)
 
 
 def retire_former(db: sa.Connection, realm: Realm) -> list[Dek]:
@@ -166,10 +167,15 @@ def put_wraps(db: sa.Connection, before: Dek, after: Dek) -> None:
     _store_wraps(db, after)
 
 
+def _tell(db: sa.Connection, realm: Realm, purpose: Purpose, version: int, state: State) -> None:
+    events.tell(db, realm, events.Kind.DEK_CHANGED, purpose=purpose.value, version=version, state=state.value)
+
+
 def _destroy(db: sa.Connection, realm: Realm, purpose: Purpose, version: int) -> None:
     if purpose is Purpose.LOOKUP:
         resealing.forget_answers(db, version)
     update(db, realm, dek, _row(db, realm, purpose, version), state=State.RETIRED.value)
+    _tell(db, realm, purpose, version, State.RETIRED)
     db.execute(sa.delete(dek_wrap).where(dek_wrap.c.purpose == purpose.value, dek_wrap.c.version == version))
 
 

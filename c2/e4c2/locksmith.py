@@ -10,10 +10,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import count
 
-from e4c2 import deks, replicas, resealing
+from e4c2 import deks, events, replicas, resealing
 from e4c2.resealing import Mark
 from e4c2.rows import Kept, Realm
 from e4c2.store.engine import Store
@@ -148,7 +149,7 @@ class Locksmith:
 
     async def _keep(self) -> None:
         """Renew the lease in time; when it could not be, forget the keys at its end."""
-        keyring, pause = self._realm.keyring, LOOK_EVERY_S
+        keyring, pause, is_lost = self._realm.keyring, LOOK_EVERY_S, False
         while True:
             await asyncio.sleep(pause)
             try:
@@ -165,8 +166,17 @@ class Locksmith:
                     self._realm.expire()
                 self.failing = await self._failing()
                 pause = min(pause * 2, LONGEST_PAUSE_S, max(keyring.seconds_left, LOOK_EVERY_S))
+                is_lost = is_lost or await self._tell(events.Kind.KMS_LOST)
             else:
                 pause = LOOK_EVERY_S
+                is_lost = is_lost and not await self._tell(events.Kind.KMS_BACK)
+
+    async def _tell(self, kind: events.Kind) -> bool:
+        """Whether it could be."""
+        with suppress(StorageError):
+            await self._store.write(events.tell, self._realm, kind)
+            return True
+        return False
 
     async def _renew(self) -> None:
         stored = await self._store.read(deks.load)

@@ -11,7 +11,7 @@ import re
 
 import sqlalchemy as sa
 
-from e4c2 import c2keys, clients, commands, epochs
+from e4c2 import c2keys, clients, commands, epochs, events
 from e4c2.commands import WAITS_AT_MOST_S, pause
 from e4c2.epochs import Epoch, Next
 from e4c2.format import Opened
@@ -29,6 +29,7 @@ from e4core.transport import Incoming
 log = logging.getLogger(__name__)
 
 REPORTS = "e4/+/report"
+SEEN_AFTER_S = 24 * 3600
 SYNC_EVERY_S = 10
 CATCH_UP_EVERY_S = 30
 """At most; of a device that it does not help, twice as long each time."""
@@ -101,6 +102,14 @@ def expected_digest(db: sa.Connection, realm: Realm, row: Row) -> bytes:
         newest = epoch.next or Next(epoch.number, TopicKey(reveal(realm, topic, of, "key")))
         held[epoch.hash] = Held(epoch.number, newest.number, report.fingerprint(realm.suite, newest.key))
     return report.digest2(realm.suite, held, believed(realm, peers))
+
+
+def heard(db: sa.Connection, realm: Realm, row: Row) -> None:
+    """A device has just answered; that is told when nothing was heard of it for a day."""
+    now, last = realm.clock(), row["last_report"]
+    db.execute(sa.update(client).where(client.c.id == row["id"]).values(last_report=now))
+    if not isinstance(last, int | float) or now - last > SEEN_AFTER_S:
+        events.tell(db, realm, events.Kind.CLIENT_SEEN, client=row["name"])
 
 
 def sync(db: sa.Connection, realm: Realm, row: Row, hello: Hello, every_s: float = SYNC_EVERY_S) -> bool:

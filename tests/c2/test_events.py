@@ -40,7 +40,7 @@ def test_changes_are_told_in_the_order_in_which_they_happen(world: World) -> Non
     world.do(clients.new_key, "b", Reason.COMPROMISED)
     world.do(clients.remove, "b")
     world.do(topics.remove, "t")
-    assert [(each.kind, each.client, each.topic) for each in told(world, seen)] == [
+    assert [(each.kind, each.client, each.topic) for each in told(world, seen) if each.kind != Kind.CLIENT_SEEN] == [
         ("client.enrolled", "a", None),
         ("client.enrolled", "b", None),
         ("topic.created", None, "t"),
@@ -96,6 +96,16 @@ def test_a_change_of_the_c2_key_is_told_with_its_state(pk2: World) -> None:
     pk2.do(c2keys.new, Reason.COMPROMISED)
     changes = [(each.data["version"], each.data["state"]) for each in told(pk2, None, Kind.C2_KEY_CHANGED)]
     assert changes == [(2, "pending"), (2, "active"), (3, "active")]
+
+
+def test_a_device_that_answers_is_told_once_a_day(fleet: World) -> None:
+    seen = [each.client for each in told(fleet, None, Kind.CLIENT_SEEN)]
+    assert sorted(filter(None, seen)) == ["a", "b"]
+    for hours in (1, 25):
+        fleet.clock.now += hours * 3600
+        fleet.do(topics.rotate, "t")
+        fleet.settle_down()
+    assert len(told(fleet, None, Kind.CLIENT_SEEN)) == 4
 
 
 def test_a_device_that_has_changed_its_key_is_told(fleet: World) -> None:

@@ -32,7 +32,6 @@ AT_ONCE = 100
 NEWEST = "newest"
 _NEEDED = {
     EventKind.DEK_CHANGED: Permission.KMS_READ,
-    EventKind.WRAP_CHANGED: Permission.KMS_READ,
     EventKind.TOKEN_MADE: Permission.TOKENS_READ,
     EventKind.TOKEN_REVOKED: Permission.TOKENS_READ,
     EventKind.WEBHOOK_PAUSED: Permission.WEBHOOKS_READ,

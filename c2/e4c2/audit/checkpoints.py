@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import sqlalchemy as sa
 
+from e4c2 import events
 from e4c2.audit.chain import Place, cut, database_id, extent
 from e4c2.audit.records import HASH_LEN
 from e4c2.audit.signing import ALGORITHMS, ED25519, P256, Checkpoint, PublicKey
@@ -64,6 +65,7 @@ def make(db: sa.Connection, realm: Realm, pace: Pace) -> Checkpoint | None:
     made = replace(unsigned, signature=signer.sign(unsigned.message()))
     values = {"number": made.number, "time": made.time, "hash": made.hash, "signature": made.signature}
     db.execute(sa.insert(audit_checkpoint), values)
+    events.tell(db, realm, events.Kind.AUDIT_CHECKPOINT, number=made.number)
     return made
 
 
