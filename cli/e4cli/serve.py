@@ -52,7 +52,9 @@ def server_extra() -> Iterator[None]:
 def _tell(started: Started, output: Output) -> None:
     file = str(started.admin_token_file) if started.admin_token_file else None
     event: Row = {"event": "listening", "url": started.url, "broker": started.broker, "admin_token_file": file}
-    show_event(output, event, f"the API listens at {started.url}, devices meet at {started.broker}")
+    grpc = {"grpc": started.grpc} if started.grpc else {}
+    where = f"{started.url}, for gRPC at {started.grpc}" if started.grpc else started.url
+    show_event(output, {**event, **grpc}, f"the API listens at {where}, devices meet at {started.broker}")
     if output is Output.TABLE:
         if file:
             show_event(output, event, f"the admin token is in {file}")
