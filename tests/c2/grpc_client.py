@@ -33,8 +33,11 @@ class Caller:
     token: str | None
 
     def __call__(self, name: str, /, *headers: tuple[str, str], **fields: Any) -> Any:
-        """The answer of an RPC to one message."""
-        return self.method(name)(rpc_of(name).request(**fields), metadata=self.metadata(*headers), timeout=PATIENCE_S)
+        """The answer of an RPC to one message, or the answers."""
+        rpc = rpc_of(name)
+        request = rpc.request(**fields)
+        given = iter([request]) if rpc.takes_many else request
+        return self.method(name)(given, metadata=self.metadata(*headers), timeout=PATIENCE_S)
 
     def method(self, name: str) -> Any:
         rpc = rpc_of(name)

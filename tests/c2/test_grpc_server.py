@@ -42,7 +42,9 @@ def trusted(c2: Served, certificate: bytes) -> Caller:
     return Caller(grpc.secure_channel(c2.started.grpc, grpc.ssl_channel_credentials(certificate)), c2.token)
 
 
-def test_with_a_certificate_it_speaks_tls_only_and_takes_a_new_one(tmp_path: Path) -> None:
+def test_with_a_certificate_it_speaks_tls_only_and_takes_a_new_one(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     pair = self_signed(tmp_path)
     first = pair["tls_certificate"].read_bytes()
     with serving(settings_in(tmp_path, grpc_port=0, **pair)) as c2:
@@ -57,6 +59,7 @@ def test_with_a_certificate_it_speaks_tls_only_and_takes_a_new_one(tmp_path: Pat
 
         pair["tls_certificate"].write_bytes(first)  # the key is another one's
         assert trusted(c2, second)("C2.Show").suite == "sk"
+    assert "keeps its former certificate" in caplog.text
 
 
 def test_a_certificate_that_cannot_be_used_is_refused(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ class _Pair:
         self._seen = self._stamp()
 
     def read(self) -> grpc.ServerCertificateConfiguration:
-        listener.tls(self._settings)  # gRPC itself would take files that do not belong together
+        listener.tls(self._settings)  # says what is wrong, where gRPC would be silent
         certificate, key = (file.read_bytes() for file in self._files)
         return grpc.ssl_server_certificate_configuration([(key, certificate)])
 
