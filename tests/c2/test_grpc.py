@@ -206,6 +206,19 @@ def test_a_stream_of_batches_is_done_once_though_it_is_sent_again(call: Caller) 
     assert next(again).results[0].item.name == "bulk/3"
 
 
+def test_events_are_followed_from_where_they_were_left(call: Caller) -> None:
+    call("Topics.Create", body={"name": "event/1"})
+    known = max(each.id for each in call("Events.List").items)
+    following = call("Events.Follow", ("last-event-id", str(known)))
+    call("Topics.Create", body={"name": "event/2"})
+    event = next(following)
+    assert (event.kind, event.id > known) == ("topic.created", True)
+    assert event in call("Events.List", after=str(known)).items
+    following.cancel()
+    with refused("UNAUTHENTICATED", "unauthenticated"):
+        next(Caller(call.channel, None)("Events.Follow"))
+
+
 def test_a_call_has_a_deadline_and_may_be_left(c2: Served, call: Caller) -> None:
     request = rpc_of("Topics.Create").request(body={"name": "late"})
     with closing(sqlite3.connect(c2.settings.data / "c2.sqlite")) as other:
