@@ -110,9 +110,10 @@ def of_client(
     """Topics that a client is a member of, by name, and whether it has their present keys."""
     newest = outbox.alias("newest")
     last = sa.select(sa.func.max(newest.c.id)).where(*_same(newest, client.c.id, topic.c.id)).correlate(client, topic)
+    is_last = sa.and_(outbox.c.client == client.c.id, outbox.c.id == last.scalar_subquery())
     wanted = (topic.c.name, topic.c.id, client.c.reports, outbox.c.state, outbox.c.created)
     joined = membership.join(topic, topic.c.id == membership.c.topic).join(client, MEMBER)
-    mine = sa.select(*wanted).select_from(joined.outerjoin(outbox, outbox.c.id == last.scalar_subquery()))
+    mine = sa.select(*wanted).select_from(joined.outerjoin(outbox, is_last))
     mine = mine.where(client.c.id == client_id, topic.c.name > after, seen.where(topic.c.name))
     rows = db.execute(mine.order_by(topic.c.name).limit(limit))
     return [Holding(name, of.hex(), _key(realm, reports, state), since) for name, of, reports, state, since in rows]

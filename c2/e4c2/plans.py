@@ -107,7 +107,7 @@ def begin(db: sa.Connection, realm: Realm, name: str, terms: Terms) -> Plan:
     }
     db.execute(sa.insert(planned).values(values))
     commands.enqueue_next(db, realm, operation, row["id"])
-    return _view(realm, {**values, **_count(db, realm, values)})
+    return _present(db, realm, values)
 
 
 def page(db: sa.Connection, realm: Realm, name: str, before: float = 0, limit: int = 100) -> list[Plan]:
@@ -116,13 +116,12 @@ def page(db: sa.Connection, realm: Realm, name: str, before: float = 0, limit: i
     if before:
         mine = mine.where(planned.c.created < before)
     rows = db.execute(mine.order_by(planned.c.created.desc()).limit(limit)).mappings()
-    return [_view(realm, row) for row in rows.all()]
+    return [_present(db, realm, row) for row in rows.all()]
 
 
 def show(db: sa.Connection, realm: Realm, name: str, plan: str) -> Plan:
     """Raises: NotFound."""
-    row = _require(db, realm, name, plan)
-    return _view(realm, {**row, **_count(db, realm, row)} if row["state"] in EARLY else row)
+    return _present(db, realm, _require(db, realm, name, plan))
 
 
 def activate(db: sa.Connection, realm: Realm, name: str, plan: str, force: bool = False) -> Plan:
@@ -263,7 +262,8 @@ def _require(db: sa.Connection, realm: Realm, name: str, plan: str) -> Row:
     return dict(row)
 
 
-def _view(realm: Realm, row: Row) -> Plan:
+def _present(db: sa.Connection, realm: Realm, plan: Row) -> Plan:
+    row = {**plan, **_count(db, realm, plan)} if plan["state"] in EARLY else plan
     return Plan(
         id=row["id"].hex(),
         topic=row["topic"].hex(),

@@ -94,7 +94,8 @@ def key_changes(
     last = sa.select(sa.func.max(outbox.c.id)).where(outbox.c.client == client.c.id, outbox.c.kind == Kind.ID_KEY.value)
     newest = outbox.alias("newest")
     wanted = (client.c.name, client.c.id, client.c.reports, client.c.pending_key.is_not(None))
-    joined = client.outerjoin(newest, newest.c.id == last.correlate(client).scalar_subquery())
+    is_last = newest.c.id == last.correlate(client).scalar_subquery()
+    joined = client.outerjoin(newest, sa.and_(newest.c.client == client.c.id, is_last))
     mine = sa.select(*wanted, newest.c.created, newest.c.state, newest.c.refusal).select_from(joined)
     under_way = [holdings.ACTIVE, client.c.pending_private.is_not(None), client.c.name > after]
     under_way.append(seen.where(client.c.name))

@@ -14,7 +14,7 @@ from e4c2.access.patterns import EVERY, Patterns
 from e4c2.clients import Client
 from e4c2.commands import Operation, is_text, parse_id
 from e4c2.model import Kind, client, link, membership, planned, topic
-from e4c2.rows import Realm, Row, checked, delete, find, find_all, find_ids, insert, insert_all, portions
+from e4c2.rows import Realm, Row, checked, delete, find, find_all, find_ids, insert, insert_all, portions, update
 from e4core.errors import InvalidInput, NotFound
 from e4core.keys import CONTROL_PREFIX, check_topic_name
 
@@ -122,7 +122,7 @@ def remove(db: sa.Connection, realm: Realm, name: str) -> Operation:
 def aim(db: sa.Connection, realm: Realm, name: str, revoke_within_s: float | None) -> Topic:
     """Set how long a revocation is to take at most; None: as the settings say. Raises: NotFound."""
     row = require(db, realm, name)
-    db.execute(sa.update(topic).where(topic.c.id == row["id"]).values(revoke_within_s=revoke_within_s))
+    update(db, realm, topic, row, revoke_within_s=revoke_within_s)
     return show(db, realm, name)
 
 
