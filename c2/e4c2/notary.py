@@ -15,6 +15,7 @@ from e4c2.audit import checkpoints, refusals
 from e4c2.audit.checkpoints import Pace
 from e4c2.audit.refusals import Refusals
 from e4c2.audit.signing import Checkpoint
+from e4c2.recovery import restored
 from e4c2.rows import Realm
 from e4c2.store.engine import Store
 from e4core.errors import KmsError, StorageError, TransportError
@@ -45,7 +46,8 @@ class Notary:
     async def run(self) -> None:
         """Work until cancelled; what was counted until then is still written down."""
         try:
-            self._publish_next(await self._store.read(checkpoints.newest))
+            if not await self._is_paused():
+                self._publish_next(await self._store.read(checkpoints.newest))
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._keep())
                 tasks.create_task(self._publish())
@@ -60,7 +62,7 @@ class Notary:
                 if look % REFUSALS_EVERY == 0:
                     await self._write_refusals()
                 # nobody else waits for a turn to write when nothing is due
-                if await self._store.read(checkpoints.is_due, self._realm, self._pace):
+                if await self._store.read(checkpoints.is_due, self._realm, self._pace) and not await self._is_paused():
                     self._publish_next(await self._store.write(checkpoints.make, self._realm, self._pace))
                 self._told.clear()
             except (KmsError, StorageError) as error:
@@ -82,6 +84,10 @@ class Notary:
                     await self._transport.publish(self._topic, made.encoded())
             except TransportError as error:
                 log.warning("checkpoint %d of the audit log could not be published: %s", made.number, error)
+
+    async def _is_paused(self) -> bool:
+        """After a restore: what was published last says more than this database knows, and is to stay."""
+        return await self._store.read(restored.is_paused, self._realm)
 
     def _publish_next(self, checkpoint: Checkpoint | None) -> None:
         """Instead of one that waits for the broker, as it says more."""

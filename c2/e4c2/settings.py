@@ -38,13 +38,16 @@ def _listed(value: object) -> object:
 _PLACE = {"anyOf": [{"type": "string", "format": "path"}, {"type": "string"}, {"type": "null"}]}
 
 
+def place_of(text: str) -> Path | Address:
+    """Path of an SQLite database, or address of one at a server. Raises: InvalidInput (``bad_uri``)."""
+    return Address.parse(text) if "://" in text else Path(text)
+
+
 def _database(value: object) -> object:
-    if isinstance(value, str) and "://" in value:
-        try:
-            return Address.parse(value)
-        except InvalidInput as error:
-            raise ValueError(str(error)) from error
-    return Path(value) if isinstance(value, str) else value
+    try:
+        return place_of(value) if isinstance(value, str) else value
+    except InvalidInput as error:
+        raise ValueError(str(error)) from error
 
 
 class Settings(BaseSettings):

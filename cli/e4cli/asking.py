@@ -32,7 +32,7 @@ TOKEN_VARIABLE = "E4_TOKEN"  # noqa: S105
 DATA_VARIABLE = "E4_DATA"
 _TIMES = frozenset(
     {"begun", "converged", "created", "expires", "last_report", "rekey_by", "requested", "rotated", "since"}
-    | {"activated", "deadline", "ended", "failing_since", "next_try"}
+    | {"activated", "deadline", "ended", "failing_since", "next_try", "made", "restored"}
 )
 
 
@@ -76,12 +76,12 @@ TimeoutOption = Annotated[float, typer.Option("--timeout", min=0, metavar="SECON
 
 def shows(asks: Callable[Concatenate[Api, P], Row]) -> Command:
     """A command whose answer is one thing."""
-    return _command(asks, lambda _api, output, answer: show_record(output, _readable(output, answer)))
+    return _command(asks, lambda _api, output, answer: show_record(output, readable(output, answer)))
 
 
 def lists(asks: Callable[Concatenate[Api, P], Iterable[Row]]) -> Command:
     """A command whose answer is a list."""
-    return _command(asks, lambda _api, output, rows: show_rows(output, [_readable(output, row) for row in rows]))
+    return _command(asks, lambda _api, output, rows: show_rows(output, [readable(output, row) for row in rows]))
 
 
 def reports(show: Callable[[Output, Any], None]) -> Callable[[Callable[Concatenate[Api, P], Any]], Command]:
@@ -151,7 +151,7 @@ def _follow(api: Api, output: Output, operation: Document, wait: bool, timeout: 
 
     if wait:
         operation = following.follow(api, operation, timeout)
-    show_record(output, _readable(output, operation))
+    show_record(output, readable(output, operation))
     if wait:
         following.check(operation, timeout)
 
@@ -170,7 +170,7 @@ def _token(file: Path | None) -> Token:
         raise StorageError(f"a token is needed, by --token-file or ${TOKEN_VARIABLE}: {error}") from error
 
 
-def _readable(output: Output, row: Row) -> Row:
+def readable(output: Output, row: Row) -> Row:
     """Times as people read them; scripts get Unix seconds."""
     return row if output is Output.JSON else {name: _for_people(name, value) for name, value in row.items()}
 

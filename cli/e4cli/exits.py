@@ -41,7 +41,11 @@ class Exit:
 
 
 _OF_ERRORS: dict[type[E4Error], Exit] = {
-    E4Error: Exit(1, "error", "any other error of E4; of e4 conformance: the subject does not conform"),
+    E4Error: Exit(
+        1,
+        "error",
+        "any other error; of e4 conformance: the subject does not conform; of e4 doctor: a check fails",
+    ),
     InvalidInput: Exit(3, "invalid_input", "an input has the wrong form: a key, a name, a message, a file"),
     AuthenticationFailed: Exit(4, "not_authentic", "not made by the holder of the key, changed, or a wrong passphrase"),
     NotFresh: Exit(5, "not_fresh", "accepted before, too old, from the future, or without a clock to tell"),

@@ -19,11 +19,13 @@ from typer.exceptions import TyperException
 from typer.main import get_command
 
 from e4cli import (
+    backup,
     clients,
     commands,
     conformance,
     demo,
     device,
+    doctor,
     enrolments,
     events,
     exits,
@@ -53,6 +55,7 @@ app.command("suites")(general.suites)
 app.command("exit-codes")(general.exit_codes)
 app.command("keygen")(keygen.keygen)
 app.command("serve")(serve.serve)
+app.command("doctor")(doctor.doctor)
 app.add_typer(device.app, name="device")
 app.add_typer(clients.app, name="clients")
 app.add_typer(topics.app, name="topics")
@@ -63,6 +66,8 @@ app.add_typer(commands.app, name="commands")
 app.add_typer(kms.app, name="kms")
 app.command("events")(events.events)
 app.add_typer(webhooks.app, name="webhook")
+app.add_typer(backup.app, name="backup")
+app.add_typer(backup.recovery, name="recovery")
 app.add_typer(token.app, name="token")
 app.add_typer(enrolments.app, name="enrolment")
 app.add_typer(conformance.app, name="conformance")

@@ -50,6 +50,7 @@ class Permission(StrEnum):
     WEBHOOKS_CHANGE = "webhooks:change"
     KMS_READ = "kms:read"
     KMS_CHANGE = "kms:change"
+    RECOVERY_CONFIRM = "recovery:confirm"
     TOKENS_READ = "tokens:read"
     TOKENS_ISSUE = "tokens:issue"
     TOKENS_REVOKE = "tokens:revoke"
@@ -82,6 +83,7 @@ ROLES: dict[Permission, tuple[Role, ...]] = {
     Permission.WEBHOOKS_CHANGE: _NOBODY,  # the C2 posts to where it says, and tells more than most roles may see
     Permission.KMS_READ: (Role.KEY_ADMIN, Role.AUDITOR),
     Permission.KMS_CHANGE: (Role.KEY_ADMIN,),
+    Permission.RECOVERY_CONFIRM: (Role.KEY_ADMIN,),
     Permission.TOKENS_READ: (Role.AUDITOR,),
     Permission.TOKENS_ISSUE: _NOBODY,
     Permission.TOKENS_REVOKE: _NOBODY,

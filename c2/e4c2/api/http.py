@@ -26,6 +26,7 @@ from e4c2.api import (
     monitoring,
     own,
     plans,
+    recovery,
     tokens,
     topics,
     webhooks,
@@ -41,6 +42,7 @@ OPENAPI = "/v1/openapi.json"
 _ROUTERS = (
     own.router,
     batch.clients_router,
+    recovery.router,
     clients.router,
     links.router,
     batch.topics_router,

@@ -13,6 +13,8 @@ from typing import BinaryIO
 import sqlalchemy as sa
 
 from e4c2 import ledger, resealing, tokens
+from e4c2.audit import chain
+from e4c2.audit.records import Act
 from e4c2.model import backup, restoring
 from e4c2.recovery import container, dump, restored
 from e4c2.recovery.container import Header, New
@@ -29,6 +31,8 @@ from e4core.errors import Conflict, StorageError
 from e4core.kms import Kms
 from e4core.suite import Suite
 
+RESTORED = "database_restored"
+"""What the audit log calls it."""
 AHEAD_S = 60.0
 """By which a clock may be behind that of the C2 that made a backup."""
 _LOOKED = 500
@@ -132,6 +136,7 @@ def restore(path: Path, where: Path | Address, keys: Keys, finish: Callable[[sa.
                 _require_empty(db)
                 with closing(read.load(db, keys)) as realm:
                     tokens.revoke_all(db, realm)
+                    chain.append(db, realm, Act(RESTORED, objects=(f"backup:{read.backup.id}",)))
                     restored.put(db, realm, identity, made)
                     finish(db, realm)
                 db.execute(sa.delete(restoring))

@@ -24,7 +24,7 @@ from e4c2.store.first_start import is_new, open_realm
 from e4c2.telemetry.metrics import Metrics
 from e4c2.token_keys import TokenKeys
 from e4core import files
-from e4core.errors import NotFound
+from e4core.errors import Conflict, NotFound
 from e4core.keys import Secret
 from e4core.plugins import load_suite
 
@@ -34,6 +34,7 @@ async def create(settings: Settings, path: Path, clock: Clock = time.time) -> Ba
 
     Raises: NotFound: there is no database. StorageError. Conflict (``exists``). KmsError. Tampered. PluginError. InvalidInput.
     """
+    _require_new(path)
     async with _keys(settings, clock) as keys, AsyncExitStack() as stack:
         new = container.New.make(keys.kmses)
         store = stack.enter_context(closing(existing(settings.place)))
@@ -77,6 +78,12 @@ async def restore(
             stack.callback(files.Lock.take(lock, f"a C2 holds {lock}; stop it first").release)
         made = backups.restore(path, where, keys, finish)
     return made, texts[-1]
+
+
+def _require_new(path: Path) -> None:
+    """Before all the work: that it does not replace a file is seen to when it is written."""
+    if path.exists():
+        raise Conflict(f"{path} exists already and is not overwritten; choose another name", kind="exists")
 
 
 def existing(place: Path | Address) -> Store:
