@@ -6,11 +6,14 @@ The digest in a report does not show the previous key of a topic. So it proves n
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import sqlalchemy as sa
 
 from e4c2 import commands, events, reports
 from e4c2.commands import requeue
 from e4c2.format import Opened
+from e4c2.hearing import heard
 from e4c2.model import Delivery, Kind, outbox
 from e4c2.rows import Realm, Row
 from e4core.report import Ack, Hello, Outcome
@@ -31,12 +34,17 @@ def answer(db: sa.Connection, realm: Realm, row: Row, opened: Opened) -> None:
         _acknowledged(db, realm, row, opened.content, opened)
 
 
+def answers(ack: Ack, undone: Sequence[Row], _sequence: Row | None) -> bool:
+    """Whether ``ack`` is of the one delivery that is unconfirmed, and no former key was to be erased with it."""
+    return len(undone) == 1 and not undone[0]["purge_tags"] and ack.subject in _split(undone[0]["tags"])
+
+
 def _acknowledged(db: sa.Connection, realm: Realm, row: Row, ack: Ack, opened: Opened) -> None:
     """Only the ack of a command that is still unconfirmed is fresh, and says what the device holds now."""
     answered = _answered(db, row, ack)
     if answered is None:
         return
-    reports.heard(db, realm, row)
+    heard(db, realm, [row])
     this = outbox.c.id == answered["id"]
     if ack.outcome in _DONE and ack.subject in _split(answered["purge_tags"]):
         db.execute(sa.update(outbox).where(this).values(purge_tags=b""))

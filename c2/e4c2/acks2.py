@@ -8,12 +8,14 @@ Sync, and that no sequence is used that the device knows already; from an offer,
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 import sqlalchemy as sa
 
 from e4c2 import commands, events, reports, sequences
 from e4c2.commands import requeue
 from e4c2.format import Opened
+from e4c2.hearing import heard
 from e4c2.model import Delivery, Kind, Status, client, link, outbox
 from e4c2.rows import Realm, Row, find_ids, reveal, update
 from e4core import report
@@ -53,6 +55,13 @@ def answer(db: sa.Connection, realm: Realm, row: Row, opened: Opened) -> None:
     if opened.news:
         # the device forgets the former key when a command opens under the new one
         commands.enqueue(db, realm, None, [row["id"]], Kind.SWITCH)
+
+
+def answers(ack: Ack, undone: Sequence[Row], sequence: Row | None) -> bool:
+    """Whether ``ack`` is of the command that carried all that is unconfirmed, and that was really sent."""
+    number = int.from_bytes(ack.subject[:8], "little")
+    is_sent = sequence is not None and ack.last_sequence <= sequence["last"] and number <= sequence["last"]
+    return is_sent and ack.subject == report.subject(number) and all(row["sequence"] == number for row in undone)
 
 
 def _check_sequence(db: sa.Connection, realm: Realm, row: Row, known: int, taken: int) -> None:
@@ -97,7 +106,7 @@ def _acknowledged(db: sa.Connection, realm: Realm, row: Row, ack: Ack) -> None:
     ordered = db.scalar(sa.select(sa.func.min(outbox.c.created)).where(*these))
     if ack.subject != report.subject(sequence) or ordered is None:
         return
-    reports.heard(db, realm, row)
+    heard(db, realm, [row])
     sequences.confirm(db, realm, held, sequence)
     _release(db, row, sequence)
     if ack.refusal == "pubkey_missing":

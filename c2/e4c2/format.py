@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import sqlalchemy as sa
 
-from e4core.report import Report
+from e4core.report import Ack, Report
 from e4core.suite import Suite
 
 R = TypeVar("R")
@@ -72,6 +72,8 @@ class Format(Generic[R]):
     """Seal what is pending, so many commands at most, and mark it as being sent. Raises: Tampered. KmsUnavailable."""
     answer: Callable[[sa.Connection, R, _Row, Opened], None]
     """What follows from a report beyond the key that it shows. Raises: E4Error: it is refused."""
+    answers: Callable[[Ack, Sequence[_Row], _Row | None], bool]
+    """Whether an ack answers all of these deliveries of a device, which are unconfirmed. The last: its `command_sequence`."""
     renewed: Callable[[sa.Connection, R, Collection[_Row]], None]
     """These topics have got a new key."""
     key_change: KeyChange[R]

@@ -43,6 +43,7 @@ _FORMATS: Mapping[int, Format[Realm]] = {
     1: Format(
         claim=_unless_paused(sealing.claim),
         answer=acks.answer,
+        answers=acks.answers,
         renewed=_unnumbered,
         key_change=key_changes.FORMAT1,
         commands_age=True,
@@ -52,6 +53,7 @@ _FORMATS: Mapping[int, Format[Realm]] = {
     2: Format(
         claim=_unless_paused(sealing2.claim),
         answer=acks2.answer,
+        answers=acks2.answers,
         renewed=epochs.advance,
         key_change=key_changes.FORMAT2,
         commands_age=False,

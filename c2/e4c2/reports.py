@@ -11,25 +11,23 @@ import re
 
 import sqlalchemy as sa
 
-from e4c2 import c2keys, clients, commands, epochs, events
+from e4c2 import c2keys, clients, commands, digests, plain_acks
 from e4c2.commands import WAITS_AT_MOST_S, pause
-from e4c2.epochs import Epoch, Next
 from e4c2.format import Opened
-from e4c2.model import Delivery, Kind, Status, client, link, membership, outbox, topic
-from e4c2.present import believed, channels
+from e4c2.model import Delivery, Kind, Status, client, outbox
+from e4c2.present import channels
 from e4c2.recovery import restored
-from e4c2.rows import Realm, Row, find, find_all, find_ids, reveal, update
+from e4c2.rows import Realm, Row, find, update
 from e4core import report
 from e4core.errors import AuthenticationFailed, Denied, E4Error, InvalidInput, KmsError, Tampered, UnknownKey
-from e4core.keys import ClientId, TopicKey
-from e4core.report import Held, Hello, Report
+from e4core.keys import ClientId
+from e4core.report import Hello, Report
 from e4core.suite import Suite
 from e4core.transport import Incoming
 
 log = logging.getLogger(__name__)
 
 REPORTS = "e4/+/report"
-SEEN_AFTER_S = 24 * 3600
 SYNC_EVERY_S = 10
 CATCH_UP_EVERY_S = 30
 """At most; of a device that it does not help, twice as long each time."""
@@ -78,7 +76,7 @@ def receive_all(db: sa.Connection, realm: Realm, batch: list[Incoming]) -> list[
     except (Tampered, Denied) as error:
         return [error] * len(batch)
     refused: list[E4Error] = []
-    for incoming in batch:
+    for incoming in _not_plain(db, realm, keys, batch):
         try:
             with db.begin_nested():
                 receive(db, realm, keys, incoming)
@@ -87,29 +85,6 @@ def receive_all(db: sa.Connection, realm: Realm, batch: list[Incoming]) -> list[
                 raise  # no fault of the report: the token of the C2's own key
             refused.append(error)
     return refused
-
-
-def expected_digest(db: sa.Connection, realm: Realm, row: Row) -> bytes:
-    """State digest of a device that holds exactly what it should."""
-    memberships = find_all(db, realm, membership, membership.c.client == row["id"])
-    joined = find_ids(db, realm, topic, topic.c.id, (each["topic"] for each in memberships))
-    numbered = epochs.of(db, realm, [of["id"] for of in joined])
-    links = find_all(db, realm, link, link.c.holder == row["id"])
-    peers = find_ids(db, realm, client, client.c.id, (each["peer"] for each in links))
-    held = {}
-    for of in joined:
-        epoch = numbered.get(of["id"], Epoch(of["id"], _UNNUMBERED))
-        newest = epoch.next or Next(epoch.number, TopicKey(reveal(realm, topic, of, "key")))
-        held[epoch.hash] = Held(epoch.number, newest.number, report.fingerprint(realm.suite, newest.key))
-    return report.digest2(realm.suite, held, believed(realm, peers))
-
-
-def heard(db: sa.Connection, realm: Realm, row: Row) -> None:
-    """A device has just answered; that is told when nothing was heard of it for a day."""
-    now, last = realm.clock(), row["last_report"]
-    db.execute(sa.update(client).where(client.c.id == row["id"]).values(last_report=now))
-    if not isinstance(last, int | float) or now - last > SEEN_AFTER_S:
-        events.tell(db, realm, events.Kind.CLIENT_SEEN, client=row["name"])
 
 
 def sync(db: sa.Connection, realm: Realm, row: Row, hello: Hello, every_s: float = SYNC_EVERY_S) -> bool:
@@ -130,7 +105,7 @@ def sync(db: sa.Connection, realm: Realm, row: Row, hello: Hello, every_s: float
 def holds(db: sa.Connection, realm: Realm, row: Row, digest: bytes) -> bool | None:
     """Whether a device under way to which is nothing holds what it should; if not, it is brought there. None: who knows."""
     try:
-        expected = expected_digest(db, realm, row)
+        expected = digests.expected(db, realm, [row["id"]])[row["id"]]
     except Tampered as error:  # a row that this device shares with another: what it confirmed it still has
         log.error("what the client %s holds cannot be judged: %s", row["name"], error)
         return None
@@ -153,6 +128,22 @@ def last(db: sa.Connection, realm: Realm, row: Row, kind: Kind, time: sa.Column[
     """The latest ``time`` of the deliveries of this kind; one that seems to lie in the future does not count."""
     where = [outbox.c.client == row["id"], outbox.c.kind == kind.value, time <= realm.clock()]
     return db.scalar(sa.select(sa.func.max(time)).where(*where)) or float("-inf")
+
+
+def _not_plain(db: sa.Connection, realm: Realm, keys: c2keys.Versions, batch: list[Incoming]) -> list[Incoming]:
+    """Those that each want a look of their own."""
+    senders = [_sender(realm.suite, incoming) for incoming in batch]
+    named = [(of, incoming.payload) for of, incoming in zip(senders, batch, strict=True) if of is not None]
+    with db.begin_nested():
+        taken = plain_acks.take(db, realm, keys, named)
+    return [incoming for of, incoming in zip(senders, batch, strict=True) if of not in taken]
+
+
+def _sender(suite: Suite, incoming: Incoming) -> bytes | None:
+    try:
+        return sender(suite, incoming)
+    except InvalidInput:
+        return None
 
 
 def _open(realm: Realm, keys: c2keys.Versions, row: Row, data: bytes) -> Opened:

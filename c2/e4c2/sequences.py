@@ -44,6 +44,12 @@ def confirm(db: sa.Connection, realm: Realm, row: Row, sequence: int) -> None:
         update(db, realm, command_sequence, row, confirmed=sequence)
 
 
+def confirm_all(db: sa.Connection, realm: Realm, answered: Collection[tuple[Row, int]]) -> None:
+    """Devices have answered these commands of theirs."""
+    newer = [(row, {"confirmed": number}) for row, number in answered if number > row["confirmed"]]
+    update_all(db, realm, command_sequence, newer)
+
+
 def go_on_after(db: sa.Connection, realm: Realm, client: bytes, sequence: int) -> None:
     """The device knows a sequence that this C2 has forgotten."""
     row = of(db, realm, client)
