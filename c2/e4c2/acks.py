@@ -57,7 +57,7 @@ def _acknowledged(db: sa.Connection, realm: Realm, row: Row, ack: Ack, opened: O
     if state is Delivery.REFUSED:
         events.tell(db, realm, events.Kind.DELIVERY_REFUSED, client=row["name"], reason=refusal)
     if state is Delivery.CONFIRMED:
-        realm.confirmed(realm.clock() - answered["created"])
+        realm.answered(answered["created"])
     if opened.column == "key":
         _requeue_lost_keys(db, row, answered, opened)
     newer = [outbox.c.client == row["id"], outbox.c.state.in_(commands.OPEN), outbox.c.id > answered["id"]]

@@ -116,7 +116,7 @@ def _acknowledged(db: sa.Connection, realm: Realm, row: Row, ack: Ack) -> None:
         events.tell(db, realm, events.Kind.DELIVERY_REFUSED, client=row["name"], reason=ack.refusal)
     elif ack.outcome is Outcome.APPLIED:
         _confirm(db, these)
-        realm.confirmed(realm.clock() - ordered)
+        realm.answered(ordered)
     waits, elsewhere = outbox.c.state == Delivery.PENDING.value, outbox.c.sequence != sequence
     undone = [outbox.c.client == row["id"], outbox.c.state.in_(commands.OPEN), outbox.c.kind.not_in(_KEYS)]
     if not _exists(db, *undone, sa.or_(waits, elsewhere)):

@@ -270,7 +270,8 @@ def _awaited() -> sa.ColumnElement[bool]:
     keys = outbox.c.kind.in_((Kind.ID_KEY.value, Kind.C2_KEY.value))
     reports = outbox.c.client.in_(sa.select(client.c.id).where(client.c.reports))
     numbered = outbox.c.sequence.is_not(None)  # Format 2, in which all devices report, be it after a year
-    return sa.and_(outbox.c.state == Delivery.SENT.value, sa.or_(keys, reports, numbered), is_last)
+    unanswered = outbox.c.state.in_((Delivery.SENT.value, Delivery.EXPIRED.value))
+    return sa.and_(unanswered, sa.or_(keys, reports, numbered), is_last)
 
 
 def _view(row: Row) -> Command:

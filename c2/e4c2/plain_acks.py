@@ -50,7 +50,8 @@ def take(
         return set()
     done = [each for each in cases if each.ack.digest == expected[each.device["id"]]]
     if done:
-        _write(db, realm, done)
+        with db.begin_nested():
+            _write(db, realm, done)
     return {each.device["id"] for each in done}
 
 
@@ -107,4 +108,4 @@ def _write(db: sa.Connection, realm: Realm, done: Collection[_Case]) -> None:
     sequences.confirm_all(db, realm, [(each.sequence, _number(each.ack)) for each in done if each.sequence])
     for each in done:
         realm.astray.pop(each.device["id"], None)
-        realm.confirmed(now - min(row["created"] for row in each.open))
+        realm.answered(each.open[0]["created"])

@@ -57,7 +57,8 @@ def _deliveries(of: Objects, purge: bool) -> tuple[list[str], sa.Select[Any]]:
     waiting = outbox.alias("waiting")
     same = [waiting.c.client == of.who, waiting.c.kind == of.kind.value, waiting.c.object == of.what]
     unsent = waiting.c.state.in_((Delivery.PENDING.value, Delivery.SENDING.value))
-    unconfirmed = sa.and_(waiting.c.state == Delivery.SENT.value, client.c.reports)
+    unanswered = waiting.c.state.in_((Delivery.SENT.value, Delivery.EXPIRED.value))
+    unconfirmed = sa.and_(unanswered, client.c.reports)
     inherited = sa.exists().where(*same, waiting.c.purge.is_(True), sa.or_(unsent, unconfirmed))
     columns: dict[str, sa.ColumnElement[Any]] = {
         "client": of.who,

@@ -134,8 +134,7 @@ def _not_plain(db: sa.Connection, realm: Realm, keys: c2keys.Versions, batch: li
     """Those that each want a look of their own."""
     senders = [_sender(realm.suite, incoming) for incoming in batch]
     named = [(of, incoming.payload) for of, incoming in zip(senders, batch, strict=True) if of is not None]
-    with db.begin_nested():
-        taken = plain_acks.take(db, realm, keys, named)
+    taken = plain_acks.take(db, realm, keys, named)
     return [incoming for of, incoming in zip(senders, batch, strict=True) if of not in taken]
 
 

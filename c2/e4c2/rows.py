@@ -110,6 +110,11 @@ class Realm:
     astray: dict[bytes, int] = field(default_factory=dict, repr=False, compare=False)
     """Clients that do not hold what they should -> how often they were caught up in vain."""
 
+    def answered(self, ordered: object) -> None:
+        """A device has done what was ordered then, Unix seconds; what is no time tells nothing, as it is under no MAC."""
+        if isinstance(ordered, float):
+            self.confirmed(self.clock() - ordered)
+
     def close(self) -> None:
         """Forget all keys, and what was made of them; after this every use is a KmsError."""
         self.keyring.close()
