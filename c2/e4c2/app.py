@@ -27,11 +27,15 @@ from e4c2.api import http, listener
 from e4c2.api.listener import Listener
 from e4c2.api.own import public_uri
 from e4c2.api.parts import C2
+from e4c2.audit import chain
+from e4c2.audit.checkpoints import Pace
+from e4c2.audit.records import Act
 from e4c2.delivery import Courier
 from e4c2.events.dispatch import Dispatcher
 from e4c2.events.feed import Feed
 from e4c2.locksmith import Locksmith
 from e4c2.model import realm as realm_table
+from e4c2.notary import Notary
 from e4c2.presence import Presence
 from e4c2.reports import REPORTS
 from e4c2.rows import Realm
@@ -65,6 +69,8 @@ EMBEDDED = "embedded:"
 REPLICA_LEN = 16
 _FILE = "file:"
 ADMIN = "admin"
+STARTED, ADMIN_TOKEN_MADE = "c2_started", "admin_token_made"
+"""Acts of the C2 by itself, as the audit log calls them."""
 RELEASE = version("e4core")
 
 
@@ -104,7 +110,7 @@ async def serve(settings: Settings, tell: Callable[[Started], object], clock: Cl
             steer = steering.run(c2.store, c2.realm, c2.courier.wake)
             webhooks = Dispatcher(c2.store, c2.realm, settings.events_kept_s)
             work = (presence.run(), c2.courier.run(), c2.locksmith.run(), steer, c2.feed.run(), webhooks.run())
-            await run(server, bound, rpc, c2.feed, *work)
+            await run(server, bound, rpc, c2.feed, *work, c2.notary.run())
 
 
 @asynccontextmanager
@@ -122,9 +128,11 @@ async def open_c2(settings: Settings, clock: Clock = time.time) -> AsyncIterator
         broker = await _broker(stack, settings)
         link = _Link.of(store, realm, database_id, broker)
         transport = await stack.enter_async_context(load_transport(link.uri, link.client_id))
+        await store.write(chain.append, realm, Act(STARTED))
         courier = Courier(store, realm, transport, link.reports)
         feed = Feed(store, realm, settings.events_kept_s)
-        yield C2(store, realm, transport, courier, locksmith, broker, metrics, feed), admin_token
+        notary = Notary(store, realm, transport, settings.audit_topic, Pace(settings.audit_checkpoint_s))
+        yield C2(store, realm, transport, courier, locksmith, broker, metrics, feed, notary), admin_token
 
 
 async def recover(settings: Settings, clock: Clock = time.time) -> tuple[Token, Secret]:
@@ -334,5 +342,6 @@ def _first_token(db: sa.Connection, realm: Realm, path: Path) -> Secret | None:
 def admin_token(db: sa.Connection, realm: Realm, path: Path) -> tuple[Token, Secret]:
     """Make a token, and write it to ``path`` before it is committed; a crash between the two leaves a file of no use."""
     made, text = tokens.create(db, realm, ADMIN, grants=WHOLE)
+    chain.append(db, realm, Act(ADMIN_TOKEN_MADE, objects=(f"token:{made.id}",)))
     files.replace(path, text + b"\n")
     return made, text

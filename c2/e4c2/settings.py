@@ -25,6 +25,7 @@ from e4c2.rows import EXPIRES_S
 from e4c2.store.address import Address
 from e4c2.telemetry.logs import LogFormat, LogLevel
 from e4core.errors import InvalidInput, StorageError
+from e4core.keys import check_topic_name
 from e4core.message import GRACE_S
 
 FILE = Path("e4.toml")
@@ -123,6 +124,12 @@ class Settings(BaseSettings):
     The password of the embedded one is made, in ``broker-password`` in ``data``, if no file is named; it has no TLS.
     """
 
+    audit_topic: str = "e4-audit"
+    """Topic at which signed checkpoints of the audit log are published, retained, for whoever witnesses them."""
+
+    audit_checkpoint_s: float = Field(default=60, ge=1, allow_inf_nan=False)
+    """Seconds between two checkpoints, while there are new records; sooner after 1000 of them."""
+
     host: IPvAnyAddress = IPv4Address("127.0.0.1")
     """IP address at which the API listens; any but a loopback address needs TLS."""
 
@@ -184,6 +191,16 @@ class Settings(BaseSettings):
         for name in type(self).model_fields:
             if isinstance(value := getattr(self, name), Path) and "\0" in str(value):
                 raise ValueError(f"{name} is no path, as it has a NUL in it; name another file")
+        return self
+
+    @model_validator(mode="after")
+    def _checkpoints_are_on_a_topic_of_their_own(self) -> Self:
+        try:
+            check_topic_name(self.audit_topic)
+        except InvalidInput as error:
+            raise ValueError(f"audit_topic: {error}") from error
+        if self.audit_topic.startswith("e4/"):
+            raise ValueError("audit_topic begins with e4/, where commands and reports are; choose another one")
         return self
 
     @model_validator(mode="after")

@@ -29,6 +29,7 @@ from e4core.errors import (
     NotFound,
     RateExceeded,
     StorageError,
+    Tampered,
     TransportError,
 )
 from e4core.keys import Secret, check_client_name, check_topic_name
@@ -59,6 +60,8 @@ _PROBLEM = "application/problem+json"
 _BY_KIND: Mapping[str, type[E4Error]] = {
     leaf.kind: leaf for leaf in vars(errors).values() if isinstance(leaf, type) and issubclass(leaf, E4Error)
 }
+_ALARMS = frozenset({"audit_changed", "audit_cut_off", "audit_forked", "audit_missing"})
+"""Kinds of `Tampered` that say what was tampered with."""
 _BY_STATUS: Mapping[int, type[E4Error]] = {
     400: InvalidInput,
     401: Denied,
@@ -252,7 +255,7 @@ class Api:
         return document
 
     def _error(self, status: int, kind: str, detail: str) -> E4Error:
-        leaf = _BY_KIND.get(kind) or _BY_STATUS.get(status, E4Error)
+        leaf = Tampered if kind in _ALARMS else _BY_KIND.get(kind) or _BY_STATUS.get(status, E4Error)
         if kind == _UNAUTHENTICATED:
             detail = f"the C2 at {self._url} does not take the token of {self._token.source}; is it revoked or expired?"
         elif status >= 500:

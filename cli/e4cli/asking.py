@@ -32,7 +32,7 @@ TOKEN_VARIABLE = "E4_TOKEN"  # noqa: S105
 DATA_VARIABLE = "E4_DATA"
 _TIMES = frozenset(
     {"begun", "converged", "created", "expires", "last_report", "rekey_by", "requested", "rotated", "since"}
-    | {"activated", "deadline", "ended", "failing_since", "next_try", "made", "restored"}
+    | {"activated", "deadline", "ended", "failing_since", "next_try", "made", "restored", "time"}
 )
 
 

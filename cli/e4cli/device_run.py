@@ -64,14 +64,14 @@ def run(
     file = states.existing(state, passphrase_file)
     with states.client_of(file, clock_is_trusted=not no_clock) as client:
         id_ = client.state.client_id.hex()
-        transport = load_transport(_reached(broker), id_)
+        transport = load_transport(reached(broker), id_)
         # without a clock one that is never set, as only its steps count
         device = Device(client, transport, time.monotonic if no_clock else time.time, hello_delay_s=hello_delay)
         mark = file.mark_synchronised
         run_until_stopped(work(device, id_, subscribe or [], publish, output, mark, waits_for_time=no_clock))
 
 
-def _reached(broker: str | None) -> str:
+def reached(broker: str | None) -> str:
     """``broker``, but where that is the embedded one, as one E4_BROKER for a C2 and its devices says, what the C2 has left for us.
 
     Raises: StorageError: it did not.

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from e4c2.audit import chain, checkpoints, verifying
-from e4c2.audit.checkpoints import FORKED, Pace, Standing
+from e4c2.audit.checkpoints import Pace, Standing
 from e4c2.audit.records import CHANGED, Act
 from e4c2.audit.signing import ED25519, P256, Checkpoint, PublicKey
+from e4c2.audit.statements import FORKED
 from e4core.errors import AuthenticationFailed, Conflict, InvalidInput, Tampered
 from tests.c2.conftest import Worlds
 from tests.c2.test_audit import fill

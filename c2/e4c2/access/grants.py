@@ -51,6 +51,8 @@ class Permission(StrEnum):
     KMS_READ = "kms:read"
     KMS_CHANGE = "kms:change"
     RECOVERY_CONFIRM = "recovery:confirm"
+    AUDIT_READ = "audit:read"
+    AUDIT_PRUNE = "audit:prune"
     TOKENS_READ = "tokens:read"
     TOKENS_ISSUE = "tokens:issue"
     TOKENS_REVOKE = "tokens:revoke"
@@ -84,6 +86,8 @@ ROLES: dict[Permission, tuple[Role, ...]] = {
     Permission.KMS_READ: (Role.KEY_ADMIN, Role.AUDITOR),
     Permission.KMS_CHANGE: (Role.KEY_ADMIN,),
     Permission.RECOVERY_CONFIRM: (Role.KEY_ADMIN,),
+    Permission.AUDIT_READ: (Role.AUDITOR,),
+    Permission.AUDIT_PRUNE: _NOBODY,
     Permission.TOKENS_READ: (Role.AUDITOR,),
     Permission.TOKENS_ISSUE: _NOBODY,
     Permission.TOKENS_REVOKE: _NOBODY,

@@ -5,12 +5,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Annotated, Concatenate, ParamSpec, TypeVar, cast
 
 import sqlalchemy as sa
 from fastapi import Depends, Request, Response
+from fastapi.routing import APIRoute
 from pydantic_core import to_json
 
 from e4c2 import idempotency, principals
@@ -19,12 +23,16 @@ from e4c2.access.grants import Permission
 from e4c2.access.principal import Access, Principal
 from e4c2.api import conditions
 from e4c2.api.conditions import Shown
-from e4c2.api.objects import WHOLE, Objects
+from e4c2.api.objects import WHOLE, Objects, made, named
 from e4c2.api.parts import C2
+from e4c2.audit import chain
+from e4c2.audit.records import Act
 from e4c2.idempotency import Answer
 from e4c2.locksmith import Locksmith
 from e4c2.rows import Realm
-from e4core.errors import InvalidInput
+from e4core.errors import Denied, E4Error, InvalidInput, KmsError, StorageError
+
+log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -80,6 +88,12 @@ class Caller:
         await self.c2.store.read(look, self.c2.realm)
         return self.c2.locksmith
 
+    async def keys(self, work: Callable[[Locksmith, Act], Awaitable[T]], *objects: str) -> T:
+        """Let the locksmith change the keys of the database, by this act. Raises: Denied; what it raises."""
+        locksmith, attempt = await self.locksmith(Permission.KMS_CHANGE), self.act(*objects)
+        async with self.attempting(attempt):
+            return await work(locksmith, attempt)
+
     async def change(
         self,
         status: HTTPStatus,
@@ -101,14 +115,18 @@ class Caller:
                 found = objects.found(db, realm, access)
                 conditions.require(db, self._request)
                 result = use_case(db, realm, found, *args, **kwargs)
-                # here it is known who did what to which objects, and not yet committed: the place to record it
-                return Answer(status, b"" if result is None else to_json(result))
+                answer = Answer(status, b"" if result is None else to_json(result))
+                told = [made(objects, _id(answer))] if status == HTTPStatus.CREATED else []
+                chain.append(db, realm, replace(attempt.of(*told), digest=chain.digest(realm, digest)))
+                return answer
 
             may = hashlib.sha256(grants.dump(access.principal.grants)).digest()
             return idempotency.once(db, realm, asked, may, once)
 
-        asked = await self._asked()
-        answer = await self.c2.store.write(act, self.c2.realm)
+        digest = await self._digest()
+        asked, attempt = self._asked(digest), self.act(*named(objects))
+        async with self.attempting(attempt):
+            answer = await self.c2.store.write(act, self.c2.realm)
         self.c2.courier.wake()
         return self._respond(answer)
 
@@ -117,21 +135,56 @@ class Caller:
         self.principal = principals.again(db, realm, self.principal)
         return Access(self.principal, permission)
 
-    async def _asked(self) -> idempotency.Request | None:
+    def act(self, *objects: str) -> Act:
+        """What this request is about to do, for the audit log."""
+        scope, peer = self._request.scope, self._request.client
+        action = operation_id(cast(APIRoute, scope["route"]))
+        who = f"{self.principal} {self.principal.name}"
+        return Act(action, who, peer.host if peer else "", self._request.state.request_id, objects)
+
+    @asynccontextmanager
+    async def attempting(self, attempt: Act) -> AsyncIterator[None]:
+        """Around a change: one that is refused is on record too; who is not let in is counted (`e4c2.api.gate`)."""
+        try:
+            yield
+        except E4Error as error:
+            if not isinstance(error, Denied):
+                await self._record(attempt, error.kind)
+            raise
+
+    async def _record(self, attempt: Act, outcome: str) -> None:
+        try:
+            await self.c2.store.write(chain.append, self.c2.realm, attempt, outcome)
+        except (KmsError, StorageError) as error:  # why it was refused is what the caller is to hear
+            log.error("a refusal (%s) is not in the audit log: %s", outcome, error)
+
+    def _asked(self, digest: bytes) -> idempotency.Request | None:
         keys = self._request.headers.getlist(IDEMPOTENCY_KEY)
         if not keys:
             return None
         if len(keys) > 1:
             raise InvalidInput("give one Idempotency-Key")
-        url = self._request.scope
-        digest = idempotency.digest(url["method"], url["path"], url["query_string"], await self._request.body())
         return idempotency.Request(str(self.principal), keys[0], digest)
+
+    async def _digest(self) -> bytes:
+        url = self._request.scope
+        return idempotency.digest(url["method"], url["path"], url["query_string"], await self._request.body())
 
     def _respond(self, answer: Answer) -> Response:
         headers = conditions.tagged(answer.body)
         if answer.status == HTTPStatus.CREATED:
-            headers["Location"] = f"{self._request.scope['path']}/{json.loads(answer.body)['id']}"
+            headers["Location"] = f"{self._request.scope['path']}/{_id(answer)}"
         return Response(answer.body, answer.status, headers, "application/json" if answer.body else None)
+
+
+def operation_id(route: APIRoute) -> str:
+    """What a route is called in the description of the API, and in the audit log."""
+    return f"{route.tags[0]}_{route.name.strip('_')}"
+
+
+def _id(answer: Answer) -> str:
+    """Of what was made."""
+    return str(json.loads(answer.body)["id"])
 
 
 async def _caller(request: Request) -> Caller:

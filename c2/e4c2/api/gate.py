@@ -18,6 +18,7 @@ from e4c2 import principals
 from e4c2.access.principal import Principal
 from e4c2.api.parts import C2
 from e4c2.api.status import ENCODED, INTERNAL, TOO_LARGE, TOO_SLOW, of_error, problem, status_of
+from e4c2.audit.refusals import NOBODY
 from e4c2.principals import Credentials
 from e4core.errors import E4Error, InvalidInput, KmsUnavailable
 
@@ -31,6 +32,9 @@ BATCH_MAX = 16 * 1024 * 1024
 """Longest body of a request that is about many things, in bytes."""
 BODY_S = 30.0
 """Longest time for a body to arrive, in seconds."""
+
+_COUNTED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS})
+"""Whoever gets these may ask as often as they like: the audit log has one record a minute for each of them."""
 
 _HEADERS = {
     "Cache-Control": "no-store",
@@ -58,6 +62,8 @@ class Gate:
         try:
             await self._admit(scope, receive, answering)
         except E4Error as error:
+            if status_of(error) in _COUNTED:
+                self._count(scope, error)
             if status_of(error) >= HTTPStatus.INTERNAL_SERVER_ERROR and self._is_news(scope["path"], error):
                 log.error("%s %r: %s", scope["method"], scope["path"], error)
             await answering.instead(scope, receive, of_error(error, "principal" in scope.get("state", {})))
@@ -77,6 +83,11 @@ class Gate:
             raise InvalidInput("a body is sent as it is, without Content-Encoding", kind=ENCODED)
         body = await self._body(receive, BATCH_MAX if "/batch" in scope["path"] else BODY_MAX)
         return await self._app(scope, _replayed(body, receive), send)
+
+    def _count(self, scope: Scope, error: E4Error) -> None:
+        source = scope["client"][0] if scope.get("client") else ""
+        known = scope.get("state", {}).get("principal")
+        self._c2.notary.refusals.count(error.kind, source, f"{known} {known.name}" if known else NOBODY)
 
     def _is_news(self, path: str, error: E4Error) -> bool:
         """Whether to log it: an outage that anybody may ask for, as often as he likes, is told once."""

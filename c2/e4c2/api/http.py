@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 from e4c2.api import (
+    audit,
     batch,
     clients,
     commands,
@@ -31,6 +32,7 @@ from e4c2.api import (
     topics,
     webhooks,
 )
+from e4c2.api.caller import operation_id
 from e4c2.api.gate import Gate
 from e4c2.api.observed import Observed
 from e4c2.api.parts import C2
@@ -41,6 +43,7 @@ OPENAPI = "/v1/openapi.json"
 
 _ROUTERS = (
     own.router,
+    audit.router,
     batch.clients_router,
     recovery.router,
     clients.router,
@@ -80,7 +83,7 @@ def build(c2: C2) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        generate_unique_id_function=_operation_id,
+        generate_unique_id_function=operation_id,
         dependencies=[
             Security(HTTPBearer(auto_error=False, description="a token: e4_...")),
             Depends(_require_no_unknown_parameters),
@@ -94,10 +97,6 @@ def build(c2: C2) -> FastAPI:
     for router in _ROUTERS:
         app.include_router(router)
     return app
-
-
-def _operation_id(route: APIRoute) -> str:
-    return f"{route.tags[0]}_{route.name.strip('_')}"
 
 
 async def _require_no_unknown_parameters(request: Request) -> None:

@@ -7,8 +7,8 @@ the request gives them: ids, and names of what is to be made.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, fields, is_dataclass
 from functools import partial
 from typing import Concatenate, Generic, ParamSpec, Protocol, TypeVar
 
@@ -286,6 +286,26 @@ def _tried(find: Callable[[], T]) -> T | E4Error:
         return find()
     except E4Error as error:
         return error
+
+
+def named(objects: object) -> tuple[str, ...]:
+    """What a request is about, as the audit log has it: ``KIND:ID`` or ``KIND_name:NAME``, as the fields are called."""
+    return tuple(text for each in fields(objects) for text in _told(each.name, getattr(objects, each.name)))  # type: ignore[arg-type]
+
+
+def made(objects: object, identity: str) -> str:
+    """The same of what a request has made. Args: objects: what is to be made, by its name."""
+    kind = next((each.name for each in fields(objects)), "id")  # type: ignore[arg-type]
+    return f"{kind.removesuffix('_name')}:{identity}"
+
+
+def _told(name: str, value: object) -> Iterable[str]:
+    match value:
+        case str():
+            return [f"{name}:{value}"]
+        case list() | tuple():
+            return [text for each in value for text in _told(name.removesuffix("s"), each)]
+    return named(value) if is_dataclass(value) and not isinstance(value, Grant) else []
 
 
 def _sees_all(access: Access, _subject: str) -> bool:

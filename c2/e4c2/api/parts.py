@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from e4c2.delivery import Courier
 from e4c2.events.feed import Feed
 from e4c2.locksmith import Locksmith
+from e4c2.notary import Notary
 from e4c2.rows import Realm
 from e4c2.store.engine import Store
 from e4c2.telemetry.metrics import Metrics
@@ -26,3 +27,4 @@ class C2:
     broker: str
     metrics: Metrics
     feed: Feed
+    notary: Notary

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import sqlalchemy as sa
 
@@ -22,6 +22,9 @@ from e4c2.model import realm as realm_table
 from e4c2.rows import Realm, Row, find, insert, plain, update
 from e4core.errors import Tampered
 from e4kms.records import canonical
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 _ID = 1
 _THE_HEAD = audit_head.c.id == _ID
@@ -116,6 +119,20 @@ def append(db: sa.Connection, realm: Realm, act: Act, outcome: str = DONE, count
     db.execute(sa.insert(audit_record), values)
     update(db, realm, audit_head, head, number=record.number, hash=upto)
     return record
+
+
+def recorded(
+    db: sa.Connection,
+    realm: Realm,
+    act: Act,
+    use_case: Callable[Concatenate[sa.Connection, Realm, P], T],
+    *args: P.args,
+    **kwargs: P.kwargs,
+) -> T:
+    """Run a use case, and record the act that it is. Raises: what it raises."""
+    result = use_case(db, realm, *args, **kwargs)
+    append(db, realm, act)
+    return result
 
 
 def digest(realm: Realm, request: bytes) -> bytes:

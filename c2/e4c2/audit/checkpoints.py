@@ -12,6 +12,7 @@ from e4c2 import events
 from e4c2.audit.chain import Place, cut, database_id, extent
 from e4c2.audit.records import HASH_LEN
 from e4c2.audit.signing import ALGORITHMS, ED25519, P256, Checkpoint, PublicKey
+from e4c2.audit.statements import FORKED
 from e4c2.audit.verifying import place_at
 from e4c2.model import audit_checkpoint, audit_key
 from e4c2.rows import Realm, Row, find, insert, reveal, strange, typed
@@ -24,9 +25,6 @@ class Pace(NamedTuple):
     seconds: float
     records: int = 1000
 
-
-FORKED = "audit_forked"
-"""Kind of the alarm that the log is another one than what was witnessed."""
 
 _ID = 1
 

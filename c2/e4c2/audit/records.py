@@ -53,6 +53,14 @@ class Act:
         """The same, with these objects too."""
         return replace(self, objects=(*self.objects, *objects))
 
+    def step(self, action: str, *objects: str) -> Self:
+        """What the C2 does on its behalf, in a transaction of its own."""
+        return replace(self, action=action, objects=objects, digest=b"")
+
+
+OWN = Act("c2")
+"""By the C2 itself, which nobody has asked."""
+
 
 @dataclass(frozen=True, slots=True)
 class Record:

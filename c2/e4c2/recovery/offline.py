@@ -86,6 +86,14 @@ def _require_new(path: Path) -> None:
         raise Conflict(f"{path} exists already and is not overwritten; choose another name", kind="exists")
 
 
+@asynccontextmanager
+async def opened(settings: Settings, clock: Clock = time.time) -> AsyncIterator[tuple[Store, Realm]]:
+    """The database and its keys, also while a C2 is at work on it. Raises: as `create`."""
+    async with _keys(settings, clock) as keys, AsyncExitStack() as stack:
+        store = stack.enter_context(closing(existing(settings.place)))
+        yield store, stack.enter_context(closing(await store.write(_open, keys)))
+
+
 def existing(place: Path | Address) -> Store:
     """The database, as it is. Raises: NotFound: there is none. StorageError."""
     if isinstance(place, Path) and not place.exists():
@@ -107,5 +115,5 @@ async def _keys(settings: Settings, clock: Callable[[], float]) -> AsyncIterator
 
 def _open(db: sa.Connection, keys: Keys) -> Realm:
     if is_new(db):
-        raise NotFound("this database is empty; there is nothing to back up")
+        raise NotFound("this database is empty; are these the settings of the C2?")
     return open_realm(db, keys.suite, keys.kmses, keys.clock, token_keys=keys.token_keys)
