@@ -23,6 +23,7 @@ import sqlalchemy as sa
 from e4backends.modules import Modules
 from e4c2 import approved, formats, steering, tokens
 from e4c2.access.grants import WHOLE
+from e4c2.access.limits import Limits
 from e4c2.api import http, listener
 from e4c2.api.listener import Listener
 from e4c2.api.own import public_uri
@@ -132,7 +133,11 @@ async def open_c2(settings: Settings, clock: Clock = time.time) -> AsyncIterator
         courier = Courier(store, realm, transport, link.reports)
         feed = Feed(store, realm, settings.events_kept_s)
         notary = Notary(store, realm, transport, settings.audit_topic, Pace(settings.audit_checkpoint_s))
-        yield C2(store, realm, transport, courier, locksmith, broker, metrics, feed, notary), admin_token
+        limits = Limits(settings.requests_per_s, settings.failures_per_min)
+        yield (
+            C2(store, realm, transport, courier, locksmith, broker, metrics, feed, notary, limits),
+            admin_token,
+        )
 
 
 async def recover(settings: Settings, clock: Clock = time.time) -> tuple[Token, Secret]:

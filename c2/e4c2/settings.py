@@ -136,6 +136,13 @@ class Settings(BaseSettings):
     port: int = Field(default=8884, ge=0, le=65535)
     """TCP port of the API; 0 takes a free one."""
 
+    requests_per_s: float = Field(default=500, gt=0, allow_inf_nan=False)
+    """Requests a second that one token, or whoever else is known, may send to one C2 process; ten seconds' worth at once."""
+
+    failures_per_min: float = Field(default=30, ge=1, allow_inf_nan=False)
+    """Wrong credentials a minute that are looked at from one address (of IPv6: from one /64); then who is not known from there has
+    to wait."""
+
     grpc_port: int | None = Field(default=None, ge=0, le=65535)
     """TCP port of the gRPC API, at the same address and with the same certificate; 0 takes a free one. Without it there is none."""
 

@@ -53,6 +53,7 @@ class Permission(StrEnum):
     RECOVERY_CONFIRM = "recovery:confirm"
     AUDIT_READ = "audit:read"
     AUDIT_PRUNE = "audit:prune"
+    METRICS_READ = "metrics:read"
     TOKENS_READ = "tokens:read"
     TOKENS_ISSUE = "tokens:issue"
     TOKENS_REVOKE = "tokens:revoke"
@@ -88,6 +89,7 @@ ROLES: dict[Permission, tuple[Role, ...]] = {
     Permission.RECOVERY_CONFIRM: (Role.KEY_ADMIN,),
     Permission.AUDIT_READ: (Role.AUDITOR,),
     Permission.AUDIT_PRUNE: _NOBODY,
+    Permission.METRICS_READ: (Role.VIEWER, Role.OPERATOR, Role.KEY_ADMIN, Role.AUDITOR),
     Permission.TOKENS_READ: (Role.AUDITOR,),
     Permission.TOKENS_ISSUE: _NOBODY,
     Permission.TOKENS_REVOKE: _NOBODY,

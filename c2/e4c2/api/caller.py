@@ -81,12 +81,16 @@ class Caller:
 
     async def locksmith(self, permission: Permission) -> Locksmith:
         """For what takes several transactions, and KMSes between them; of the whole fleet. Raises: Denied."""
+        await self.admit(permission, WHOLE)
+        return self.c2.locksmith
+
+    async def admit(self, permission: Permission, objects: Objects[object]) -> None:
+        """For what is not done in one transaction: before it begins. Raises: Denied. NotFound."""
 
         def look(db: sa.Connection, realm: Realm) -> None:
-            WHOLE.found(db, realm, self._access(db, realm, permission))
+            objects.found(db, realm, self._access(db, realm, permission))
 
         await self.c2.store.read(look, self.c2.realm)
-        return self.c2.locksmith
 
     async def keys(self, work: Callable[[Locksmith, Act], Awaitable[T]], *objects: str) -> T:
         """Let the locksmith change the keys of the database, by this act. Raises: Denied; what it raises."""

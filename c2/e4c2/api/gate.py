@@ -20,7 +20,7 @@ from e4c2.api.parts import C2
 from e4c2.api.status import ENCODED, INTERNAL, TOO_LARGE, TOO_SLOW, of_error, problem, status_of
 from e4c2.audit.refusals import NOBODY
 from e4c2.principals import Credentials
-from e4core.errors import E4Error, InvalidInput, KmsUnavailable
+from e4core.errors import Denied, E4Error, InvalidInput, KmsUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -97,10 +97,18 @@ class Gate:
         return is_news
 
     async def _authenticate(self, scope: Scope) -> Principal:
+        shown, source, limits = _shown(scope), (scope.get("client") or ("",))[0], self._c2.limits
+        limits.check_source(source, shown.bearer)
         try:
-            return await self._c2.store.read(principals.authenticate, self._c2.realm, _shown(scope))
+            who = await self._c2.store.read(principals.authenticate, self._c2.realm, shown)
+        except Denied:
+            if shown.bearer:  # nothing shown is nothing guessed
+                limits.failed(source, shown.bearer)
+            raise
         except KmsUnavailable as error:  # the keys are gone, so nobody can be known
             raise KmsUnavailable(f"{error}{self._c2.locksmith.failing}") from error
+        limits.check_principal(source, shown.bearer, str(who))
+        return who
 
     async def _body(self, receive: Receive, most: int) -> bytes:
         try:

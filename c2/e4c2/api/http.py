@@ -41,7 +41,7 @@ from e4core.errors import InvalidInput
 
 OPENAPI = "/v1/openapi.json"
 
-_ROUTERS = (
+ROUTERS = (
     own.router,
     audit.router,
     batch.clients_router,
@@ -94,7 +94,7 @@ def build(c2: C2) -> FastAPI:
     app.state.c2, app.state.monitoring = c2, monitoring.Monitoring(c2)
     app.add_middleware(Gate, c2=c2)
     app.add_middleware(Observed, c2=c2)
-    for router in _ROUTERS:
+    for router in ROUTERS:
         app.include_router(router)
     return app
 
@@ -123,7 +123,7 @@ def _methods(request: Request) -> set[str]:
     """All methods of the path of a request, of whose routes each knows its own alone."""
     scope = {**request.scope, "method": "OPTIONS"}
     found = {"OPTIONS"}
-    for route in (each for router in _ROUTERS for each in router.routes):
+    for route in (each for router in ROUTERS for each in router.routes):
         if isinstance(route, APIRoute) and route.matches(scope)[0] is not Match.NONE:
             found |= route.methods or set()
     return found | {"HEAD"} if "GET" in found else found

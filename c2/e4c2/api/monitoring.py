@@ -13,6 +13,9 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from starlette.responses import Response
 
 from e4c2 import figures
+from e4c2.access.grants import Permission
+from e4c2.api.caller import Asking
+from e4c2.api.objects import WHOLE
 from e4c2.api.parts import C2
 from e4c2.figures import Figures
 from e4c2.telemetry.metrics import CONTENT_TYPE
@@ -66,7 +69,8 @@ class Monitoring:
 
 
 @router.get("/metrics")
-async def metrics(request: Request) -> Response:
+async def metrics(asking: Asking, request: Request) -> Response:
+    await asking.admit(Permission.METRICS_READ, WHOLE)
     return await cast(Monitoring, request.app.state.monitoring).metrics()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from e4c2.access.limits import Limits
 from e4c2.delivery import Courier
 from e4c2.events.feed import Feed
 from e4c2.locksmith import Locksmith
@@ -28,3 +29,4 @@ class C2:
     metrics: Metrics
     feed: Feed
     notary: Notary
+    limits: Limits

@@ -9,6 +9,7 @@ from http import HTTPStatus
 from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse
 
+from e4c2.access.limits import TooOften
 from e4core.errors import (
     AuthenticationFailed,
     Conflict,
@@ -113,7 +114,8 @@ def of_error(error: E4Error, is_known: bool) -> JSONResponse:
     status = status_of(error)
     told = isinstance(error, KmsError) and (is_known or not isinstance(error, Tampered))  # operators mend those
     inside = status >= HTTPStatus.INTERNAL_SERVER_ERROR and not told
-    return problem(status, str(type(error).__doc__ if inside else error), error.kind)
+    headers = {"Retry-After": str(error.wait_s)} if isinstance(error, TooOften) else None
+    return problem(status, str(type(error).__doc__ if inside else error), error.kind, headers)
 
 
 def problem_of(error: E4Error) -> Problem:

@@ -1,0 +1,259 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every route with every role: nobody changes or learns what their role or their patterns do not let them."""
+
+from __future__ import annotations
+
+import os
+import re
+import sqlite3
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import httpx2
+import pytest
+from fastapi.routing import APIRoute
+
+from e4c2.api.http import ROUTERS
+from e4core.plugins import load_suite
+from tests.c2.served import ADMIN, Served, b64, bearer, created, device_key, problem, serving, settings_in
+from tests.places import database_file
+
+ROLES = {"V": "viewer", "O": "operator", "K": "key-admin", "A": "auditor", "E": "enroller", "*": "admin"}
+OPEN = {"GET /v1/health", "GET /v1/ready"}
+
+
+class May(NamedTuple):
+    """Who may: letters of `ROLES`, beside the admin.
+
+    ``over``: what it is about: ``object``: those in its path or body; ``new``: one that is to be; ``each``: many of these,
+    answered one by one; ``seen``: a list; ``fleet``: all; ``anybody``: nothing that patterns are over.
+    """
+
+    roles: str
+    over: str
+    body: dict[str, Any] | None = None
+
+
+EVERYBODY = "VOKAE"
+DEK = "/v1/kms/deks/{purpose}/{version}"
+AT = {"uri": "file:kek.json"}
+EXPECTED = {
+    "GET /metrics": May("VOKA", "fleet"),
+    "GET /v1/self": May(EVERYBODY, "anybody"),
+    "GET /v1/c2": May(EVERYBODY, "anybody"),
+    "GET /v1/key-changes": May(EVERYBODY, "seen"),
+    "GET /v1/c2/laggards": May(EVERYBODY, "seen"),
+    "POST /v1/c2/key": May("K", "fleet", {"reason": "routine"}),
+    "POST /v1/c2/key/finish": May("K", "fleet", {"force": True}),
+    "POST /v1/clients": May("OE", "new", {"name": "plant/new", "key": "{key}"}),
+    "POST /v1/clients/batch": May("OE", "each", {"items": [{"name": "plant/new", "key": "{key}"}]}),
+    "POST /v1/clients/batch/remove": May("O", "each", {"clients": ["{client}"]}),
+    "GET /v1/clients": May(EVERYBODY, "seen"),
+    "GET /v1/clients/{client}": May(EVERYBODY, "object"),
+    "DELETE /v1/clients/{client}": May("O", "object"),
+    "GET /v1/clients/{client}/topics": May(EVERYBODY, "object"),
+    "GET /v1/clients/{client}/holdings": May(EVERYBODY, "object"),
+    "POST /v1/clients/{client}/key": May("OK", "object", {"reason": "compromised"}),
+    "POST /v1/clients/{client}/key/confirm": May("OK", "object"),
+    "POST /v1/clients/{client}/key/cancel": May("OK", "object"),
+    "POST /v1/clients/{client}/c2-key/confirm": May("OK", "object"),
+    "POST /v1/clients/{client}/enrol": May("OE", "object", {"key": "{key}"}),
+    "POST /v1/clients/{client}/reset": May("O", "object"),
+    "GET /v1/clients/{client}/links": May(EVERYBODY, "object"),
+    "POST /v1/clients/{client}/links": May("O", "object", {"peer": "{peer}"}),
+    "DELETE /v1/clients/{client}/links": May("O", "object"),
+    "DELETE /v1/clients/{client}/links/{peer}": May("O", "object"),
+    "POST /v1/topics": May("O", "new", {"name": "plant/new"}),
+    "POST /v1/topics/batch": May("O", "each", {"items": [{"name": "plant/new"}]}),
+    "GET /v1/topics": May(EVERYBODY, "seen"),
+    "GET /v1/topics/{topic}": May(EVERYBODY, "object"),
+    "PATCH /v1/topics/{topic}": May("OK", "object", {"revoke_within_s": 9.0}),
+    "DELETE /v1/topics/{topic}": May("O", "object"),
+    "POST /v1/topics/{topic}/rotate": May("OK", "object"),
+    "GET /v1/topics/{topic}/laggards": May(EVERYBODY, "object"),
+    "GET /v1/topics/{topic}/evicted": May(EVERYBODY, "object"),
+    "GET /v1/topics/{topic}/changes": May(EVERYBODY, "object"),
+    "GET /v1/topics/{topic}/members": May(EVERYBODY, "object"),
+    "POST /v1/topics/{topic}/members": May("OE", "object", {"clients": ["{peer}"]}),
+    "POST /v1/topics/{topic}/members/batch": May("OE", "object", {"clients": ["{peer}"]}),
+    "POST /v1/topics/{topic}/evict": May("O", "object", {"clients": ["{client}"]}),
+    "GET /v1/commands": May(EVERYBODY, "seen"),
+    "POST /v1/commands/{command}/retry": May("O", "object"),
+    "GET /v1/operations/{operation}": May(EVERYBODY, "object"),
+    "POST /v1/tokens": May("", "new", {"name": "new", "grants": ADMIN}),
+    "GET /v1/tokens": May("A", "seen"),
+    "GET /v1/tokens/{token}": May("A", "object"),
+    "DELETE /v1/tokens/{token}": May("", "object"),
+    "GET /v1/kms": May("KA", "fleet"),
+    "GET /v1/kms/providers": May("KA", "fleet"),
+    "GET /v1/kms/rows": May("KA", "fleet"),
+    f"POST {DEK}/rotate": May("K", "fleet"),
+    f"POST {DEK}/retire": May("K", "fleet"),
+    f"POST {DEK}/wraps": May("K", "fleet", AT),
+    f"POST {DEK}/wraps/remove": May("K", "fleet", AT),
+    f"POST {DEK}/wraps/rewrap": May("K", "fleet", AT),
+    f"POST {DEK}/wraps/check": May("K", "fleet", AT),
+}
+"""Route -> who may, written by hand: a new route is not served until it is named here."""
+REMOVES = re.compile("^DELETE|/remove$|/evict$")
+WORKS_BY_ITSELF = {"command_sequence", "ledger", "ledger_change", "replica"}
+"""Tables that change while a C2 delivers what was ordered before."""
+COUNTED = {"outbox": "id", "topic_change": "id"}
+"""Tables -> what does not change then."""
+
+
+class Scene:
+    """A C2 with objects below ``plant/``, and tokens of all kinds."""
+
+    def __init__(self, c2: Served, http: httpx2.Client) -> None:
+        self.c2, self._http = c2, http
+        self.suite = load_suite(c2.settings.suite)
+        self._numbers = count()
+        self.whole = {letter: self.token(role, "*") for letter, role in ROLES.items()}
+        self.elsewhere = {letter: self.token(role, "other/*") for letter, role in ROLES.items()}
+        self.ids = self.objects()
+
+    def token(self, role: str | None, pattern: str = "*", **other: Any) -> str:
+        grants = [{"role": role, "clients": [pattern], "topics": [pattern]}] if role else []
+        made = created(self.c2.http.post("/v1/tokens", json={"name": f"{role}", "grants": grants, **other}))
+        return str(made["token"])
+
+    def objects(self) -> dict[str, str]:
+        """Ids of fresh ones, and other values that paths and bodies take."""
+        n = next(self._numbers)
+        client, peer = (self.c2.client(f"plant/{who}{n}", suite=self.suite) for who in ("client", "peer"))
+        topic = self.c2.topic(f"plant/topic{n}", client)
+        self.c2.http.post(f"/v1/clients/{client}/links", json={"peer": peer})
+        token = created(self.c2.http.post("/v1/tokens", json={"name": "one", "grants": ADMIN}))["id"]
+        rotated = self.c2.http.post(f"/v1/topics/{topic}/rotate").json()["id"]
+        (command, *_) = self.c2.http.get("/v1/commands", params={"client": client}).json()["items"]
+        known = {
+            "client": client,
+            "peer": peer,
+            "topic": topic,
+            "token": token,
+            "operation": rotated,
+            "command": str(command["id"]),
+        }
+        return {**known, "purpose": "audit", "version": "1", "key": b64(device_key(self.suite))}
+
+    def ask(self, token: str | None, route: str, ids: dict[str, str]) -> httpx2.Response:
+        method, path = route.split(" ")
+        content = EXPECTED[route].body
+        body = None if content is None else _filled(content, ids)
+        return self._http.request(method, _filled(path, ids), json=body, headers=bearer(token) if token else {})
+
+    def rows(self) -> dict[str, list[Any]]:
+        """All that a request could change."""
+        with sqlite3.connect(database_file(self.c2.settings)) as db:
+            names = [name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+            kept = [name for name in names if name not in WORKS_BY_ITSELF and not name.startswith("audit")]
+            return {each: sorted(db.execute(f"SELECT {COUNTED.get(each, '*')} FROM {each}"), key=repr) for each in kept}
+
+
+def _filled(value: Any, ids: dict[str, str]) -> Any:
+    if isinstance(value, str):
+        return re.sub(r"\{(\w+)\}", lambda found: ids[found[1]], value)
+    if isinstance(value, list):
+        return [_filled(each, ids) for each in value]
+    return {name: _filled(each, ids) for name, each in value.items()} if isinstance(value, dict) else value
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    settings = settings_in(tmp_path_factory.mktemp("c2"), suite="pk", failures_per_min=10_000)
+    with serving(settings) as served, served.stranger() as http:
+        yield Scene(served, http)
+
+
+def test_every_route_is_named_here() -> None:
+    routes = [route for router in ROUTERS for route in router.routes]
+    assert all(isinstance(route, APIRoute) for route in routes)
+    served = {
+        f"{method} {route.path}" for route in routes if isinstance(route, APIRoute) for method in route.methods or ()
+    }
+    assert served - OPEN == set(EXPECTED)
+
+
+def test_who_may_not_is_refused_and_changes_and_learns_nothing(scene: Scene) -> None:
+    nobody, before = scene.token(None), scene.rows()
+    for route, may in EXPECTED.items():
+        for letter in set(ROLES) - {*may.roles, "*"}:
+            _forbidden(scene.ask(scene.whole[letter], route, scene.ids), route, letter)
+        _forbidden(scene.ask(nobody, route, scene.ids), route, "no grant")
+    assert scene.rows() == before
+
+
+def test_who_is_not_known_is_refused_and_changes_and_learns_nothing(scene: Scene) -> None:
+    expired = scene.token("admin", lifetime_s=0.001)
+    before = scene.rows()
+    for route in EXPECTED:
+        told = {scene.ask(token, route, scene.ids).content for token in (None, expired, "e4_" + "A" * 43)}
+        assert len(told) == 1, route
+        problem(scene.ask(expired, route, scene.ids), 401, "unauthenticated")
+    assert scene.rows() == before
+
+
+def test_what_is_outside_of_the_patterns_is_as_if_it_was_not_there(scene: Scene) -> None:
+    before = scene.rows()
+    absent = {name: os.urandom(16).hex() if len(value) == 32 else value for name, value in scene.ids.items()}
+    for route, may in EXPECTED.items():
+        for letter in (*may.roles, "*"):
+            answer = scene.ask(scene.elsewhere[letter], route, scene.ids)
+            if may.over in ("new", "fleet"):
+                _forbidden(answer, route, letter)
+            elif may.over == "object":
+                problem(answer, 404, "not_found")
+                there = scene.ask(scene.elsewhere[letter], route, absent).text
+                assert _without_ids(answer.text) == _without_ids(there), route
+            else:
+                assert answer.status_code == 200, (route, letter, answer.text)
+                if may.over == "each":
+                    assert {each["status"] for each in answer.json()["results"]} <= {403, 404}, (route, answer.text)
+                assert "plant/" not in answer.text
+    assert scene.rows() == before
+
+
+def test_who_may_is_let_through(scene: Scene) -> None:
+    for route, may in EXPECTED.items():
+        for letter in (*may.roles, "*"):
+            ids = scene.objects() if REMOVES.search(route) else scene.ids
+            answer = scene.ask(scene.whole[letter], route, ids)
+            assert answer.is_success or answer.status_code in (404, 409), (route, letter, answer.text)
+            assert answer.status_code != 404 or may.over == "fleet", (route, letter, answer.text)
+
+
+def _forbidden(answer: httpx2.Response, route: str, who: str) -> None:
+    assert answer.status_code == 403, (route, who, answer.text)
+    assert "plant/" not in problem(answer, 403, "forbidden")["detail"]
+
+
+def _without_ids(text: str) -> str:
+    return re.sub(r"[0-9a-f]{32}", "ID", text)
+
+
+def test_what_is_shown_of_lists_fills_pages(tmp_path: Path) -> None:
+    with serving(settings_in(tmp_path)) as c2:
+        ids = {name: c2.client(name) for name in ("a/1", "b/1", "b/2", "c", "d/1", "d/2", "e")}
+        for name in ("b/t", "d/t", "x"):
+            c2.topic(name, *ids.values())
+        grants = [{"role": "viewer", "clients": ["b/*", "e"], "topics": ["d/*"]}]
+        token = created(c2.http.post("/v1/tokens", json={"name": "some", "grants": grants}))["token"]
+        with c2.stranger(token) as http:
+            first = http.get("/v1/clients", params={"limit": 2}).json()
+            rest = http.get("/v1/clients", params={"limit": 2, "cursor": first["next"]}).json()
+            assert [[each["name"] for each in page["items"]] for page in (first, rest)] == [["b/1", "b/2"], ["e"]]
+            assert rest["next"] is None
+            (topic,) = http.get("/v1/topics").json()["items"]
+            members = http.get(f"/v1/topics/{topic['id']}/members").json()["items"]
+            assert [each["name"] for each in members] == ["b/1", "b/2", "e"]
+            assert [each["name"] for each in http.get(f"/v1/clients/{ids['e']}/topics").json()["items"]] == ["d/t"]
+            commands = http.get("/v1/commands").json()["items"]
+            assert {(each["client"], each["object"]) for each in commands} == {
+                (name, topic["id"]) for name in ("b/1", "b/2", "e")
+            }
+            for params in ({"name": "c"}, {"name": "none"}):
+                assert http.get("/v1/clients", params=params).json() == {"items": [], "next": None}
+            assert http.get("/v1/self").json()["grants"] == grants
