@@ -9,11 +9,13 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+import socket
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass, replace
 from importlib.metadata import version
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlsplit
@@ -24,7 +26,8 @@ from e4backends.modules import Modules
 from e4c2 import approved, formats, steering, tokens
 from e4c2.access.grants import WHOLE
 from e4c2.access.limits import Limits
-from e4c2.api import http, listener
+from e4c2.api import http, listener, monitoring
+from e4c2.api.certificates import Certificates
 from e4c2.api.listener import Listener
 from e4c2.api.own import public_uri
 from e4c2.api.parts import C2
@@ -72,6 +75,7 @@ _FILE = "file:"
 ADMIN = "admin"
 STARTED, ADMIN_TOKEN_MADE = "c2_started", "admin_token_made"
 """Acts of the C2 by itself, as the audit log calls them."""
+LOOPBACK = IPv4Address("127.0.0.1")
 RELEASE = version("e4core")
 
 
@@ -88,6 +92,10 @@ class Started:
     """Holds the first token; None: whoever took it into use has removed it."""
     admin_token: Secret | None
     """The first token, at the start that made it."""
+    metrics: str | None = None
+    """Where they are for whoever is on this machine; None: nowhere."""
+    reload: Callable[[], object] = int
+    """Reads the certificates anew."""
 
 
 async def serve(settings: Settings, tell: Callable[[Started], object], clock: Clock = time.time) -> None:
@@ -96,26 +104,49 @@ async def serve(settings: Settings, tell: Callable[[Started], object], clock: Cl
     Args: tell: called when the API listens.  clock: Unix seconds.
     Raises: E4Error: the C2 cannot start, or a part of it failed: it is never left half alive.
     """
-    tls = listener.tls(settings)
-    with closing(listener.bind(settings)) as bound:
-        async with _grpc(settings) as rpc, open_c2(settings, clock) as (c2, admin_token):
-            file = settings.admin_token_file
-            broker = c2.broker if _is_embedded(settings) else public_uri(c2.broker)
-            known = file if file.exists() else None
-            started = Started(listener.url(settings, bound), rpc.address if rpc else None, broker, known, admin_token)
-            app = http.build(c2)
-            server = Listener(app, tls, lambda: tell(started))
-            if rpc:
-                await rpc.start(app)
-            presence = Presence(c2.store, c2.realm, c2.courier, c2.locksmith)
-            steer = steering.run(c2.store, c2.realm, c2.courier.wake)
-            webhooks = Dispatcher(c2.store, c2.realm, settings.events_kept_s)
-            work = (presence.run(), c2.courier.run(), c2.locksmith.run(), steer, c2.feed.run(), webhooks.run())
-            await run(server, bound, rpc, c2.feed, *work, c2.notary.run())
+    async with AsyncExitStack() as stack:
+        certificates = Certificates.of(settings)
+        bound = stack.enter_context(closing(listener.bind(settings.host, settings.port)))
+        local = _bind_local(stack, settings)
+        rpc = await stack.enter_async_context(_grpc(settings))
+        c2, admin_token = await stack.enter_async_context(open_c2(settings, clock, certificates))
+        file = settings.admin_token_file
+        started = Started(
+            url=listener.url(settings, bound),
+            grpc=rpc.address if rpc else None,
+            broker=c2.broker if _is_embedded(settings) else public_uri(c2.broker),
+            admin_token_file=file if file.exists() else None,
+            admin_token=admin_token,
+            metrics=f"http://{LOOPBACK}:{local.getsockname()[1]}/metrics" if local else None,
+            reload=certificates.reload if certificates else int,
+        )
+        api = http.build(c2)
+        tls = certificates.context if certificates else None
+        listeners = [(Listener(api, tls, lambda: tell(started)), bound)]
+        if local:
+            listeners.insert(0, (Listener(monitoring.for_this_machine(api), None), local))
+        if rpc:
+            await rpc.start(api)
+        presence = Presence(c2.store, c2.realm, c2.courier, c2.locksmith)
+        steer = steering.run(c2.store, c2.realm, c2.courier.wake)
+        webhooks = Dispatcher(c2.store, c2.realm, settings.events_kept_s)
+        work = [
+            presence.run(),
+            c2.courier.run(),
+            c2.locksmith.run(),
+            steer,
+            c2.feed.run(),
+            webhooks.run(),
+            c2.notary.run(),
+        ]
+        work += [certificates.run()] if certificates else []
+        await run(listeners, rpc, c2.feed, c2.courier, work)
 
 
 @asynccontextmanager
-async def open_c2(settings: Settings, clock: Clock = time.time) -> AsyncIterator[tuple[C2, Secret | None]]:
+async def open_c2(
+    settings: Settings, clock: Clock = time.time, certificates: Certificates | None = None
+) -> AsyncIterator[tuple[C2, Secret | None]]:
     """A C2 that is connected but does nothing yet, and the text of its first token if this made it.
 
     Raises: Conflict: another server uses it; the database is of another suite. KmsError. StorageError. TransportError.
@@ -134,10 +165,8 @@ async def open_c2(settings: Settings, clock: Clock = time.time) -> AsyncIterator
         feed = Feed(store, realm, settings.events_kept_s)
         notary = Notary(store, realm, transport, settings.audit_topic, Pace(settings.audit_checkpoint_s))
         limits = Limits(settings.requests_per_s, settings.failures_per_min)
-        yield (
-            C2(store, realm, transport, courier, locksmith, broker, metrics, feed, notary, limits),
-            admin_token,
-        )
+        parts = (courier, locksmith, broker, metrics, feed, notary, limits, _folders(settings), certificates)
+        yield C2(store, realm, transport, *parts), admin_token
 
 
 async def recover(settings: Settings, clock: Clock = time.time) -> tuple[Token, Secret]:
@@ -203,6 +232,12 @@ async def _grpc(settings: Settings) -> AsyncIterator[Server | None]:
         yield server
     finally:
         await server.abort()
+
+
+def _bind_local(stack: AsyncExitStack, settings: Settings) -> socket.socket | None:
+    if settings.metrics_port is None:
+        return None
+    return stack.enter_context(closing(listener.bind(LOOPBACK, settings.metrics_port, "metrics_port")))
 
 
 def _open_realm(
@@ -301,6 +336,12 @@ class _Link:
 
 def _is_embedded(settings: Settings) -> bool:
     return settings.broker.startswith(EMBEDDED)
+
+
+def _folders(settings: Settings) -> tuple[Path, ...]:
+    """Where it writes."""
+    place = settings.place
+    return (settings.data, place.parent) if isinstance(place, Path) else (settings.data,)
 
 
 async def _broker(stack: AsyncExitStack, settings: Settings) -> str:

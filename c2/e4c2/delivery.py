@@ -27,7 +27,7 @@ from e4c2.outages import Outage
 from e4c2.reports import REPORTS, receive_all, senders
 from e4c2.rows import Realm, portions
 from e4c2.store.engine import Store
-from e4core.errors import KmsUnavailable, RateExceeded, Tampered, TransportError, UnknownKey
+from e4core.errors import KmsUnavailable, RateExceeded, StorageError, Tampered, TransportError, UnknownKey
 from e4core.transport import Incoming, Transport
 
 log = logging.getLogger(__name__)
@@ -35,6 +35,8 @@ log = logging.getLogger(__name__)
 WINDOW = 1000
 """Deliveries on their way to the broker at most."""
 SETTLE_EVERY_S = 0.25
+DRAIN_S = 5.0
+"""How long the broker has to take what is on its way when the C2 is stopped."""
 POLL_S = 1.0
 LOOK_AFTER_EVERY_S = 3600
 LONGEST_PAUSE_S = 300
@@ -68,7 +70,9 @@ class Courier:
         """Reports refused, by kind of error."""
         self.published: Counter[str] = Counter()
         """Publications, by what became of them at the broker."""
+        self._sends = self._drains = False
         self._sealing, self._opening = Outage("commands"), Outage("reports")
+        self._settling, self._hearing = Outage("acknowledgements of the broker"), Outage("senders of reports")
 
     @property
     def failure(self) -> str | None:
@@ -90,16 +94,30 @@ class Courier:
             tasks.create_task(self._receive())
             tasks.create_task(self._look_after())
 
+    async def drain(self) -> None:
+        """Claim nothing more, and wait until the broker has what is on its way; what it does not take in time is given back."""
+        self._drains = True
+        self._woken.set()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_S):
+                while self._sends or self._flying or self._landed:  # noqa: ASYNC110  they end at three places
+                    await asyncio.sleep(0.05)
+        now, flights = self._realm.clock(), [*self._flying.values(), *self._landed]
+        with suppress(StorageError):  # then the next start finds them
+            await self._store.write(settle, [], [(*each, now) for flight in flights for each in flight.carried])
+
     async def _send(self) -> None:
-        while True:
+        self._sends = True
+        while not self._drains:
             self._woken.clear()
             sealed = await self._seal() if self._transport.connected else []
             for each in sealed:
                 self._launch(each)
-            if self._sealing.failure:
+            if self._sealing.is_on:
                 await asyncio.sleep(self._sealing.pause_s)
             elif len(sealed) < BATCH:
                 await self._pause()
+        self._sends = False
 
     async def _seal(self) -> list[Sealed]:
         """As much as there is room for, before any of it leaves: sealing and sending at the same time slow each other down."""
@@ -158,22 +176,29 @@ class Courier:
                 lost = [
                     (*each, at) for flight in landed if (at := flight.again_at) is not None for each in flight.carried
                 ]
-                await self._store.write(settle, sent, lost)
-                if lost:
+                with self._settling.met():
+                    await self._store.write(settle, sent, lost)
+                if self._settling.is_on:
+                    self._landed = landed + self._landed
+                    await asyncio.sleep(self._settling.pause_s)
+                elif lost:
                     self._woken.set()
 
     async def _look_after(self) -> None:
         """Now and then: is all still there, and nothing kept for ever."""
         while True:
             await asyncio.sleep(LOOK_AFTER_EVERY_S)
-            with suppress(KmsUnavailable):
+            with suppress(KmsUnavailable, StorageError):
                 await self._store.write(ledger.verify, self._realm.keyring)
                 await self._store.write(deks.verify, self._realm)
                 await self._store.write(tidy, self._realm)
 
     async def _listen(self) -> None:
         async for incoming in self._transport:
-            if not await self._intake.admits(incoming):
+            admitted = False
+            with self._hearing.met():
+                admitted = await self._intake.admits(incoming)
+            if not admitted:
                 continue
             if len(self._reports) >= REPORTS_WAITING:
                 self._intake.refuse(RateExceeded("more reports wait than can be kept", kind="overload"))
@@ -203,7 +228,7 @@ class Courier:
             if any(isinstance(error, UnknownKey) for error in refused):
                 self._intake.doubt()
             self._woken.set()
-        return self._opening.failure is None
+        return not self._opening.is_on
 
 
 class _Flight:

@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from e4c2.api.listener import Listener
+from e4c2.delivery import Courier
 from e4c2.events.feed import Feed
 
 if TYPE_CHECKING:
@@ -16,21 +17,28 @@ if TYPE_CHECKING:
 
 
 async def run(
-    server: Listener, bound: socket.socket, rpc: Server | None, feed: Feed, *work: Coroutine[None, None, None]
+    listeners: Sequence[tuple[Listener, socket.socket]],
+    rpc: Server | None,
+    feed: Feed,
+    courier: Courier,
+    work: Iterable[Coroutine[None, None, None]],
 ) -> None:
-    """Until cancelled, or one of them ends; cancelled again it does not wait for running requests."""
-    serving = asyncio.create_task(server.serve([bound]))
-    tasks = [serving, *map(asyncio.create_task, work)]
+    """Until cancelled, or one of them ends; cancelled again it waits neither for running requests nor for the broker."""
+    serving = [asyncio.create_task(server.serve([bound])) for server, bound in listeners]
+    tasks = [*serving, *map(asyncio.create_task, work)]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
             _ended(task)
     finally:
         feed.close()
-        server.stop()
-        ends = [serving, *([asyncio.create_task(rpc.stop())] if rpc else [])]
+        for server, _ in listeners:
+            server.stop()
+        ends = [*serving, *([asyncio.create_task(rpc.stop())] if rpc else [])]
         try:
             await asyncio.wait(ends)
+            if not any(task.done() for task in tasks[len(serving) :]):
+                await courier.drain()
         finally:
             for task in tasks:
                 task.cancel()

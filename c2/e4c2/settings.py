@@ -152,6 +152,11 @@ class Settings(BaseSettings):
     tls_key: Path | None = None
     """PEM file with the private key that belongs to ``tls_certificate``."""
 
+    metrics_port: int | None = Field(default=None, ge=0, le=65535)
+    """TCP port of 127.0.0.1 at which ``/metrics``, ``/livez`` and ``/readyz`` are answered without a token, to whoever is on this
+    machine; 0 takes a free one. Without it the API alone answers them, ``/metrics`` to who has a token.
+    """
+
     log_format: LogFormat = LogFormat.TEXT
     """How the log is written to stderr: as text for people, or as a JSON object a line for programs."""
 

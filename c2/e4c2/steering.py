@@ -29,18 +29,18 @@ PUT_OFF_S = 60
 
 
 async def run(store: Store, realm: Realm, wake: Callable[[], None]) -> None:
-    """Work until cancelled. Args: wake: called when there are commands to send. Raises: StorageError."""
+    """Work until cancelled. Args: wake: called when there are commands to send."""
     pruned = float("-inf")
     loop = asyncio.get_running_loop()
     while True:
         await asyncio.sleep(EVERY_S)
-        if loop.time() > pruned + PRUNE_EVERY_S:
-            pruned = loop.time()
-            await store.write(prune, realm)
-        if realm.keyring.seconds_left and await store.read(is_due, realm):
-            with suppress(KmsUnavailable):  # the locksmith says so, and waits for the KMS
+        with suppress(KmsUnavailable, StorageError):  # the locksmith and the health of the database say so
+            if loop.time() > pruned + PRUNE_EVERY_S:
+                await store.write(prune, realm)
+                pruned = loop.time()
+            if realm.keyring.seconds_left and await store.read(is_due, realm):
                 await store.write(drive, realm)
-            wake()
+                wake()
 
 
 def is_due(db: sa.Connection, realm: Realm) -> bool:

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -51,10 +53,15 @@ def server_extra() -> Iterator[None]:
 
 def _tell(started: Started, output: Output) -> None:
     file = str(started.admin_token_file) if started.admin_token_file else None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, started.reload)
     event: Row = {"event": "listening", "url": started.url, "broker": started.broker, "admin_token_file": file}
-    grpc = {"grpc": started.grpc} if started.grpc else {}
+    others = {"grpc": started.grpc, "metrics": started.metrics}
     where = f"{started.url}, for gRPC at {started.grpc}" if started.grpc else started.url
-    show_event(output, {**event, **grpc}, f"the API listens at {where}, devices meet at {started.broker}")
+    show_event(
+        output,
+        {**event, **{name: value for name, value in others.items() if value}},
+        f"the API listens at {where}, devices meet at {started.broker}",
+    )
     if output is Output.TABLE:
         if file:
             show_event(output, event, f"the admin token is in {file}")

@@ -32,6 +32,7 @@ ROUTES = {
     "GET /v1/ready",
     "GET /v1/self",
     "GET /v1/c2",
+    "GET /v1/c2/health",
     "GET /v1/c2/laggards",
     "POST /v1/c2/key",
     "POST /v1/c2/key/finish",

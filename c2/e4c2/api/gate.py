@@ -24,7 +24,7 @@ from e4core.errors import Denied, E4Error, InvalidInput, KmsUnavailable
 
 log = logging.getLogger(__name__)
 
-OPEN_PATHS = frozenset({"/v1/health", "/v1/ready"})
+OPEN_PATHS = frozenset({"/livez", "/readyz", "/v1/health", "/v1/ready"})
 """Paths that need no token; they answer yes or no, and take no body."""
 BODY_MAX = 1024 * 1024
 """Longest body of a request, in bytes."""

@@ -22,6 +22,7 @@ from e4c2.api import (
     commands,
     enrolment,
     events,
+    health,
     kms,
     links,
     monitoring,
@@ -59,6 +60,8 @@ ROUTERS = (
     enrolment.router,
     kms.router,
     monitoring.router,
+    health.router,
+    health.probes,
 )
 _ERROR: dict[int | str, dict[str, Any]] = {
     "default": {"description": "An error", "content": {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}}
@@ -91,7 +94,8 @@ def build(c2: C2) -> FastAPI:
         responses=_ERROR,
         exception_handlers={HTTPException: _http_problem, RequestValidationError: _validation_problem},
     )
-    app.state.c2, app.state.monitoring = c2, monitoring.Monitoring(c2)
+    app.state.c2, app.state.health = c2, health.Health(c2)
+    app.state.monitoring = monitoring.Monitoring(c2, app.state.health)
     app.add_middleware(Gate, c2=c2)
     app.add_middleware(Observed, c2=c2)
     for router in ROUTERS:

@@ -5,18 +5,23 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import cast
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, FastAPI, Request
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
-from starlette.responses import Response
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from e4c2 import figures
 from e4c2.access.grants import Permission
 from e4c2.api.caller import Asking
+from e4c2.api.health import Check, Health, State, health, ready
 from e4c2.api.objects import WHOLE
 from e4c2.api.parts import C2
+from e4c2.api.status import of_error
 from e4c2.figures import Figures
 from e4c2.telemetry.metrics import CONTENT_TYPE
 from e4core.errors import E4Error
@@ -26,7 +31,7 @@ router = APIRouter(tags=["c2"], include_in_schema=False)
 KEPT_S = 15.0
 """For how long figures are good: nobody who asks more often makes the database count more often."""
 
-_Values = Mapping[str, int] | Mapping[str, float] | Mapping[tuple[str, str], int]
+_Values = Mapping[str, int] | Mapping[str, float] | Mapping[tuple[str, str], int] | Mapping[tuple[str, str], float]
 _LIVE: tuple[tuple[str, str, Callable[[C2], float]], ...] = (
     ("e4_broker_connected", "1: the broker is connected.", lambda c2: c2.transport.connected),
     ("e4_keys_held_seconds", "For how long the database's keys are held.", lambda c2: c2.realm.keyring.seconds_left),
@@ -47,8 +52,9 @@ _LIVE: tuple[tuple[str, str, Callable[[C2], float]], ...] = (
 class Monitoring:
     """Answers of one C2 to who collects its metrics."""
 
-    def __init__(self, c2: C2) -> None:
+    def __init__(self, c2: C2, health: Health) -> None:
         self._c2 = c2
+        self._health = health
         self._counting = asyncio.Lock()
         self._figures: Figures | None = None
         self._good_until = 0.0
@@ -59,7 +65,9 @@ class Monitoring:
             if time.monotonic() >= self._good_until:
                 self._figures = await self._count()
                 self._good_until = time.monotonic() + KEPT_S
-        return Response(self._c2.metrics.text(_Now(self._c2, self._figures)), media_type=CONTENT_TYPE)
+        return Response(
+            self._c2.metrics.text(_Now(self._c2, await self._health.checks(), self._figures)), media_type=CONTENT_TYPE
+        )
 
     async def _count(self) -> Figures | None:
         try:
@@ -71,19 +79,51 @@ class Monitoring:
 @router.get("/metrics")
 async def metrics(asking: Asking, request: Request) -> Response:
     await asking.admit(Permission.METRICS_READ, WHOLE)
+    return await _metrics(request)
+
+
+async def _metrics(request: Request) -> Response:
     return await cast(Monitoring, request.app.state.monitoring).metrics()
+
+
+def for_this_machine(api: FastAPI) -> ASGIApp:
+    """The application for a port of the loopback interface, which asks for no token: so it is there when nobody can be known."""
+
+    async def alive(_request: Request) -> Response:
+        return JSONResponse((await health()).model_dump())
+
+    async def is_ready(request: Request) -> Response:
+        return JSONResponse((await ready(request)).model_dump())
+
+    routes = [Route("/metrics", _metrics), Route("/livez", alive), Route("/readyz", is_ready)]
+    app = Starlette(routes=routes, exception_handlers={E4Error: _problem})
+    app.state = api.state
+    return app
+
+
+async def _problem(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, E4Error)
+    return of_error(error, is_known=True)
 
 
 class _Now:
     """What is looked up (`e4c2.telemetry.metrics.Source`)."""
 
-    def __init__(self, c2: C2, counted: Figures | None) -> None:
+    def __init__(self, c2: C2, checks: Iterable[Check], counted: Figures | None) -> None:
         self._c2 = c2
+        self._checks = checks
         self._figures = counted
 
     def collect(self) -> Iterator[Metric]:
         for name, text, value in _LIVE:
             yield GaugeMetricFamily(name, text, value(self._c2))
+        states = {(check.name, state.value): float(check.state is state) for check in self._checks for state in State}
+        yield _gauges("e4_health", "1: the part is in this state.", states, "part", "state")
+        if (certificates := self._c2.certificates) is not None:
+            expires = certificates.expires.timestamp()
+            yield GaugeMetricFamily(
+                "e4_certificate_expires_seconds", "When the certificate expires, Unix time.", expires
+            )
         yield CounterMetricFamily(
             "e4_broker_connections", "Connections that the broker accepted.", self._c2.transport.connections
         )

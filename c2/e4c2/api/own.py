@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``/v1/c2``, ``/v1/health`` and ``/v1/ready``: the C2 itself."""
+"""``/v1/c2``: the C2 itself."""
 
 from __future__ import annotations
 
 import asyncio
 from http import HTTPStatus
-from typing import Annotated, Literal, cast
+from typing import Annotated
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import sqlalchemy as sa
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 
 from e4c2 import c2keys, clients, standing
@@ -17,7 +17,6 @@ from e4c2.access.grants import Grant, Permission
 from e4c2.access.principal import Access, PrincipalKind
 from e4c2.api.caller import Asking
 from e4c2.api.objects import SEEN, WHOLE, no_object
-from e4c2.api.parts import C2
 from e4c2.api.values import Body, Page, Paging, page
 from e4c2.c2keys import C2Key
 from e4c2.clients import Client
@@ -26,7 +25,6 @@ from e4c2.model import Reason
 from e4c2.rows import Realm
 from e4c2.standing import KeyChange
 from e4c2.token_keys import Pair, PairNeeded
-from e4core.errors import KmsUnavailable, TransportError
 
 router = APIRouter(prefix="/v1", tags=["c2"])
 
@@ -59,31 +57,6 @@ class Known(BaseModel):
     id: str
     name: str
     grants: list[Grant] = Field(description="what this principal may do; a permission is needed within one of them")
-
-
-class Alive(BaseModel):
-    status: Literal["ok"] = "ok"
-
-
-@router.get("/health", summary="Whether the process answers; needs no token")
-async def health() -> Alive:
-    return Alive()
-
-
-@router.get("/ready", summary="Whether database, broker and KMS can be used; needs no token")
-async def ready(request: Request) -> Alive:
-    """503 `storage`: the database. 503 `transport`: the broker. 503 `kms_unavailable`: the database's keys could not be unwrapped
-    anew, or commands and reports wait for the token of the C2's own key.
-    """
-    c2 = cast(C2, request.app.state.c2)
-    await c2.store.read(_ask)
-    if c2.locksmith.failure:
-        raise KmsUnavailable(f"the keys of the database could not be opened anew{c2.locksmith.failing}")
-    if c2.courier.failure:
-        raise KmsUnavailable
-    if not c2.transport.connected:
-        raise TransportError
-    return Alive()
 
 
 @router.get("/self", summary="Who asks, and what they may do")
@@ -164,7 +137,3 @@ def _laggards(db: sa.Connection, realm: Realm, access: Access, after: str, limit
 
 def _key_changes(db: sa.Connection, realm: Realm, access: Access, after: str, limit: int) -> list[KeyChange]:
     return standing.key_changes(db, realm, after, limit, access.clients)
-
-
-def _ask(db: sa.Connection) -> None:
-    db.execute(sa.select(1))

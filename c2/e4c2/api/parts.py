@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from e4c2.access.limits import Limits
+from e4c2.api.certificates import Certificates
 from e4c2.delivery import Courier
 from e4c2.events.feed import Feed
 from e4c2.locksmith import Locksmith
@@ -30,3 +32,7 @@ class C2:
     feed: Feed
     notary: Notary
     limits: Limits
+    folders: tuple[Path, ...] = ()
+    """Where it writes."""
+    certificates: Certificates | None = None
+    """Of its listeners; None: they have none."""

@@ -4,12 +4,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from pathlib import Path
 
 import grpc
 
-from e4c2.api import listener
+from e4c2.api import certificates
 from e4c2.settings import Settings
 from e4core.errors import StorageError
 
@@ -20,18 +19,17 @@ def credentials(settings: Settings) -> grpc.ServerCredentials | None:
     """None: without TLS. Raises: StorageError: a file cannot be read or used."""
     if settings.tls_certificate is None or settings.tls_key is None:
         return None
-    pair = _Pair(settings, (settings.tls_certificate, settings.tls_key))
+    pair = _Pair((settings.tls_certificate, settings.tls_key))
     return grpc.dynamic_ssl_server_credentials(pair.read(), pair.changed)
 
 
 class _Pair:
-    def __init__(self, settings: Settings, files: Sequence[Path]) -> None:
-        self._settings = settings
+    def __init__(self, files: tuple[Path, Path]) -> None:
         self._files = files
         self._seen = self._stamp()
 
     def read(self) -> grpc.ServerCertificateConfiguration:
-        listener.tls(self._settings)  # says what is wrong, where gRPC would be silent
+        certificates.load(*self._files)  # says what is wrong, where gRPC would be silent
         certificate, key = (file.read_bytes() for file in self._files)
         return grpc.ssl_server_certificate_configuration([(key, certificate)])
 
