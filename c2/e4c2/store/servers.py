@@ -110,6 +110,7 @@ class Server:
     def _soon(self, work: Coroutine[Any, Any, T]) -> Future[T]:
         """Not ended by whoever waits for it: half a transaction would be all that is left of a connection."""
         future: Future[T] = Future()
+        future.set_running_or_notify_cancel()
         self._loop.call_soon_threadsafe(lambda: self._loop.create_task(_fulfil(future, work)))
         return future
 
