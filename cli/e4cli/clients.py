@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from e4cli import enrolment
+from e4cli import enrolment, fleet
 from e4cli.api_client import Api, Document
 from e4cli.asking import LimitOption, Reason, WaitSecondsOption, changes, lists, shows
 from e4cli.commands import hex_id
@@ -19,6 +19,8 @@ from e4cli.states import EncryptOption
 from e4core.keys import check_client_name
 
 app = typer.Typer(no_args_is_help=True, help="Register devices, and look after their keys.")
+app.command("import")(fleet.import_)
+app.command("export")(fleet.export)
 
 ClientArgument = Annotated[str, typer.Argument(metavar="CLIENT", help="Name of the client.")]
 
