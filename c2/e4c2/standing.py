@@ -48,6 +48,18 @@ class KeyChange:
     """True: in suites where devices make their keys, this one has."""
 
 
+def create(db: sa.Connection, realm: Realm, name: str) -> Standing:
+    """A topic as it is `show`n from now on. Raises: as `topics.create`."""
+    topics.create(db, realm, name)
+    return show(db, realm, name)
+
+
+def aim(db: sa.Connection, realm: Realm, name: str, revoke_within_s: float | None) -> Standing:
+    """Raises: as `topics.aim`."""
+    topics.aim(db, realm, name, revoke_within_s)
+    return show(db, realm, name)
+
+
 def show(db: sa.Connection, realm: Realm, name: str) -> Standing:
     """Raises: NotFound. Tampered."""
     row = topics.require(db, realm, name)

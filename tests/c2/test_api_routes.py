@@ -90,6 +90,10 @@ ROUTES = {
     "POST /v1/kms/deks/{purpose}/{version}/wraps/remove",
     "POST /v1/kms/deks/{purpose}/{version}/wraps/rewrap",
     "GET /v1/commands",
+    "POST /v1/commands/{command}/retry",
+    "GET /v1/recovery",
+    "POST /v1/recovery/compare",
+    "POST /v1/recovery/confirm",
     "GET /v1/operations/{operation}",
     "POST /v1/enrolments",
     "GET /v1/enrolments",
@@ -189,7 +193,8 @@ def test_a_topic_is_created_shown_found_and_never_created_twice(c2: Served) -> N
     made = created(c2.http.post("/v1/topics", json={"name": "plant/1"}))
     assert made["members"] == 0
     assert c2.http.get(f"/v1/topics/{made['id']}").json() == made
-    assert c2.http.get("/v1/topics", params={"name": "plant/1"}).json()["items"] == [made]
+    (listed,) = c2.http.get("/v1/topics", params={"name": "plant/1"}).json()["items"]
+    assert listed == {field: made[field] for field in listed}
     problem(c2.http.post("/v1/topics", json={"name": "plant/1"}), 409, "conflict")
     assert c2.http.get(f"/v1/topics/{made['id']}").json() == made
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from e4c2.audit import chain, checkpoints, verifying
-from e4c2.audit.checkpoints import Pace, Standing
+from e4c2.audit.checkpoints import Comparison, Pace
 from e4c2.audit.records import CHANGED, Act
 from e4c2.audit.signing import ED25519, P256, Checkpoint, PublicKey
 from e4c2.audit.statements import FORKED
@@ -116,11 +116,11 @@ def test_a_restored_database_stands_behind_what_was_witnessed(sk: World, tmp_pat
     sk.do(chain.append, Act("lost"))
     sk.clock.now += EVERY_S
     late = sign(sk)
-    assert sk.do(checkpoints.compare, late) == Standing(0, 0)
-    assert sk.do(checkpoints.compare, early) == Standing(0, 2)
-    assert backup.do(checkpoints.compare, late) == Standing(2, 0)
+    assert sk.do(checkpoints.compare, late) == Comparison(0, 0)
+    assert sk.do(checkpoints.compare, early) == Comparison(0, 2)
+    assert backup.do(checkpoints.compare, late) == Comparison(2, 0)
     backup.do(chain.append, Act("another"))
-    assert backup.do(checkpoints.compare, late) == Standing(1, 0)
+    assert backup.do(checkpoints.compare, late) == Comparison(1, 0)
     backup.do(chain.append, Act("another"))
     with pytest.raises(Tampered) as caught:
         backup.do(checkpoints.compare, late)
@@ -143,13 +143,13 @@ def test_a_log_is_cut_at_a_checkpoint_and_verifies_from_there(sk: World) -> None
     assert [each.number for each in sk.do(chain.page, chain.Filter())] == [10]
     assert [each.number for each in sk.do(checkpoints.page)] == [9, 10]
     assert sk.do(verifying.verify_all).number == 10
-    assert sk.do(checkpoints.compare, first) == Standing(0, 1)
+    assert sk.do(checkpoints.compare, first) == Comparison(0, 1)
     with sk.refuses(Conflict):
         sk.do(checkpoints.prune, first.time + 1)
     assert sk.do(checkpoints.prune, second.time + 1).number == 10
     sk.do(chain.append, Act("after"))
     assert sk.do(verifying.verify_all).number == 11
-    assert sk.do(checkpoints.compare, first) == Standing(0, 2)
+    assert sk.do(checkpoints.compare, first) == Comparison(0, 2)
 
 
 def test_pruning_does_away_with_no_evidence(sk: World) -> None:

@@ -10,7 +10,7 @@ import pytest
 from e4backends import sk
 from e4c2.audit import chain, checkpoints, verifying
 from e4c2.audit.chain import Filter
-from e4c2.audit.checkpoints import Pace, Standing
+from e4c2.audit.checkpoints import Comparison, Pace
 from e4c2.audit.records import CUT_OFF, MISSING, Act
 from e4core.errors import Tampered
 from e4core.suite import Suite
@@ -59,7 +59,7 @@ def test_processes_write_one_chain(several: Replicas) -> None:
     made = worlds[0].do(checkpoints.make, Pace(0))
     assert made is not None
     assert worlds[1].do(checkpoints.make, Pace(0)) is None
-    assert worlds[1].do(checkpoints.compare, made) == Standing(0, 0)
+    assert worlds[1].do(checkpoints.compare, made) == Comparison(0, 0)
     worlds[1].sql("DELETE FROM audit_record WHERE number = :last", last=last)
     with pytest.raises(Tampered) as caught:
         worlds[0].do(verifying.verify_all)

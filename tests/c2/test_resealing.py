@@ -9,7 +9,8 @@ from itertools import pairwise
 import pytest
 import sqlalchemy as sa
 
-from e4c2 import clients, deks, idempotency, ledger, resealing, tokens, topics
+from e4c2 import clients, deks, idempotency, ledger, plans, resealing, tokens, topics
+from e4c2.enrolment import tokens as enrolments
 from e4c2.events import webhooks
 from e4c2.idempotency import Answer, Request
 from e4c2.model import GRANTING, SEALED, Reason, metadata
@@ -33,11 +34,14 @@ def peopled(pk2: World) -> None:
         pk2.add(name)
     pk2.befriend("a", "b")
     pk2.topic("t", "a", "b")
+    pk2.topic("planned", "a", "b")
     pk2.do(clients.new_key, "c", Reason.ROUTINE)
     pk2.carry()
     pk2.obey()
     pk2.receive()  # its offer
     pk2.do(tokens.create, "operator")
+    pk2.do(plans.begin, "planned", plans.Terms())
+    pk2.do(enrolments.create, "line 1", "plant/*", ["t"], 2, 600.0)
     pk2.do(webhooks.create, "hook", "https://receiver.example/")
     pk2.do(lambda db, realm: idempotency.once(db, realm, ASKED, bytes(32), lambda: Answer(200, b"done")))
 
@@ -158,7 +162,7 @@ def test_a_token_and_a_repeated_request_are_known_after_their_key_was_rotated(fl
     assert fleet.do(tokens.authenticate, text.decode()).id == token.id
     again = fleet.do(lambda db, realm: idempotency.once(db, realm, ASKED, bytes(32), lambda: Answer(500, b"twice")))
     assert again == Answer(200, b"done")
-    assert fleet.do(resealing.behind)[Purpose.LOOKUP] == 3
+    assert fleet.do(resealing.behind)[Purpose.LOOKUP] == 4
     assert fleet.store.run(resealing.is_named, Purpose.LOOKUP, 1)
 
 

@@ -53,7 +53,7 @@ class NewKey(Body):
     )
 
 
-class Enrolment(Body):
+class Enrolling(Body):
     key: DeviceKey
     c2_key: Version = None
 
@@ -147,7 +147,7 @@ async def confirm_c2_key(asking: Asking, client: Id) -> Response:
 @router.post(
     "/{client}/enrol", status_code=202, response_model=Operation, summary="Give a suspended client a key made anew"
 )
-async def enrol(asking: Asking, client: Id, enrolment: Enrolment) -> Response:
+async def enrol(asking: Asking, client: Id, enrolment: Enrolling) -> Response:
     """409 `conflict`: the client is not suspended, or this is the key of before, or the C2 key is given to no device any more."""
     return await asking.change(
         HTTPStatus.ACCEPTED, Permission.CLIENTS_ENROL, objects.Client(client), _enrol, enrolment.key, enrolment.c2_key

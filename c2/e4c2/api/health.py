@@ -35,7 +35,7 @@ DISK_LEAST = 1024 * 1024
 """With less it is full, even if the database finds room for a while in the files that it has."""
 
 
-class State(StrEnum):
+class PartState(StrEnum):
     OK = "ok"
     DEGRADED = "degraded"
     """The C2 works, and somebody should look soon."""
@@ -48,7 +48,7 @@ class Check:
     """Of one part; ``detail`` says what to do, and is empty when all is well."""
 
     name: str
-    state: State
+    state: PartState
     detail: str
     error: E4Error | None = None
 
@@ -71,20 +71,20 @@ class Health:
                 self._good_until = time.monotonic() + GOOD_FOR_S
             return self._checks
 
-    async def require(self) -> State:
+    async def require(self) -> PartState:
         """Raises: StorageError; KmsUnavailable; TransportError: what fails first."""
         checks = await self.checks()
         for check in checks:
             if check.error is not None:
                 raise check.error
-        return max((check.state for check in checks), key=list(State).index)
+        return max((check.state for check in checks), key=list(PartState).index)
 
     async def _check(self, name: str, look: Callable[[Health], Awaitable[str | None]]) -> Check:
         try:
             warning = await look(self)
         except E4Error as error:
-            return Check(name, State.FAILED, str(error), error)
-        return Check(name, State.DEGRADED if warning else State.OK, warning or "")
+            return Check(name, PartState.FAILED, str(error), error)
+        return Check(name, PartState.DEGRADED if warning else PartState.OK, warning or "")
 
     async def database(self) -> None:
         """A transaction that writes: a full disk, or a database that may only be read, shows in nothing less."""
@@ -151,12 +151,12 @@ class Readiness(BaseModel):
 
 class Part(BaseModel):
     name: str = Field(description=f"one of {', '.join(_LOOKS)}")
-    state: State
+    state: PartState
     detail: str = Field(description="what is wrong, and what to do; empty when nothing is")
 
 
 class Condition(BaseModel):
-    status: State = Field(description="the worst of its parts")
+    status: PartState = Field(description="the worst of its parts")
     parts: list[Part]
 
 
@@ -173,7 +173,7 @@ async def ready(request: Request) -> Readiness:
     not be unwrapped anew, or commands and reports wait for the token of the C2's own key. `/readyz` is the same.
     """
     state = await cast(Health, request.app.state.health).require()
-    return Readiness(status="ok" if state is State.OK else "degraded")
+    return Readiness(status="ok" if state is PartState.OK else "degraded")
 
 
 @router.get("/c2/health", summary="How each part of the C2 is, and what to do about it")
@@ -181,7 +181,7 @@ async def parts(asking: Asking, request: Request) -> Condition:
     await asking.admit(Permission.C2_READ, WHOLE)
     checks = await cast(Health, request.app.state.health).checks()
     found = [Part(name=check.name, state=check.state, detail=check.detail) for check in checks]
-    return Condition(status=max((part.state for part in found), key=list(State).index), parts=found)
+    return Condition(status=max((part.state for part in found), key=list(PartState).index), parts=found)
 
 
 def _touch(db: sa.Connection) -> None:

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp
 from e4c2 import figures
 from e4c2.access.grants import Permission
 from e4c2.api.caller import Asking
-from e4c2.api.health import Check, Health, State, health, ready
+from e4c2.api.health import Check, Health, PartState, health, ready
 from e4c2.api.objects import WHOLE
 from e4c2.api.parts import C2
 from e4c2.api.status import of_error
@@ -117,7 +117,9 @@ class _Now:
     def collect(self) -> Iterator[Metric]:
         for name, text, value in _LIVE:
             yield GaugeMetricFamily(name, text, value(self._c2))
-        states = {(check.name, state.value): float(check.state is state) for check in self._checks for state in State}
+        states = {
+            (check.name, state.value): float(check.state is state) for check in self._checks for state in PartState
+        }
         yield _gauges("e4_health", "1: the part is in this state.", states, "part", "state")
         if (certificates := self._c2.certificates) is not None:
             expires = certificates.expires.timestamp()

@@ -15,7 +15,7 @@ from e4c2.api.caller import Asking
 from e4c2.api.objects import SEEN, WHOLE, no_object
 from e4c2.api.values import Body, Id
 from e4c2.audit import checkpoints
-from e4c2.audit.checkpoints import Standing
+from e4c2.audit.checkpoints import Comparison
 from e4c2.audit.signing import Checkpoint
 from e4c2.commands import Operation
 from e4c2.recovery import confirming
@@ -45,7 +45,7 @@ async def show(asking: Asking) -> Recovery:
 
 
 @router.post("/compare", summary="How the audit log of this C2 stands to a checkpoint that a witness has kept")
-async def compare(asking: Asking, witnessed: Witnessed) -> Standing:
+async def compare(asking: Asking, witnessed: Witnessed) -> Comparison:
     """422 `bad_checkpoint`: it is none. 422 `bad_signature`: it is of another C2. 500 `tampered`: the log says something else."""
     return await asking.read(Permission.C2_READ, SEEN, no_object(_compare), witnessed.model_dump())
 
@@ -63,5 +63,5 @@ async def confirm(asking: Asking, confirmation: Confirmation) -> Response:
     )
 
 
-def _compare(db: sa.Connection, realm: Realm, document: dict[str, Any]) -> Standing:
+def _compare(db: sa.Connection, realm: Realm, document: dict[str, Any]) -> Comparison:
     return checkpoints.compare(db, realm, Checkpoint.parse(document))

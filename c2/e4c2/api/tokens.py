@@ -29,7 +29,7 @@ _GRANTS_MAX = 100
 
 
 class NewGrant(Body):
-    role: Role = Field(strict=False)
+    role: Role = Field(strict=False, description="what it lets do to those clients and topics")
     clients: list[str] = Field(
         max_length=patterns.MOST, description="names, and beginnings of names that end in *; * is all"
     )

@@ -58,10 +58,14 @@ class Named(Paging):
     name: str | None = Field(None, description="only the one with exactly this name")
 
 
-@router.post("", status_code=201, response_model=Topic, summary="Create a topic; none is ever overwritten or rotated")
+@router.post(
+    "", status_code=201, response_model=Standing, summary="Create a topic; none is ever overwritten or rotated"
+)
 async def create(asking: Asking, new: NewTopic) -> Response:
     """409 `conflict`: the name is taken."""
-    return await asking.change(HTTPStatus.CREATED, Permission.TOPICS_CREATE, objects.NewTopic(new.name), topics.create)
+    return await asking.change(
+        HTTPStatus.CREATED, Permission.TOPICS_CREATE, objects.NewTopic(new.name), standing.create
+    )
 
 
 @router.get("", summary="List topics by name")
@@ -76,10 +80,10 @@ async def show(asking: Asking, topic: Id) -> Response:
     return await asking.show(Permission.TOPICS_READ, objects.Topic(topic), standing.show)
 
 
-@router.patch("/{topic}", response_model=Topic, summary="Set how long a revocation is to take at most")
+@router.patch("/{topic}", response_model=Standing, summary="Set how long a revocation is to take at most")
 async def aim(asking: Asking, topic: Id, aim: Aim) -> Response:
     target = aim.revoke_within_s
-    return await asking.change(HTTPStatus.OK, Permission.TOPICS_ROTATE, objects.Topic(topic), topics.aim, target)
+    return await asking.change(HTTPStatus.OK, Permission.TOPICS_ROTATE, objects.Topic(topic), standing.aim, target)
 
 
 @router.delete(

@@ -37,7 +37,7 @@ class NewWebhook(Body):
     kinds: list[Kind] = Field([], max_length=len(EventKind), description="only these; empty: all")
 
 
-class Change(Body):
+class WebhookChange(Body):
     url: Url | None = Field(None, description="where they are posted from now on; null: as before")
     kinds: list[Kind] | None = Field(
         None, max_length=len(EventKind), description="only these; empty: all; null: as before"
@@ -75,7 +75,7 @@ async def show(asking: Asking, webhook: Id) -> Webhook:
 
 
 @router.patch("/{webhook}", response_model=Webhook, summary="Change where events are posted, or which")
-async def change(asking: Asking, webhook: Id, new: Change) -> Response:
+async def change(asking: Asking, webhook: Id, new: WebhookChange) -> Response:
     return await asking.change(
         HTTPStatus.OK, Permission.WEBHOOKS_CHANGE, WHOLE, no_object(webhooks.change), webhook, new.url, new.kinds
     )

@@ -81,14 +81,14 @@ def page(db: sa.Connection, _realm: Realm, after: int = 0, limit: int = 100) -> 
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class Comparison:
     """``behind``: how many records that were witnessed this database lacks; ``ahead``: how many it has that were not."""
 
     behind: int
     ahead: int
 
 
-def compare(db: sa.Connection, realm: Realm, witnessed: Checkpoint) -> Standing:
+def compare(db: sa.Connection, realm: Realm, witnessed: Checkpoint) -> Comparison:
     """How this database, perhaps restored from a backup, stands to a checkpoint that a witness has kept.
 
     Raises: AuthenticationFailed: it is not of this database, or nobody signed it. Tampered (`FORKED`): the log says something else
@@ -98,7 +98,7 @@ def compare(db: sa.Connection, realm: Realm, witnessed: Checkpoint) -> Standing:
     kept = extent(db, realm)
     if kept.base.number <= witnessed.number <= kept.head.number:
         _require_same(db, realm, witnessed)
-    return Standing(max(0, witnessed.number - kept.head.number), max(0, kept.head.number - witnessed.number))
+    return Comparison(max(0, witnessed.number - kept.head.number), max(0, kept.head.number - witnessed.number))
 
 
 def prune(db: sa.Connection, realm: Realm, before: float) -> Place:
