@@ -39,6 +39,11 @@ def answers(ack: Ack, undone: Sequence[Row], _sequence: Row | None) -> bool:
     return len(undone) == 1 and not undone[0]["purge_tags"] and ack.subject in _split(undone[0]["tags"])
 
 
+def greets(_hello: Hello, _sequence: Row | None) -> float:
+    """Any hello may be of long ago."""
+    return reports.SYNC_EVERY_S
+
+
 def _acknowledged(db: sa.Connection, realm: Realm, row: Row, ack: Ack, opened: Opened) -> None:
     """Only the ack of a command that is still unconfirmed is fresh, and says what the device holds now."""
     answered = _answered(db, row, ack)

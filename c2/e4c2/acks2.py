@@ -64,6 +64,14 @@ def answers(ack: Ack, undone: Sequence[Row], sequence: Row | None) -> bool:
     return is_sent and ack.subject == report.subject(number) and all(row["sequence"] == number for row in undone)
 
 
+def greets(hello: Hello, sequence: Row | None) -> float | None:
+    """How soon after the last one, unless the device has forgotten what it confirmed, or knows what this C2 does not."""
+    taken, confirmed = (sequence["last"], sequence["confirmed"]) if sequence else (0, 0)
+    if not confirmed <= hello.last_sequence <= taken:
+        return None
+    return FRESH_EVERY_S if hello.last_sequence >= taken else reports.SYNC_EVERY_S
+
+
 def _check_sequence(db: sa.Connection, realm: Realm, row: Row, known: int, taken: int) -> None:
     """An old report names a sequence that the device did know, so to go on after it is right at any time."""
     if known <= taken:  # of a later day too: this C2's clock was ahead when it sealed that

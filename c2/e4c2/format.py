@@ -9,7 +9,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import sqlalchemy as sa
 
-from e4core.report import Ack, Report
+from e4core.report import Ack, Hello, Report
 from e4core.suite import Suite
 
 R = TypeVar("R")
@@ -74,6 +74,8 @@ class Format(Generic[R]):
     """What follows from a report beyond the key that it shows. Raises: E4Error: it is refused."""
     answers: Callable[[Ack, Sequence[_Row], _Row | None], bool]
     """Whether an ack answers all of these deliveries of a device, which are unconfirmed. The last: its `command_sequence`."""
+    greets: Callable[[Hello, _Row | None], float | None]
+    """How many seconds after the last a hello is answered; None: it wants a look of its own."""
     renewed: Callable[[sa.Connection, R, Collection[_Row]], None]
     """These topics have got a new key."""
     key_change: KeyChange[R]

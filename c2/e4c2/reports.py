@@ -11,7 +11,7 @@ import re
 
 import sqlalchemy as sa
 
-from e4c2 import c2keys, clients, commands, digests, plain_acks
+from e4c2 import c2keys, clients, commands, digests, plain_reports
 from e4c2.commands import WAITS_AT_MOST_S, pause
 from e4c2.format import Opened
 from e4c2.model import Delivery, Kind, Status, client, outbox
@@ -134,7 +134,7 @@ def _not_plain(db: sa.Connection, realm: Realm, keys: c2keys.Versions, batch: li
     """Those that each want a look of their own."""
     senders = [_sender(realm.suite, incoming) for incoming in batch]
     named = [(of, incoming.payload) for of, incoming in zip(senders, batch, strict=True) if of is not None]
-    taken = plain_acks.take(db, realm, keys, named)
+    taken = plain_reports.take(db, realm, keys, named)
     return [incoming for of, incoming in zip(senders, batch, strict=True) if of not in taken]
 
 

@@ -30,6 +30,12 @@ class Replicas:
         kek_file.create(folder / "kek.json")
         self.worlds: list[World] = []
 
+    @property
+    def uri(self) -> str:
+        """Of the database, as the settings have it."""
+        place = self.place
+        return f"{place.kind}://{place.user}@{place.host}:{place.port}/{place.name}"
+
     def add(self) -> World:
         clock = self.worlds[0].clock if self.worlds else None
         made = World(self.suite, self.place, self.kek, clock)
