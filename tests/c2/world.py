@@ -46,7 +46,7 @@ class Named(Protocol):
 
 
 NOW = 1_800_000_000.25
-DONE = {Delivery.CONFIRMED.value, Delivery.SUPERSEDED.value}
+DONE = {Delivery.CONFIRMED.value, Delivery.SUPERSEDED.value, Delivery.EXPIRED.value}
 
 
 class Clock:
