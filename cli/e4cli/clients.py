@@ -12,7 +12,7 @@ from e4cli import enrolment, fleet
 from e4cli.api_client import Api, Document
 from e4cli.asking import LimitOption, Reason, WaitSecondsOption, changes, lists, shows
 from e4cli.commands import hex_id
-from e4cli.enrolment import GenerateOption, KeyOption, KeySource, StateOption
+from e4cli.enrolment import GenerateOption, KeyOption, KeySource, QrOption, StateOption
 from e4cli.output import Row
 from e4cli.passphrases import PassphraseFileOption
 from e4cli.states import EncryptOption
@@ -29,9 +29,10 @@ ClientArgument = Annotated[str, typer.Argument(metavar="CLIENT", help="Name of t
 @shows
 def create(
     api: Api,
-    client: ClientArgument,
+    client: Annotated[str | None, typer.Argument(metavar="CLIENT", help="Its name; --qr knows it.")] = None,
     key: KeyOption = None,
     generate: GenerateOption = False,
+    qr: QrOption = None,
     state: StateOption = None,
     id_: Annotated[
         str | None, typer.Option("--id", metavar="HEX", help="Its id, 16 bytes; else it follows from the name.")
@@ -40,6 +41,12 @@ def create(
     passphrase_file: PassphraseFileOption = None,
 ) -> Row:
     """Register a client. Never overwrites one."""
+    if qr is not None:
+        if generate or state or id_ or encrypt or passphrase_file:
+            raise typer.BadParameter("beside --qr goes --key alone, if that is needed")
+        return enrolment.register_scanned(api, client, qr, key)
+    if client is None:
+        raise typer.BadParameter("say the name of the client, or give --qr")
     source = KeySource(key, generate, state, encrypt, passphrase_file)
     name, identity = check_client_name(client), hex_id(id_) if id_ is not None else None
     new = {"name": name, **({"id": identity} if identity else {})}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from e4cli import device_enrol, device_run, states
+from e4cli import device_enrol, device_qr, device_run, states
 from e4cli.output import Output, OutputOption, Row, remark, show_record, write_bytes
 from e4cli.passphrases import PassphraseFileOption
 from e4cli.states import EncryptOption, NewStateOption, StateOption
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Run a device, and look after its state file.")
 app.command("enrol")(device_enrol.enrol)
+app.command("qr")(device_qr.qr)
 app.command("run")(device_run.run)
 
 TopicOption = Annotated[str, typer.Option("--topic", "-t", help="Topic of the message.")]
