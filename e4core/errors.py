@@ -126,6 +126,12 @@ class TransportError(E4Error):
     kind = "transport"
 
 
+class IssuerUnavailable(TransportError):
+    """The issuer of this token cannot be asked for its keys now; try again later, or show a token of the C2."""
+
+    kind = "issuer_unavailable"
+
+
 class StorageError(E4Error):
     """A file or database cannot be read or written as it must be."""
 

@@ -10,6 +10,7 @@ import logging
 import os
 import secrets
 import socket
+import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, closing
@@ -64,6 +65,7 @@ from e4transports.broker import EmbeddedBroker
 
 if TYPE_CHECKING:
     from e4c2.grpc.server import Server
+    from e4c2.oidc.issuer import Issuer
 
 Clock = Callable[[], float]
 
@@ -164,9 +166,10 @@ async def open_c2(
         courier = Courier(store, realm, transport, link.reports)
         feed = Feed(store, realm, settings.events_kept_s)
         notary = Notary(store, realm, transport, settings.audit_topic, Pace(settings.audit_checkpoint_s))
+        issuer = _issuer(settings)
         limits = Limits(settings.requests_per_s, settings.failures_per_min)
         parts = (courier, locksmith, broker, metrics, feed, notary, limits, _folders(settings), certificates)
-        yield C2(store, realm, transport, *parts), admin_token
+        yield C2(store, realm, transport, *parts, issuer), admin_token
 
 
 async def recover(settings: Settings, clock: Clock = time.time) -> tuple[Token, Secret]:
@@ -217,6 +220,22 @@ async def _open_store(
     for uri in sorted(realm.keyring.passed_over):
         log.warning("%s did not answer; the next KMS did", uri)
     return store, realm, Locksmith(store, realm, database_id, kmses, lease), database_id
+
+
+def _issuer(settings: Settings) -> Issuer | None:
+    """Of OIDC tokens; it is asked for nothing yet. Raises: StorageError: of its CA."""
+    if settings.oidc_issuer is None or settings.oidc_audience is None:
+        return None
+    from e4c2.oidc.issuer import Issuer
+    from e4c2.oidc.keys import Keys
+
+    try:
+        tls = ssl.create_default_context(cafile=settings.oidc_ca)
+    except OSError as error:
+        text = f"{settings.oidc_ca} cannot be used as CA of the issuer: {error.strerror or error}"
+        raise StorageError(text) from error
+    keys = Keys(settings.oidc_issuer, tls)
+    return Issuer(settings.oidc_issuer, settings.oidc_audience, settings.oidc_groups, keys)
 
 
 @asynccontextmanager

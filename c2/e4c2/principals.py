@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 
-from e4c2 import tokens
+from e4c2 import identities, tokens
 from e4c2.access.grants import Grant, Role
+from e4c2.access.marks import Shown
 from e4c2.access.principal import Principal, PrincipalKind
 from e4c2.enrolment import tokens as enrolments
 from e4c2.enrolment.tokens import Enrolment
@@ -22,11 +23,15 @@ class Credentials:
     """What a request shows."""
 
     bearer: str = field(repr=False)
-    """The text of a token; empty: none."""
+    """The text of a token of this C2; empty: none."""
+    shown: Shown | None = None
+    """Whom an issuer or a CA has vouched for; then there is no token."""
 
 
 def authenticate(db: sa.Connection, realm: Realm, shown: Credentials) -> Principal:
     """Raises: Denied (``unauthenticated``): nobody who is known."""
+    if shown.shown:
+        return identities.authenticate(db, realm, shown.shown)
     if shown.bearer.startswith(enrolments.PREFIX):
         return _of_enrolment(enrolments.authenticate(db, realm, shown.bearer))
     return _of_token(tokens.authenticate(db, realm, shown.bearer))
@@ -54,7 +59,14 @@ def _of_enrolment(shown: Enrolment) -> Principal:
     return Principal(PrincipalKind.ENROLMENT, shown.id, shown.name, grants)
 
 
+def _identity_again(db: sa.Connection, realm: Realm, principal: Principal) -> Principal:
+    assert principal.shown
+    return identities.authenticate(db, realm, principal.shown)
+
+
 _AGAIN: Mapping[PrincipalKind, Callable[[sa.Connection, Realm, Principal], Principal]] = {
     PrincipalKind.TOKEN: _token_again,
     PrincipalKind.ENROLMENT: _enrolment_again,
+    PrincipalKind.OIDC: _identity_again,
+    PrincipalKind.CERTIFICATE: _identity_again,
 }

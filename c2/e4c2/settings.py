@@ -21,6 +21,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from e4c2.departures import WAITS_AT_MOST_S
+from e4c2.oidc.documents import check_url
 from e4c2.rows import EXPIRES_S
 from e4c2.store.address import Address
 from e4c2.telemetry.logs import LogFormat, LogLevel
@@ -156,6 +157,25 @@ class Settings(BaseSettings):
     """TCP port of 127.0.0.1 at which ``/metrics``, ``/livez`` and ``/readyz`` are answered without a token, to whoever is on this
     machine; 0 takes a free one. Without it the API alone answers them, ``/metrics`` to who has a token.
     """
+    tls_client_ca: Path | None = None
+    """PEM file with the CA of client certificates: who shows one that an identity names needs no token. Without it
+    none is asked for."""
+
+    grpc_client_certificates: bool = False
+    """Whether the gRPC API requires a certificate of ``tls_client_ca`` of everybody, who may show a token too; else it takes
+    none. It cannot ask for one without requiring it."""
+
+    oidc_issuer: str | None = None
+    """URL of the issuer of OpenID Connect whose tokens are taken, as it is in them; https, or on this machine."""
+
+    oidc_audience: str | None = None
+    """What is in the audience (``aud``) of tokens that are for this C2."""
+
+    oidc_groups: str = "groups"
+    """Claim of such a token that has the groups of somebody."""
+
+    oidc_ca: Path | None = None
+    """PEM file with the CA of the issuer's own certificate; without it those of the system are trusted."""
 
     log_format: LogFormat = LogFormat.TEXT
     """How the log is written to stderr: as text for people, or as a JSON object a line for programs."""
@@ -213,6 +233,20 @@ class Settings(BaseSettings):
             raise ValueError(f"audit_topic: {error}") from error
         if self.audit_topic.startswith("e4/"):
             raise ValueError("audit_topic begins with e4/, where commands and reports are; choose another one")
+        return self
+
+    @model_validator(mode="after")
+    def _others_can_vouch(self) -> Self:
+        if self.tls_client_ca and self.tls_certificate is None:
+            raise ValueError("tls_client_ca needs TLS; set tls_certificate and tls_key too")
+        if self.grpc_client_certificates and self.tls_client_ca is None:
+            raise ValueError("grpc_client_certificates needs the CA that they are of; set tls_client_ca")
+        if (self.oidc_issuer is None) is not (self.oidc_audience is None):
+            raise ValueError("oidc_issuer and oidc_audience go together; give both or none")
+        try:
+            check_url(self.oidc_issuer or "https://none")
+        except InvalidInput as error:
+            raise ValueError(f"oidc_issuer: {error}") from error
         return self
 
     @model_validator(mode="after")

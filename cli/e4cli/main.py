@@ -31,6 +31,7 @@ from e4cli import (
     events,
     exits,
     general,
+    identities,
     keygen,
     kms,
     links,
@@ -70,6 +71,7 @@ app.add_typer(webhooks.app, name="webhook")
 app.add_typer(backup.app, name="backup")
 app.add_typer(backup.recovery, name="recovery")
 app.add_typer(token.app, name="token")
+app.add_typer(identities.app, name="identity")
 app.add_typer(enrolments.app, name="enrolment")
 app.add_typer(audit.app, name="audit")
 app.add_typer(conformance.app, name="conformance")

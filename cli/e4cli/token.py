@@ -68,8 +68,7 @@ def create(
     if out is None and not sys.stdout.isatty():
         raise InvalidInput("a token is shown on a terminal only; write it with --out FILE", kind="no_terminal")
     lifetime_s = None if days is None else days * _DAY_S
-    over = {"clients": clients or [_ALL], "topics": topics or [_ALL]}
-    grants = [{"role": each.value, **over} for each in dict.fromkeys(role)]
+    grants = grants_of(role, clients, topics)
     made = api.post("/v1/tokens", {"name": checked_name(name), "grants": grants, "lifetime_s": lifetime_s})
     if out is None:
         return made
@@ -107,6 +106,12 @@ def recover(config: ConfigOption = None, output: OutputOption = Output.TABLE) ->
     # only where a person looks, as at the first start
     show_record(output, {**shown, "token": text.decode()} if sys.stdout.isatty() else shown)
     remark("one that is lost but not expired works until you revoke it: see e4 token list")
+
+
+def grants_of(roles: list[Role], clients: list[str] | None, topics: list[str] | None) -> list[Row]:
+    """As the API takes them."""
+    over = {"clients": clients or [_ALL], "topics": topics or [_ALL]}
+    return [{"role": each.value, **over} for each in dict.fromkeys(roles)]
 
 
 def checked_name(name: str) -> str:

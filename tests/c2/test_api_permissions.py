@@ -115,6 +115,12 @@ EXPECTED = {
     "GET /v1/tokens": May("A", "seen"),
     "GET /v1/tokens/{token}": May("A", "object"),
     "DELETE /v1/tokens/{token}": May("", "object"),
+    "POST /v1/identities": May(
+        "", "new", {"name": "new", "found_by": "san", "value": "dns:a.example", "grants": ADMIN}
+    ),
+    "GET /v1/identities": May("A", "seen"),
+    "GET /v1/identities/{identity}": May("A", "object"),
+    "DELETE /v1/identities/{identity}": May("", "object"),
     "GET /v1/kms": May("KA", "fleet"),
     "GET /v1/kms/providers": May("KA", "fleet"),
     "GET /v1/kms/rows": May("KA", "fleet"),
@@ -156,6 +162,8 @@ class Scene:
         topic = self.c2.topic(f"plant/topic{n}", client)
         self.c2.http.post(f"/v1/clients/{client}/links", json={"peer": peer})
         token = created(self.c2.http.post("/v1/tokens", json={"name": "one", "grants": ADMIN}))["id"]
+        named = {"name": "one", "found_by": "san", "value": f"dns:{n}.example", "grants": ADMIN}
+        identity = created(self.c2.http.post("/v1/identities", json=named))["id"]
         rotated = self.c2.http.post(f"/v1/topics/{topic}/rotate").json()["id"]
         (command, *_) = self.c2.http.get("/v1/commands", params={"client": client}).json()["items"]
         known = {
@@ -163,6 +171,7 @@ class Scene:
             "peer": peer,
             "topic": topic,
             "token": token,
+            "identity": identity,
             "operation": rotated,
             "command": str(command["id"]),
         }

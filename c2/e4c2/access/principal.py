@@ -4,24 +4,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
-from enum import StrEnum
+from dataclasses import dataclass, field
 from itertools import chain
 
 from e4c2.access.grants import Grant, Permission
+from e4c2.access.marks import PrincipalKind, Shown
 from e4c2.access.patterns import Patterns
 from e4core.errors import Denied
 
+__all__ = ["FORBIDDEN", "Access", "Principal", "PrincipalKind"]
+
 FORBIDDEN = "forbidden"
-
-
-class PrincipalKind(StrEnum):
-    """What somebody has shown to be known."""
-
-    TOKEN = "token"  # noqa: S105
-    CERTIFICATE = "certificate"
-    OIDC = "oidc"
-    ENROLMENT = "enrolment"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +25,8 @@ class Principal:
     id: str
     name: str
     grants: tuple[Grant, ...]
+    shown: Shown | None = field(default=None, repr=False)
+    """What they are known by again; None: by their id."""
 
     def __str__(self) -> str:
         return f"{self.kind}/{self.id}"

@@ -26,9 +26,11 @@ class Certificates:
         expires: of the certificate in use.
     """
 
-    def __init__(self, certificate: Path, key: Path) -> None:
-        """Raises: StorageError: a file cannot be read or used, or the key is not private."""
-        self._certificate, self._key = certificate, key
+    def __init__(self, certificate: Path, key: Path, ca: Path | None = None) -> None:
+        """Args: ca: of the certificates that clients may show; None: they are asked for none.
+
+        Raises: StorageError: a file cannot be read or used, or the key is not private."""
+        self._certificate, self._key, self._ca = certificate, key, ca
         self._wanted = asyncio.Event()
         self._newest = self.context = self._read()
         self.context.sni_callback = self._choose
@@ -38,7 +40,7 @@ class Certificates:
         """As configured; None: none are. Raises: StorageError."""
         if settings.tls_certificate is None or settings.tls_key is None:
             return None
-        return cls(settings.tls_certificate, settings.tls_key)
+        return cls(settings.tls_certificate, settings.tls_key, settings.tls_client_ca)
 
     def reload(self) -> None:
         """Look at the files soon, whether they seem to have changed or not."""
@@ -78,7 +80,7 @@ class Certificates:
 
     def _read(self) -> ssl.SSLContext:
         self._read_marks = self._marks()
-        context = load(self._certificate, self._key)
+        context = load(self._certificate, self._key, self._ca)
         self.expires = _expiry(self._certificate)
         return context
 
@@ -87,7 +89,7 @@ class Certificates:
         return [_mark(each) for each in (self._certificate, self._key)]
 
 
-def load(certificate: Path, key: Path) -> ssl.SSLContext:
+def load(certificate: Path, key: Path, ca: Path | None = None) -> ssl.SSLContext:
     """Raises: StorageError: a file cannot be read or used, they do not belong together, or the key is not private."""
     files.check(key)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -95,6 +97,13 @@ def load(certificate: Path, key: Path) -> ssl.SSLContext:
         context.load_cert_chain(certificate, key, password=_no_password)
     except OSError as error:
         raise StorageError(f"{certificate} and {key} cannot be used for TLS: {error.strerror or error}") from error
+    if ca is None:
+        return context
+    try:
+        context.load_verify_locations(ca)
+    except OSError as error:
+        raise StorageError(f"{ca} cannot be used as CA of clients: {error.strerror or error}") from error
+    context.verify_mode = ssl.CERT_OPTIONAL  # who has none may have a token
     return context
 
 

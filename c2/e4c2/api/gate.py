@@ -16,10 +16,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from e4c2 import principals
 from e4c2.access.principal import Principal
+from e4c2.api.credentials import Given
 from e4c2.api.parts import C2
 from e4c2.api.status import ENCODED, INTERNAL, TOO_LARGE, TOO_SLOW, of_error, problem, status_of
 from e4c2.audit.refusals import NOBODY
-from e4c2.principals import Credentials
 from e4core.errors import Denied, E4Error, InvalidInput, KmsUnavailable
 
 log = logging.getLogger(__name__)
@@ -97,17 +97,18 @@ class Gate:
         return is_news
 
     async def _authenticate(self, scope: Scope) -> Principal:
-        shown, source, limits = _shown(scope), (scope.get("client") or ("",))[0], self._c2.limits
-        limits.check_source(source, shown.bearer)
+        given, source, limits = Given.of(scope), (scope.get("client") or ("",))[0], self._c2.limits
+        limits.check_source(source, given.text)
         try:
+            shown = await given.proved(self._c2.issuer, self._c2.realm.clock())
             who = await self._c2.store.read(principals.authenticate, self._c2.realm, shown)
         except Denied:
-            if shown.bearer:  # nothing shown is nothing guessed
-                limits.failed(source, shown.bearer)
+            if given.text:  # nothing shown is nothing guessed
+                limits.failed(source, given.text)
             raise
         except KmsUnavailable as error:  # the keys are gone, so nobody can be known
             raise KmsUnavailable(f"{error}{self._c2.locksmith.failing}") from error
-        limits.check_principal(source, shown.bearer, str(who))
+        limits.check_principal(source, given.text, str(who))
         return who
 
     async def _body(self, receive: Receive, most: int) -> bytes:
@@ -139,12 +140,6 @@ class _Answering:
         """Send ``answer``, unless another one is half sent: then the server breaks the connection."""
         if not self._begun:
             await answer(scope, receive, self)
-
-
-def _shown(scope: Scope) -> Credentials:
-    given = [value for name, value in scope["headers"] if name == b"authorization"]
-    scheme, _, text = given[0].decode("latin-1").partition(" ") if len(given) == 1 else ("", "", "")
-    return Credentials(text.strip() if scheme.lower() == "bearer" else "")
 
 
 async def _body(receive: Receive, most: int) -> bytes:

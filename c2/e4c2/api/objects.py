@@ -14,7 +14,7 @@ from typing import Concatenate, Generic, ParamSpec, Protocol, TypeVar
 
 import sqlalchemy as sa
 
-from e4c2 import clients, commands, dead_letters, tokens, topics
+from e4c2 import clients, commands, dead_letters, identities, tokens, topics
 from e4c2.access.grants import Grant, Role
 from e4c2.access.principal import FORBIDDEN, Access, PrincipalKind
 from e4c2.enrolment import tokens as enrolments
@@ -191,6 +191,30 @@ class NewToken:
     def found(self, _db: sa.Connection, _realm: Realm, access: Access, /) -> tuple[str, tuple[Grant, ...]]:
         access.require_all_of(self.grants)
         return self.token_name, self.grants
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """One identity, by its id, which a use case takes; seen with the permission over all that it is over."""
+
+    identity: str
+
+    def found(self, db: sa.Connection, realm: Realm, access: Access, /) -> str:
+        if not access.reaches(identities.show(db, realm, self.identity).grants):
+            raise NotFound(identities.there_is_none(self.identity))
+        return self.identity
+
+
+@dataclass(frozen=True, slots=True)
+class NewIdentity:
+    """An identity that is to be, with grants that its maker has; a use case takes its name and them."""
+
+    identity_name: str
+    grants: tuple[Grant, ...]
+
+    def found(self, _db: sa.Connection, _realm: Realm, access: Access, /) -> tuple[str, tuple[Grant, ...]]:
+        access.require_all_of(self.grants)
+        return self.identity_name, self.grants
 
 
 @dataclass(frozen=True, slots=True)

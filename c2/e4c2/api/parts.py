@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from e4c2.access.limits import Limits
 from e4c2.api.certificates import Certificates
@@ -16,6 +17,9 @@ from e4c2.rows import Realm
 from e4c2.store.engine import Store
 from e4c2.telemetry.metrics import Metrics
 from e4core.transport import Transport
+
+if TYPE_CHECKING:
+    from e4c2.oidc.issuer import Issuer
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,3 +40,5 @@ class C2:
     """Where it writes."""
     certificates: Certificates | None = None
     """Of its listeners; None: they have none."""
+    issuer: Issuer | None = None
+    """Of OIDC tokens; None: none are taken."""

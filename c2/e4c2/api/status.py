@@ -16,6 +16,7 @@ from e4core.errors import (
     Denied,
     E4Error,
     InvalidInput,
+    IssuerUnavailable,
     KmsError,
     KmsUnavailable,
     NotFound,
@@ -51,6 +52,7 @@ BY_CLASS: Mapping[type[E4Error], HTTPStatus] = {
     Denied: HTTPStatus.FORBIDDEN,
     Tampered: HTTPStatus.INTERNAL_SERVER_ERROR,
     KmsUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    IssuerUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     TransportError: HTTPStatus.SERVICE_UNAVAILABLE,
     StorageError: HTTPStatus.SERVICE_UNAVAILABLE,
 }

@@ -25,7 +25,7 @@ router = APIRouter(prefix="/v1/tokens", tags=["tokens"])
 
 _ID = r"[0-9a-f]{32}"
 _CENTURY_S = 100 * 366 * 24 * 3600
-_GRANTS_MAX = 100
+GRANTS_MAX = 100
 
 
 class NewGrant(Body):
@@ -39,7 +39,7 @@ class NewGrant(Body):
 class NewToken(Body):
     name: str = Field(description="what it is for; several may have the same")
     grants: list[NewGrant] = Field(
-        max_length=_GRANTS_MAX, description="what it lets do; no more than who makes it may do"
+        max_length=GRANTS_MAX, description="what it lets do; no more than who makes it may do"
     )
     lifetime_s: float | None = Field(
         None, gt=0, le=_CENTURY_S, description="in seconds; without it the token never expires"

@@ -19,19 +19,20 @@ def credentials(settings: Settings) -> grpc.ServerCredentials | None:
     """None: without TLS. Raises: StorageError: a file cannot be read or used."""
     if settings.tls_certificate is None or settings.tls_key is None:
         return None
-    pair = _Pair((settings.tls_certificate, settings.tls_key))
-    return grpc.dynamic_ssl_server_credentials(pair.read(), pair.changed)
+    pair = _Pair((settings.tls_certificate, settings.tls_key), settings.tls_client_ca)
+    return grpc.dynamic_ssl_server_credentials(pair.read(), pair.changed, settings.grpc_client_certificates)
 
 
 class _Pair:
-    def __init__(self, files: tuple[Path, Path]) -> None:
-        self._files = files
+    def __init__(self, files: tuple[Path, Path], ca: Path | None) -> None:
+        self._files, self._ca = files, ca
         self._seen = self._stamp()
 
     def read(self) -> grpc.ServerCertificateConfiguration:
-        certificates.load(*self._files)  # says what is wrong, where gRPC would be silent
+        certificates.load(*self._files, self._ca)  # says what is wrong, where gRPC would be silent
         certificate, key = (file.read_bytes() for file in self._files)
-        return grpc.ssl_server_certificate_configuration([(key, certificate)])
+        ca = self._ca and self._ca.read_bytes()
+        return grpc.ssl_server_certificate_configuration([(key, certificate)], ca)
 
     def changed(self) -> grpc.ServerCertificateConfiguration | None:
         """Asked before each handshake, in a thread of gRPC; None: as before."""

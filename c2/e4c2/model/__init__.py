@@ -7,7 +7,7 @@ Ids are 16 bytes. Times are Unix seconds. Columns named in `SEALED` hold records
 
 from __future__ import annotations
 
-from e4c2.model.access import token
+from e4c2.model.access import identity, token
 from e4c2.model.audit import audit_checkpoint, audit_head, audit_key, audit_record
 from e4c2.model.base import metadata
 from e4c2.model.delivery import Delivery, Kind, Reason, idempotency, operation, outbox, replica
@@ -45,6 +45,7 @@ __all__ = [
     "enrolment",
     "event",
     "idempotency",
+    "identity",
     "ledger",
     "ledger_change",
     "link",
@@ -84,6 +85,7 @@ GRANTING: dict[str, tuple[str, ...]] = {
     "link": (),
     "c2_key": ("state", "private", "public"),
     "token": ("name", "lookup", "expires", "grants"),
+    "identity": ("name", "found_by", "issuer", "value", "lookup", "grants"),
     "enrolment": ("name", "lookup", "clients", "topics", "uses", "expires"),
     "audit_head": ("number", "hash", "base_number", "base_hash"),
     "audit_key": ("algorithm", "private", "public"),

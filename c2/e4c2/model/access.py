@@ -20,3 +20,18 @@ token = sa.Table(
     sa.Column("created", TIME, nullable=False),
 )
 """``grants`` (see `e4c2.access.grants`) NULL: made before there were any, with every permission."""
+
+identity = sa.Table(
+    "identity",
+    metadata,
+    sa.Column("id", ID, primary_key=True),
+    sa.Column("name", NAME, nullable=False),
+    sa.Column("found_by", columns.Text(16), nullable=False),
+    sa.Column("issuer", columns.Text(512), nullable=False),
+    sa.Column("value", columns.Text(512), nullable=False),
+    sa.Column("lookup", columns.Bytes(32), nullable=False, unique=True),
+    sa.Column("grants", columns.Blob(2**24 - 1), nullable=False),
+    *grant(),
+    sa.Column("created", TIME, nullable=False),
+)
+"""``found_by``, ``issuer``, ``value``: whom it names (see `e4c2.access.marks`), and ``lookup`` for all three together."""
