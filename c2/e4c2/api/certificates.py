@@ -29,7 +29,8 @@ class Certificates:
     def __init__(self, certificate: Path, key: Path, ca: Path | None = None) -> None:
         """Args: ca: of the certificates that clients may show; None: they are asked for none.
 
-        Raises: StorageError: a file cannot be read or used, or the key is not private."""
+        Raises: StorageError: a file cannot be read or used, or the key is not private.
+        """
         self._certificate, self._key, self._ca = certificate, key, ca
         self._wanted = asyncio.Event()
         self._newest = self.context = self._read()
