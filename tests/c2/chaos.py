@@ -172,7 +172,7 @@ class Fleet:
 
     async def rotate(self) -> None:
         """At whichever answers; the same request again, until one has."""
-        key = {"Idempotency-Key": f"rotation {len(self.history)}"}
+        key = {"Idempotency-Key": f"rotation-{len(self.history)}"}
         before = self.history[-1]
         while True:
             url = f"{self.chance.choice(self.served).url}/v1/topics/{self._topic}/rotate"

@@ -91,10 +91,10 @@ async def devices_restart(fleet: Fleet, _broker: Mosquitto) -> None:
 
 async def devices_are_away(fleet: Fleet, _broker: Mosquitto) -> None:
     """Until the others hold the newest key; what they then get is no older one."""
-    absent = fleet.chance.sample(fleet.swarm.members, DEVICES // 5)
+    absent, all_keys = fleet.chance.sample(fleet.swarm.members, DEVICES // 5), len(fleet.history) + ROTATIONS
     for each in absent:
         each.away = True
-    while fleet.swarm.holding(fleet.history[-1]) < DEVICES - len(absent) or len(fleet.history) % ROTATIONS != 1:  # noqa: ASYNC110
+    while len(fleet.history) < all_keys or fleet.swarm.holding(fleet.history[-1]) < DEVICES - len(absent):
         await asyncio.sleep(0.1)
     await asyncio.sleep(1)  # what was handed to the broker has passed
     before = {each.name: len(each.applied) for each in absent}
@@ -122,6 +122,7 @@ ALL: tuple[Happening, ...] = (
 
 async def story(fleet: Fleet, broker: Mosquitto) -> None:
     async with fleet.asked_with(fleet.served[0].token), fleet.swarm.connected(broker.uri):
+        fleet.swarm.greet(fleet.swarm.members)  # what was sent before they were there is gone
         await fleet.converge(WITHIN_S)
         await asyncio.sleep(1)
         for happening in ALL:
