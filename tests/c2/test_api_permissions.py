@@ -57,6 +57,7 @@ EXPECTED = {
     "GET /v1/audit/verification": May("A", "fleet"),
     "POST /v1/audit/prune": May("", "fleet", {"before": 0.0}),
     "GET /v1/c2": May(EVERYBODY, "anybody"),
+    "GET /v1/c2/health": May(EVERYBODY, "fleet"),
     "GET /v1/key-changes": May(EVERYBODY, "seen"),
     "GET /v1/c2/laggards": May(EVERYBODY, "seen"),
     "POST /v1/c2/key": May("K", "fleet", {"reason": "routine"}),

@@ -94,7 +94,9 @@ async def devices_are_away(fleet: Fleet, _broker: Mosquitto) -> None:
     absent, all_keys = fleet.chance.sample(fleet.swarm.members, DEVICES // 5), len(fleet.history) + ROTATIONS
     for each in absent:
         each.away = True
-    while len(fleet.history) < all_keys or fleet.swarm.holding(fleet.history[-1]) < DEVICES - len(absent):
+    while (  # noqa: ASYNC110  # counted elsewhere
+        len(fleet.history) < all_keys or fleet.swarm.holding(fleet.history[-1]) < DEVICES - len(absent)
+    ):
         await asyncio.sleep(0.1)
     await asyncio.sleep(1)  # what was handed to the broker has passed
     before = {each.name: len(each.applied) for each in absent}

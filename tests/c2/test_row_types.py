@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from e4c2 import c2keys, deks, idempotency, ledger, links, plans, tokens, topics
+from e4c2 import c2keys, deks, idempotency, identities, ledger, links, plans, tokens, topics
+from e4c2.access.marks import FoundBy, Mark
 from e4c2.enrolment import tokens as enrolments
 from e4c2.events import webhooks
 from e4c2.idempotency import Answer, Request
@@ -38,6 +39,7 @@ def peopled(pk2: World) -> None:
     pk2.do(plans.begin, "planned", plans.Terms())
     pk2.do(enrolments.create, "line 1", "plant/*", ["t"], 2, 600.0)
     pk2.do(webhooks.create, "hook", "https://receiver.example/")
+    pk2.do(identities.create, "somebody", Mark(FoundBy.SAN, "", "dns:press.example"))
     pk2.do(c2keys.new, Reason.ROUTINE)
 
 

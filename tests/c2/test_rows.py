@@ -13,7 +13,12 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from e4c2 import c2keys, clients, deks, links, sequences, tokens, topics
+from e4c2 import c2keys, clients, deks, epochs, identities, links, plans, sequences, tokens, topics
+from e4c2.access.marks import FoundBy, Mark
+from e4c2.audit import chain, checkpoints
+from e4c2.audit.records import Act
+from e4c2.enrolment import tokens as enrolments
+from e4c2.events import webhooks
 from e4c2.model import GRANTING, Reason, metadata
 from e4c2.recovery import restored
 from e4c2.rows import Realm, find_all
@@ -43,9 +48,25 @@ FORGED: dict[str, Any] = {
     "hash": bytes(32),
     "last": 2**32 - 1,
     "confirmed": 1,
+    "grants": b"[]",
+    "found_by": "group",
+    "issuer": "https://other.example",
+    "value": "other",
+    "clients": "*",
+    "topics": b"[]",
+    "uses": 99,
+    "used": 99,
+    "number": 99,
+    "base_number": 99,
+    "base_hash": bytes(32),
+    "algorithm": "other",
+    "url": "https://other.example",
+    "kinds": "other",
+    "secret": b"\x01" * 67,
     "generation": 77,
     "mac": b"\x01\0\0\0" + bytes(32),
 }
+CERTIFICATE = Mark(FoundBy.SAN, "", "dns:press.example")
 UNIQUE = {("client", "name"): "name || :it", ("topic", "name"): "name || :it"}
 CELLS = [
     (table, column) for table, columns in GRANTING.items() for column in (*columns, "generation", "mac") if columns
@@ -61,15 +82,28 @@ def peopled(world: World) -> None:
     world.topic("u", "a")
 
 
+def in_all_tables(world: World) -> None:
+    peopled(world)
+    world.topic("planned", "a", "b")
+    world.do(plans.begin, "planned", plans.Terms())
+    world.do(enrolments.create, "line 1", "plant/*", ["t"], 2, 600.0)
+    world.do(webhooks.create, "hook", "https://receiver.example/")
+    world.do(identities.create, "somebody", CERTIFICATE)
+
+
 @pytest.fixture
 def fleet(worlds: Worlds) -> World:
     """Of Format 2, which has something in every table."""
-    return worlds.peopled(SIV_PK.name, peopled)
+    return worlds.peopled(SIV_PK.name, in_all_tables)
 
 
 @pytest.fixture
 def fleet1(worlds: Worlds) -> World:
     return worlds.peopled("pk", peopled)
+
+
+def ids(db: sa.Connection, table: str) -> list[str]:
+    return [each.hex() for each in db.scalars(sa.select(metadata.tables[table].c.id))]
 
 
 def use(db: sa.Connection, realm: Realm, table: str, token: str) -> None:
@@ -85,6 +119,12 @@ def use(db: sa.Connection, realm: Realm, table: str, token: str) -> None:
         "dek": [partial(deks.verify, db, realm)],
         "token": [partial(tokens.authenticate, db, realm, token)],
         "recovery": [partial(restored.is_paused, db, realm)],
+        "topic_next": [partial(epochs.of, db, realm, [bytes.fromhex(each) for each in ids(db, "topic")])],
+        "identity": [partial(identities.show, db, realm, each) for each in ids(db, "identity")],
+        "enrolment": [partial(enrolments.show, db, realm, each) for each in ids(db, "enrolment")],
+        "webhook": [partial(webhooks.show, db, realm, each) for each in ids(db, "webhook")],
+        "audit_head": [partial(chain.append, db, realm, Act("test"))],
+        "audit_key": [partial(checkpoints.public_key, db, realm)],
     }
     for each in uses[table]:
         with suppress(NotFound, Conflict):
