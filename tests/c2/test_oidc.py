@@ -88,7 +88,10 @@ WRONG: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("claims", WRONG, ids=repr)
+# their ids must be the same in every process, whatever its clock says
+@pytest.mark.parametrize(
+    "claims", WRONG, ids=[f"{name}-{number}" for number, each in enumerate(WRONG) for name in each]
+)
 def test_what_it_says_of_others_or_another_time_is_refused(
     issuer: Issuer, trust: Trust, claims: dict[str, Any]
 ) -> None:
