@@ -9,7 +9,9 @@ from itertools import pairwise
 import pytest
 import sqlalchemy as sa
 
-from e4c2 import clients, deks, idempotency, ledger, plans, resealing, tokens, topics
+from e4c2 import clients, deks, idempotency, identities, ledger, plans, resealing, tokens, topics
+from e4c2.access import marks
+from e4c2.access.marks import FoundBy
 from e4c2.enrolment import tokens as enrolments
 from e4c2.events import webhooks
 from e4c2.idempotency import Answer, Request
@@ -43,6 +45,7 @@ def peopled(pk2: World) -> None:
     pk2.do(plans.begin, "planned", plans.Terms())
     pk2.do(enrolments.create, "line 1", "plant/*", ["t"], 2, 600.0)
     pk2.do(webhooks.create, "hook", "https://receiver.example/")
+    pk2.do(identities.create, "somebody", marks.Mark(FoundBy.SAN, "", "dns:press.example"))
     pk2.do(lambda db, realm: idempotency.once(db, realm, ASKED, bytes(32), lambda: Answer(200, b"done")))
 
 
