@@ -21,7 +21,7 @@ from tests.c2.served import ADMIN, Served, b64, bearer, created, device_key, pro
 from tests.places import database_file
 
 ROLES = {"V": "viewer", "O": "operator", "K": "key-admin", "A": "auditor", "E": "enroller", "*": "admin"}
-OPEN = {"GET /v1/health", "GET /v1/ready"}
+OPEN = {"GET /v1/health", "GET /v1/ready", "GET /livez", "GET /readyz"}
 APART = {
     "POST /v1/recovery/compare",
     *("GET /v1/enrol", "POST /v1/enrol", "GET /v1/enrolments", "POST /v1/enrolments"),

@@ -48,7 +48,7 @@ FORGED: dict[str, Any] = {
     "hash": bytes(32),
     "last": 2**32 - 1,
     "confirmed": 1,
-    "grants": b"[]",
+    "grants": b"[[]]",
     "found_by": "group",
     "issuer": "https://other.example",
     "value": "other",
@@ -66,6 +66,7 @@ FORGED: dict[str, Any] = {
     "generation": 77,
     "mac": b"\x01\0\0\0" + bytes(32),
 }
+TOPICS = ("t", "u", "planned")
 CERTIFICATE = Mark(FoundBy.SAN, "", "dns:press.example")
 UNIQUE = {("client", "name"): "name || :it", ("topic", "name"): "name || :it"}
 CELLS = [
@@ -94,6 +95,12 @@ def in_all_tables(world: World) -> None:
 @pytest.fixture
 def fleet(worlds: Worlds) -> World:
     """Of Format 2, which has something in every table."""
+    return worlds.peopled(SIV_PK.name, peopled)
+
+
+@pytest.fixture
+def whole(worlds: Worlds) -> World:
+    """With a row in every table."""
     return worlds.peopled(SIV_PK.name, in_all_tables)
 
 
@@ -110,10 +117,10 @@ def use(db: sa.Connection, realm: Realm, table: str, token: str) -> None:
     """Act on all rows of a table, old and forged names included; only a row that was tampered with may stop it."""
     uses: dict[str, list[Callable[[], object]]] = {
         "client": [partial(clients.show, db, realm, name) for name in ("other", "a", "b")],
-        "topic": [partial(topics.rotate, db, realm, name) for name in ("other", "t", "u")],
-        "topic_epoch": [partial(topics.rotate, db, realm, name) for name in "tu"],
+        "topic": [partial(topics.rotate, db, realm, name) for name in ("other", *TOPICS)],
+        "topic_epoch": [partial(topics.rotate, db, realm, name) for name in TOPICS],
         "command_sequence": [partial(sequences.held, db, realm, [realm.suite.derive_id(name) for name in "ab"])],
-        "membership": [partial(topics.join, db, realm, name, ["a", "b"]) for name in "tu"],
+        "membership": [partial(topics.join, db, realm, name, ["a", "b"]) for name in TOPICS],
         "link": [partial(links.remove, db, realm, *pair) for pair in ("ab", "ba")],
         "c2_key": [partial(c2keys.all_versions, db, realm), partial(c2keys.finish, db, realm)],
         "dek": [partial(deks.verify, db, realm)],
@@ -132,18 +139,18 @@ def use(db: sa.Connection, realm: Realm, table: str, token: str) -> None:
 
 
 @pytest.mark.parametrize(("table", "column"), [cell for cell in CELLS if cell != ("token", "lookup")])
-def test_changed_cell_of_a_granting_row_is_found_when_it_is_used(fleet: World, table: str, column: str) -> None:
-    token = fleet.do(tokens.create, "admin", 60.0)[1].decode()
-    fleet.do(c2keys.new, Reason.ROUTINE)
-    fleet.settle_down()
+def test_changed_cell_of_a_granting_row_is_found_when_it_is_used(whole: World, table: str, column: str) -> None:
+    token = whole.do(tokens.create, "admin", 60.0)[1].decode()
+    whole.do(c2keys.new, Reason.ROUTINE)
+    whole.settle_down()
     key = ", ".join(column.name for column in metadata.tables[table].primary_key)
-    fleet.sql(
+    whole.sql(
         f"UPDATE {table} SET {column} = :it WHERE ({key}) = (SELECT {key} FROM {table} LIMIT 1)", it=FORGED[column]
     )
-    with fleet.refuses(Tampered):
-        fleet.do(find_all, metadata.tables[table])
-    with fleet.refuses(Tampered):
-        fleet.do(use, table, token)
+    with whole.refuses(Tampered):
+        whole.do(find_all, metadata.tables[table])
+    with whole.refuses(Tampered):
+        whole.do(use, table, token)
 
 
 def test_token_moved_to_another_text_is_found(sk: World) -> None:

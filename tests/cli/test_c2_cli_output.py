@@ -42,7 +42,7 @@ class TestTokens:
     def test_a_token_is_made_used_and_revoked(self, sk: C2) -> None:
         file = sk.folder / fresh("token")
         made = sk.answer("token", "create", "ci pipeline", "--role", "viewer", "--days", "1.5", "--out", file)
-        assert made.keys() == {"id", "name", "created", "expires", "file"}
+        assert made.keys() == {"id", "name", "created", "expires", "grants", "file"}
         assert made["expires"] == pytest.approx(made["created"] + 1.5 * 24 * 3600)
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
         listed = {row["id"]: row for row in sk.answer("token", "list")}
