@@ -43,7 +43,7 @@ LONGEST_PAUSE_S = 300
 """Between two tries of what the broker refuses."""
 STALE_S = 60
 """A command acknowledged by the broker later than this after it was sealed is sealed anew: it may be too old on arrival."""
-REPORTS_AT_ONCE = 200
+REPORTS_AT_ONCE = 100
 """In one transaction, so that others who write are not kept waiting."""
 REPORTS_WAITING = 10_000
 _CHANCE = SystemRandom()

@@ -26,7 +26,7 @@ NOBODY = "0" * 32
 
 @pytest.fixture(scope="module")
 def c2(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with serving(settings_in(tmp_path_factory.mktemp("c2"), grpc_port=0)) as served:
+    with serving(settings_in(tmp_path_factory.mktemp("c2"), grpc_port=0, failures_per_min=10_000)) as served:
         yield served
 
 

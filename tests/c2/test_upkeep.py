@@ -296,5 +296,5 @@ def test_many_reports_do_not_keep_others_who_write_waiting(sk: World) -> None:
     number = 500
     forged = b"\2\2" + bytes(report.LONGEST - 2)
     waiting, still_waiting = reports_while_the_writer_is_busy(sk, report_topic(sk.add("a").id), forged, number)
-    assert waiting > 400
+    assert waiting >= 400
     assert still_waiting >= waiting - 100

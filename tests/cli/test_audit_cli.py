@@ -12,15 +12,15 @@ from typing import Any
 import pytest
 
 from e4c2.audit.records import CHANGED, CUT_OFF, MISSING, Record, beginning
-from e4c2.audit.signing import ALGORITHMS, ED25519, Checkpoint, PublicKey
+from e4c2.audit.signing import ED25519, Checkpoint, PublicKey, algorithm
 from e4c2.audit.statements import FORKED, Statements
 from e4cli import audit_check, cef, witness
 from e4cli.api_client import Document
 from e4core.errors import AuthenticationFailed, E4Error, InvalidInput, Tampered
 
 DATABASE = bytes(range(16))
-PRIVATE = ALGORITHMS[ED25519].generate()
-KEY = PublicKey(DATABASE, ED25519, ALGORITHMS[ED25519].public(PRIVATE))
+PRIVATE = algorithm(ED25519).generate()
+KEY = PublicKey(DATABASE, ED25519, algorithm(ED25519).public(PRIVATE))
 
 
 def record(number: int) -> Record:
@@ -29,7 +29,7 @@ def record(number: int) -> Record:
 
 def signed(number: int, upto: bytes, private: bytes = PRIVATE) -> Checkpoint:
     made = Checkpoint(DATABASE, number, 2.5, upto)
-    return replace(made, signature=ALGORITHMS[ED25519].signer(private).sign(made.message()))
+    return replace(made, signature=algorithm(ED25519).signer(private).sign(made.message()))
 
 
 @dataclass
@@ -140,8 +140,8 @@ def test_a_lie_is_found(lie: Callable[[Honest], None], kind: str, text: str) -> 
 
 
 def test_another_key_is_not_taken() -> None:
-    other = ALGORITHMS[ED25519].generate()
-    c2 = Honest(key=PublicKey(DATABASE, ED25519, ALGORITHMS[ED25519].public(other)))
+    other = algorithm(ED25519).generate()
+    c2 = Honest(key=PublicKey(DATABASE, ED25519, algorithm(ED25519).public(other)))
     with pytest.raises(Tampered):
         check(c2)
     with pytest.raises(AuthenticationFailed):

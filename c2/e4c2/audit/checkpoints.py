@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from e4c2 import events
 from e4c2.audit.chain import Place, cut, database_id, extent
 from e4c2.audit.records import HASH_LEN
-from e4c2.audit.signing import ALGORITHMS, ED25519, P256, Checkpoint, PublicKey
+from e4c2.audit.signing import ED25519, P256, Checkpoint, PublicKey, algorithm
 from e4c2.audit.statements import FORKED
 from e4c2.audit.verifying import place_at
 from e4c2.model import audit_checkpoint, audit_key
@@ -32,8 +32,8 @@ _ID = 1
 def make_key(db: sa.Connection, realm: Realm) -> None:
     """The key pair that signs, made with the head of the log."""
     name = P256 if realm.suite.approved else ED25519
-    private = ALGORITHMS[name].generate()
-    public = ALGORITHMS[name].public(private)
+    private = algorithm(name).generate()
+    public = algorithm(name).public(private)
     insert(db, realm, audit_key, id=_ID, algorithm=name, private=private, public=public)
 
 
@@ -59,7 +59,7 @@ def make(db: sa.Connection, realm: Realm, pace: Pace) -> Checkpoint | None:
         return None
     head, key = extent(db, realm).head, _key(db, realm)
     unsigned = Checkpoint(database_id(db), head.number, realm.clock(), head.hash)
-    signer = ALGORITHMS[key["algorithm"]].signer(reveal(realm, audit_key, key, "private"))
+    signer = algorithm(key["algorithm"]).signer(reveal(realm, audit_key, key, "private"))
     made = replace(unsigned, signature=signer.sign(unsigned.message()))
     values = {"number": made.number, "time": made.time, "hash": made.hash, "signature": made.signature}
     db.execute(sa.insert(audit_checkpoint), values)

@@ -12,11 +12,11 @@ import json
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from types import MappingProxyType
 from typing import Any, Self
 
 from e4backends.p256 import Ecdsa
-from e4backends.sodium import Ed25519Identity, Ed25519Signature
 from e4c2.audit.records import HASH_LEN
 from e4core.errors import AuthenticationFailed, InvalidInput
 from e4core.suite import Signer, Verifier
@@ -37,19 +37,34 @@ class Algorithm:
     verifier: Callable[[bytes], Verifier]
 
 
-_IDENTITY, _ECDSA = Ed25519Identity(), Ecdsa()
 ED25519, P256 = "ed25519", "ecdsa-p256"
-ALGORITHMS: Mapping[str, Algorithm] = MappingProxyType(
-    {
-        ED25519: Algorithm(
-            _IDENTITY.generate,
-            lambda stored: _IDENTITY.public(_IDENTITY.load(stored)),
-            lambda stored: Ed25519Signature().signer(_IDENTITY.load(stored)),
-            Ed25519Signature().verifier,
-        ),
-        P256: Algorithm(_ECDSA.generate, lambda stored: _ECDSA.key(stored).public, _ECDSA.key, _ECDSA.verifier),
-    }
-)
+
+
+def _ed25519() -> Algorithm:
+    # not loaded where everything in use has to be approved
+    from e4backends.sodium import Ed25519Identity, Ed25519Signature
+
+    identity, signature = Ed25519Identity(), Ed25519Signature()
+    return Algorithm(
+        identity.generate,
+        lambda stored: identity.public(identity.load(stored)),
+        lambda stored: signature.signer(identity.load(stored)),
+        signature.verifier,
+    )
+
+
+def _p256() -> Algorithm:
+    ecdsa = Ecdsa()
+    return Algorithm(ecdsa.generate, lambda stored: ecdsa.key(stored).public, ecdsa.key, ecdsa.verifier)
+
+
+_MADE: Mapping[str, Callable[[], Algorithm]] = MappingProxyType({ED25519: _ed25519, P256: _p256})
+
+
+@cache
+def algorithm(name: str) -> Algorithm:
+    """One of `ED25519` and `P256`."""
+    return _MADE[name]()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +81,13 @@ class PublicKey:
     @classmethod
     def parse(cls, text: str) -> Self:
         """Raises: InvalidInput (``bad_key``)."""
-        algorithm, _, rest = text.strip().partition(":")
+        name, _, rest = text.strip().partition(":")
         database, _, public = rest.partition(":")
         try:
-            made = cls(bytes.fromhex(database), algorithm, bytes.fromhex(public))
-            if algorithm not in ALGORITHMS or len(made.database) != DATABASE_ID_LEN:
+            made = cls(bytes.fromhex(database), name, bytes.fromhex(public))
+            if name not in _MADE or len(made.database) != DATABASE_ID_LEN:
                 raise ValueError
-            ALGORITHMS[algorithm].verifier(made.public)
+            algorithm(name).verifier(made.public)
         except ValueError as error:  # InvalidInput is one too
             raise InvalidInput(
                 "the public key of an audit log has the form ALGORITHM:DATABASE:KEY, as e4 audit key shows it",
@@ -99,7 +114,7 @@ class Checkpoint:
         """Raises: AuthenticationFailed (``bad_signature``): not signed with this key, or of another database."""
         if self.database != key.database:
             raise AuthenticationFailed("this checkpoint is of the audit log of another database", kind="bad_signature")
-        ALGORITHMS[key.algorithm].verifier(key.public).verify(self.message(), self.signature)
+        algorithm(key.algorithm).verifier(key.public).verify(self.message(), self.signature)
 
     def document(self) -> dict[str, Any]:
         """As it is published, and kept by witnesses."""
