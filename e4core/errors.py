@@ -154,3 +154,15 @@ class Denied(E4Error):
     """The caller is not allowed to do this."""
 
     kind = "denied"
+
+
+class ApprovalNeeded(Denied):
+    """Another principal has to approve this first."""
+
+    kind = "approval_needed"
+
+    def __init__(self, message: str = "", *, kind: str = "", approval: str = "") -> None:
+        """Args: approval: id of the one that is waited for."""
+        told = f"another has to approve this ({approval}): e4 approvals approve {approval}; then repeat it with that id"
+        super().__init__(message or (told if approval else ""), kind=kind)
+        self.approval = approval

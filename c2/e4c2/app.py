@@ -168,7 +168,19 @@ async def open_c2(
         notary = Notary(store, realm, transport, settings.audit_topic, Pace(settings.audit_checkpoint_s))
         issuer = _issuer(settings)
         limits = Limits(settings.requests_per_s, settings.failures_per_min)
-        parts = (courier, locksmith, broker, metrics, feed, notary, limits, _folders(settings), certificates)
+        four_eyes_above = settings.four_eyes_above if settings.four_eyes else None
+        parts = (
+            courier,
+            locksmith,
+            broker,
+            metrics,
+            feed,
+            notary,
+            limits,
+            four_eyes_above,
+            _folders(settings),
+            certificates,
+        )
         yield C2(store, realm, transport, *parts, issuer), admin_token
 
 

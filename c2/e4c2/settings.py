@@ -144,6 +144,14 @@ class Settings(BaseSettings):
     """Wrong credentials a minute that are looked at from one address (of IPv6: from one /64); then who is not known from there has
     to wait."""
 
+    four_eyes: bool = False
+    """Whether what destroys is done only when another principal has approved it: new keys of the C2, forced ends, compromised keys,
+    changes of the database's keys, mass removals, confirmed restores, pruning, and tokens of those who could approve.
+    """
+
+    four_eyes_above: int = Field(default=10, ge=0)
+    """Clients that one request may remove or evict without approval, where ``four_eyes`` is set."""
+
     grpc_port: int | None = Field(default=None, ge=0, le=65535)
     """TCP port of the gRPC API, at the same address and with the same certificate; 0 takes a free one. Without it there is none."""
 

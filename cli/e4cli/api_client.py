@@ -132,14 +132,16 @@ class Api:
     page_len = 1000
     """Items that are asked for at once; what the API allows at most."""
 
-    def __init__(self, url: str, token: Token, ca: Authorities = None) -> None:
+    def __init__(self, url: str, token: Token, ca: Authorities = None, approval: str | None = None) -> None:
         """Not yet connected.
 
         Args: ca: PEM file with the only authorities that may vouch for the C2; None: those of the system.
+            approval: id of one that another has given for what is asked.
         Raises: InvalidInput: the URL. StorageError: ``ca`` cannot be used.
         """
         self._url = _checked(url)
         self._token = token
+        self._approval = {} if approval is None else {"E4-Approval": approval}
         self._http = _http(self._url, token, ca)
 
     def __enter__(self) -> Self:
@@ -202,7 +204,7 @@ class Api:
     def _ask(
         self, method: str, path: str, query: Mapping[str, str | int | list[str]], body: Body | None = None
     ) -> Document:
-        headers = {} if method == "GET" else {"Idempotency-Key": secrets.token_hex(16)}
+        headers = {} if method == "GET" else {"Idempotency-Key": secrets.token_hex(16), **self._approval}
         request = self._http.build_request(method, path.lstrip("/"), params=dict(query), json=body, headers=headers)
         return self._document(self._send(request))
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import inspect
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
@@ -22,7 +23,7 @@ import typer
 
 from e4cli.api_client import DEFAULT_URL, Api, Document, Token
 from e4cli.output import Output, OutputOption, Row, Value, show_record, show_rows
-from e4core.errors import StorageError
+from e4core.errors import InvalidInput, StorageError
 from e4core.keys import Secret
 
 P = ParamSpec("P")
@@ -61,6 +62,10 @@ CaOption = Annotated[
         envvar="E4_CA",
         help="PEM file of those who may vouch for the C2, instead of the system's.",
     ),
+]
+ApprovalOption = Annotated[
+    str | None,
+    typer.Option("--approval", metavar="ID", help="That another has given for this very change; see e4 approvals."),
 ]
 LimitOption = Annotated[int | None, typer.Option("--limit", min=1, metavar="N", help="Show the first N, not all.")]
 WaitOption = Annotated[bool, typer.Option("--wait", help="End when the commands of this change are sent.")]
@@ -111,9 +116,16 @@ def make_sure(yes: bool, what: str) -> None:
     typer.confirm(f"{what}. Go on?", abort=True, err=True)
 
 
-def open_api(url: str, token_file: Path | None, ca: Path | None) -> Api:
+def open_api(url: str, token_file: Path | None, ca: Path | None, approval: str | None = None) -> Api:
     """Raises: InvalidInput: the URL, the token, or there is none. StorageError: a file cannot be read or is open to others."""
-    return Api(url, _token(token_file), ca)
+    return Api(url, _token(token_file), ca, None if approval is None else hex_id(approval))
+
+
+def hex_id(text: str) -> str:
+    """``text`` as it may stand in a path. Raises: InvalidInput (``bad_id``)."""
+    if not re.fullmatch(r"[0-9a-fA-F]{32}", text):
+        raise InvalidInput("an id is 16 bytes, written as 32 hexadecimal digits", kind="bad_id")
+    return text.lower()
 
 
 def data_folder() -> Path:
@@ -125,6 +137,7 @@ _CONNECTION = (
     Parameter("url", Parameter.KEYWORD_ONLY, default=DEFAULT_URL, annotation=UrlOption),
     Parameter("token_file", Parameter.KEYWORD_ONLY, default=None, annotation=TokenFileOption),
     Parameter("ca", Parameter.KEYWORD_ONLY, default=None, annotation=CaOption),
+    Parameter("approval", Parameter.KEYWORD_ONLY, default=None, annotation=ApprovalOption),
     Parameter("output", Parameter.KEYWORD_ONLY, default=Output.TABLE, annotation=OutputOption),
 )
 
@@ -134,9 +147,11 @@ def _command(asks: Callable[..., Any], finish: Callable[..., None], *options: Pa
     own = list(inspect.signature(asks, eval_str=True).parameters.values())[1:]
 
     @functools.wraps(asks)
-    def run(*, url: str, token_file: Path | None, ca: Path | None, output: Output, **values: Any) -> None:
+    def run(
+        *, url: str, token_file: Path | None, ca: Path | None, approval: str | None, output: Output, **values: Any
+    ) -> None:
         rest = {option.name: values.pop(option.name) for option in options}
-        with open_api(url, token_file, ca) as api:
+        with open_api(url, token_file, ca, approval) as api:
             finish(api, output, asks(api, **values), **rest)
 
     parameters = [each.replace(kind=Parameter.KEYWORD_ONLY) for each in (*own, *options, *_CONNECTION)]

@@ -10,8 +10,7 @@ import typer
 
 from e4cli import enrolment, fleet
 from e4cli.api_client import Api, Document
-from e4cli.asking import LimitOption, Reason, WaitSecondsOption, changes, lists, shows
-from e4cli.commands import hex_id
+from e4cli.asking import LimitOption, Reason, WaitSecondsOption, changes, hex_id, lists, shows
 from e4cli.enrolment import GenerateOption, KeyOption, KeySource, QrOption, StateOption
 from e4cli.output import Row
 from e4cli.passphrases import PassphraseFileOption

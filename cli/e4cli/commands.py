@@ -3,16 +3,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import Annotated
 
 import typer
 
 from e4cli.api_client import Api, Document
-from e4cli.asking import LimitOption, Reason, YesOption, changes, lists, make_sure, shows
+from e4cli.asking import LimitOption, Reason, YesOption, changes, hex_id, lists, make_sure, shows
 from e4cli.output import Row
-from e4core.errors import InvalidInput
 
 app = typer.Typer(no_args_is_help=True, help="See what the C2 sends to devices.")
 c2 = typer.Typer(no_args_is_help=True, help="The C2 itself, and its own key.")
@@ -92,10 +90,3 @@ def finish(
 def abort(api: Api) -> Row:
     """Give the new C2 key up before finish: nobody else is told of it, and who has taken it stays reachable."""
     return api.post("/v1/c2/key/abort")
-
-
-def hex_id(text: str) -> str:
-    """``text`` as it may stand in a path. Raises: InvalidInput (``bad_id``)."""
-    if not re.fullmatch(r"[0-9a-fA-F]{32}", text):
-        raise InvalidInput("an id is 16 bytes, written as 32 hexadecimal digits", kind="bad_id")
-    return text.lower()

@@ -12,8 +12,7 @@ from typing import Annotated
 import typer
 
 from e4cli.api_client import Api
-from e4cli.asking import LimitOption, lists, shows
-from e4cli.commands import hex_id
+from e4cli.asking import LimitOption, hex_id, lists, shows
 from e4cli.output import Row
 from e4cli.token import checked_name, write_token
 from e4core.errors import InvalidInput

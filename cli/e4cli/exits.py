@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from e4core.errors import (
+    ApprovalNeeded,
     AuthenticationFailed,
     Conflict,
     Denied,
@@ -62,6 +63,7 @@ _OF_ERRORS: dict[type[E4Error], Exit] = {
     Tampered: Exit(16, "tampered", "what was stored is not what was written: an integrity alarm"),
     TransportError: Exit(17, "transport", "the broker cannot be reached, refused, or the link was lost"),
     StorageError: Exit(18, "storage", "a file or database cannot be read or written as it must be"),
+    ApprovalNeeded: Exit(20, "approval_needed", "another has to approve it first; then repeat it with --approval ID"),
     KmsDenied: Exit(19, "kms_denied", "the key management service does not let us in, or not do this"),
 }
 

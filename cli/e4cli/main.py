@@ -19,6 +19,7 @@ from typer.exceptions import TyperException
 from typer.main import get_command
 
 from e4cli import (
+    approvals,
     audit,
     backup,
     clients,
@@ -73,6 +74,7 @@ app.add_typer(backup.recovery, name="recovery")
 app.add_typer(token.app, name="token")
 app.add_typer(identities.app, name="identity")
 app.add_typer(enrolments.app, name="enrolment")
+app.add_typer(approvals.app, name="approvals")
 app.add_typer(audit.app, name="audit")
 app.add_typer(conformance.app, name="conformance")
 app.command("demo")(demo.demo)

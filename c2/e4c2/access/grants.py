@@ -54,6 +54,8 @@ class Permission(StrEnum):
     AUDIT_READ = "audit:read"
     AUDIT_PRUNE = "audit:prune"
     METRICS_READ = "metrics:read"
+    APPROVALS_READ = "approvals:read"
+    APPROVALS_DECIDE = "approvals:decide"
     TOKENS_READ = "tokens:read"
     TOKENS_ISSUE = "tokens:issue"
     TOKENS_REVOKE = "tokens:revoke"
@@ -90,6 +92,8 @@ ROLES: dict[Permission, tuple[Role, ...]] = {
     Permission.AUDIT_READ: (Role.AUDITOR,),
     Permission.AUDIT_PRUNE: _NOBODY,
     Permission.METRICS_READ: (Role.VIEWER, Role.OPERATOR, Role.KEY_ADMIN, Role.AUDITOR),
+    Permission.APPROVALS_READ: _EVERYBODY,
+    Permission.APPROVALS_DECIDE: (Role.OPERATOR, Role.KEY_ADMIN),  # and the permission for what is asked
     Permission.TOKENS_READ: (Role.AUDITOR,),
     Permission.TOKENS_ISSUE: _NOBODY,
     Permission.TOKENS_REVOKE: _NOBODY,

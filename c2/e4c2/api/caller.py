@@ -17,20 +17,22 @@ from fastapi import Depends, Request, Response
 from fastapi.routing import APIRoute
 from pydantic_core import to_json
 
-from e4c2 import idempotency, principals
+from e4c2 import approvals, idempotency, principals
 from e4c2.access import grants
 from e4c2.access.grants import Permission
 from e4c2.access.principal import Access, Principal
 from e4c2.api import conditions
 from e4c2.api.conditions import Shown
+from e4c2.api.four_eyes import Guarded, Wanted, guarded
 from e4c2.api.objects import WHOLE, Objects, made, named
 from e4c2.api.parts import C2
+from e4c2.approvals import Noting
 from e4c2.audit import chain
 from e4c2.audit.records import Act
 from e4c2.idempotency import Answer
 from e4c2.locksmith import Locksmith
 from e4c2.rows import Realm
-from e4core.errors import Denied, E4Error, InvalidInput, KmsError, StorageError
+from e4core.errors import ApprovalNeeded, Denied, E4Error, InvalidInput, KmsError, StorageError
 
 log = logging.getLogger(__name__)
 
@@ -93,9 +95,15 @@ class Caller:
         await self.c2.store.read(look, self.c2.realm)
 
     async def keys(self, work: Callable[[Locksmith, Act], Awaitable[T]], *objects: str) -> T:
-        """Let the locksmith change the keys of the database, by this act. Raises: Denied; what it raises."""
+        """Let the locksmith change the keys of the database, by this act; an approval is used up at its beginning.
+
+        Raises: Denied; what it raises.
+        """
         locksmith, attempt = await self.locksmith(Permission.KMS_CHANGE), self.act(*objects)
-        async with self.attempting(attempt):
+        guard = await self._guarded(attempt, await self._digest())
+        async with self.attempting(attempt), self._asking(guard, attempt):
+            if guard:
+                await self.c2.store.write(self._begin, self.c2.realm, guard, attempt)
             return await work(locksmith, attempt)
 
     async def change(
@@ -113,15 +121,16 @@ class Caller:
         """
 
         def act(db: sa.Connection, realm: Realm) -> Answer:
-            access = self._access(db, realm, permission)
+            access = Noting(self._access(db, realm, permission).principal, permission)
 
             def once() -> Answer:
                 found = objects.found(db, realm, access)
                 conditions.require(db, self._request)
+                used = [guard.use(db, realm, access)] if guard else []
                 result = use_case(db, realm, found, *args, **kwargs)
                 answer = Answer(status, b"" if result is None else to_json(result))
                 told = [made(objects, _id(answer))] if status == HTTPStatus.CREATED else []
-                chain.append(db, realm, replace(attempt.of(*told), digest=chain.digest(realm, digest)))
+                chain.append(db, realm, replace(attempt.of(*told, *used), digest=chain.digest(realm, digest)))
                 return answer
 
             may = hashlib.sha256(grants.dump(access.principal.grants)).digest()
@@ -129,7 +138,8 @@ class Caller:
 
         digest = await self._digest()
         asked, attempt = self._asked(digest), self.act(*named(objects))
-        async with self.attempting(attempt):
+        guard = await self._guarded(attempt, digest)
+        async with self.attempting(attempt), self._asking(guard, attempt):
             answer = await self.c2.store.write(act, self.c2.realm)
         self.c2.courier.wake()
         return self._respond(answer)
@@ -138,6 +148,25 @@ class Caller:
         """Raises: Denied."""
         self.principal = principals.again(db, realm, self.principal)
         return Access(self.principal, permission)
+
+    async def _guarded(self, attempt: Act, digest: bytes) -> Guarded | None:
+        return await guarded(self._request, self.c2.four_eyes_above, attempt.action, digest)
+
+    @asynccontextmanager
+    async def _asking(self, guard: Guarded | None, attempt: Act) -> AsyncIterator[None]:
+        """Around what may need an approval. Raises: ApprovalNeeded: it has been asked for."""
+        try:
+            yield
+        except Wanted as wanted:
+            assert guard
+            terms = (self.principal, guard.asked, wanted.needs, attempt)
+            raise ApprovalNeeded(approval=await self.c2.store.write(approvals.ask, self.c2.realm, *terms)) from None
+
+    def _begin(self, db: sa.Connection, realm: Realm, guard: Guarded, attempt: Act) -> None:
+        """What takes several transactions."""
+        access = Noting(self._access(db, realm, Permission.KMS_CHANGE).principal, Permission.KMS_CHANGE)
+        WHOLE.found(db, realm, access)
+        chain.append(db, realm, attempt.step("approval_used", guard.use(db, realm, access), *attempt.objects))
 
     def act(self, *objects: str) -> Act:
         """What this request is about to do, for the audit log."""

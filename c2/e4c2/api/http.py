@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 from e4c2.api import (
+    approvals,
     audit,
     batch,
     clients,
@@ -38,7 +39,7 @@ from e4c2.api.caller import operation_id
 from e4c2.api.gate import Gate
 from e4c2.api.observed import Observed
 from e4c2.api.parts import C2
-from e4c2.api.status import MEDIA_TYPE, Problem, problem
+from e4c2.api.status import MEDIA_TYPE, Refusal, problem
 from e4core.errors import InvalidInput
 
 OPENAPI = "/v1/openapi.json"
@@ -58,6 +59,7 @@ ROUTERS = (
     webhooks.router,
     tokens.router,
     identities.router,
+    approvals.router,
     enrolment.tokens_router,
     enrolment.router,
     kms.router,
@@ -66,7 +68,7 @@ ROUTERS = (
     health.probes,
 )
 _ERROR: dict[int | str, dict[str, Any]] = {
-    "default": {"description": "An error", "content": {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}}
+    "default": {"description": "An error", "content": {MEDIA_TYPE: {"schema": Refusal.model_json_schema()}}}
 }
 _TEXT = """
 Changes that send commands answer 202 with an operation: ask for it again to see how far its commands are.
@@ -74,6 +76,9 @@ Changes that send commands answer 202 with an operation: ask for it again to see
 A POST, PATCH or DELETE with the header `Idempotency-Key` is done once in 24 hours, however often it is sent, and gets the same
 answer. Not so below `/v1/kms`, where a change that is sent again finds itself done, and says so.
 Every error is a problem (RFC 9457), whose `kind` is stable.
+
+Where the C2 wants four eyes for what destroys, such a request is answered 403 `approval_needed` with the id of an approval. When
+another principal has approved it, send the very same request again with the header `E4-Approval: ID`: once, within an hour.
 """
 _KINDS = {HTTPStatus.BAD_REQUEST: InvalidInput.kind}
 

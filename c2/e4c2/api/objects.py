@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from e4c2 import clients, commands, dead_letters, identities, tokens, topics
 from e4c2.access.grants import Grant, Role
-from e4c2.access.principal import FORBIDDEN, Access, PrincipalKind
+from e4c2.access.principal import FORBIDDEN, Access, Principal, PrincipalKind
 from e4c2.enrolment import tokens as enrolments
 from e4c2.rows import Realm
 from e4core.errors import Denied, E4Error, NotFound
@@ -251,6 +251,16 @@ class OwnEnrolment:
         if access.principal.kind is not PrincipalKind.ENROLMENT:
             raise Denied("this needs an enrolment token", kind=FORBIDDEN)
         return access.principal.id
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """One approval; a use case takes its id and who asks, and finds it only for who may see it."""
+
+    approval: str
+
+    def found(self, _db: sa.Connection, _realm: Realm, access: Access, /) -> tuple[str, Principal]:
+        return self.approval, access.principal
 
 
 @dataclass(frozen=True, slots=True)

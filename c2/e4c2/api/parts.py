@@ -36,6 +36,8 @@ class C2:
     feed: Feed
     notary: Notary
     limits: Limits
+    four_eyes_above: int | None = None
+    """So many clients at once are removed without approval; None: nothing needs any."""
     folders: tuple[Path, ...] = ()
     """Where it writes."""
     certificates: Certificates | None = None

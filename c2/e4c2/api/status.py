@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse
 
 from e4c2.access.limits import TooOften
 from e4core.errors import (
+    ApprovalNeeded,
     AuthenticationFailed,
     Conflict,
     Denied,
@@ -103,6 +104,12 @@ class Problem(BaseModel):
     kind: str = Field(description="stable name for programs")
 
 
+class Refusal(Problem):
+    """An error as the answer to a request."""
+
+    approval: str | None = Field(None, description="id of the approval that the request needs; else it is left out")
+
+
 def status_of(error: E4Error) -> HTTPStatus:
     """Status for ``error``: by its kind, else by its nearest class in the table."""
     return BY_KIND.get(error.kind) or next(BY_CLASS[kind] for kind in type(error).__mro__ if kind in BY_CLASS)
@@ -117,7 +124,8 @@ def of_error(error: E4Error, is_known: bool) -> JSONResponse:
     told = isinstance(error, KmsError) and (is_known or not isinstance(error, Tampered))  # operators mend those
     inside = status >= HTTPStatus.INTERNAL_SERVER_ERROR and not told
     headers = {"Retry-After": str(error.wait_s)} if isinstance(error, TooOften) else None
-    return problem(status, str(type(error).__doc__ if inside else error), error.kind, headers)
+    approval = error.approval if isinstance(error, ApprovalNeeded) else None
+    return problem(status, str(type(error).__doc__ if inside else error), error.kind, headers, approval)
 
 
 def problem_of(error: E4Error) -> Problem:
@@ -125,10 +133,12 @@ def problem_of(error: E4Error) -> Problem:
     return _problem(status_of(error), str(error), error.kind)
 
 
-def problem(status: int, detail: str, kind: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
+def problem(
+    status: int, detail: str, kind: str, headers: Mapping[str, str] | None = None, approval: str | None = None
+) -> JSONResponse:
     known = HTTPStatus(status)
-    content = _problem(known, detail, kind)
-    answer = JSONResponse(content.model_dump(), status, {**_HEADERS.get(known, {}), **(headers or {})})
+    content = Refusal(**_problem(known, detail, kind).model_dump(), approval=approval)
+    answer = JSONResponse(content.model_dump(exclude_none=True), status, {**_HEADERS.get(known, {}), **(headers or {})})
     answer.headers["content-type"] = MEDIA_TYPE
     return answer
 

@@ -33,7 +33,8 @@ def of_answer(status: int, headers: Mapping[str, str], body: bytes) -> Failure:
     """Of an answer that is a problem."""
     told = json.loads(body)
     code = _CODES[GRPC[HTTPStatus(status)]]
-    details = [ErrorInfo(reason=told["kind"], domain=DOMAIN, metadata={"status": str(status)})]
+    more = {"approval": told["approval"]} if "approval" in told else {}
+    details = [ErrorInfo(reason=told["kind"], domain=DOMAIN, metadata={"status": str(status), **more})]
     if "retry-after" in headers:
         details.append(RetryInfo(retry_delay=Duration(seconds=int(headers["retry-after"]))))
     whole = Status(code=code.value[0], message=told["detail"], details=map(_any, details))

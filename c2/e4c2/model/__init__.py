@@ -7,7 +7,7 @@ Ids are 16 bytes. Times are Unix seconds. Columns named in `SEALED` hold records
 
 from __future__ import annotations
 
-from e4c2.model.access import identity, token
+from e4c2.model.access import approval, identity, token
 from e4c2.model.audit import audit_checkpoint, audit_head, audit_key, audit_record
 from e4c2.model.base import metadata
 from e4c2.model.delivery import Delivery, Kind, Reason, idempotency, operation, outbox, replica
@@ -31,6 +31,7 @@ __all__ = [
     "Reason",
     "SEALED",
     "Status",
+    "approval",
     "audit_checkpoint",
     "audit_head",
     "audit_key",
@@ -87,6 +88,7 @@ GRANTING: dict[str, tuple[str, ...]] = {
     "token": ("name", "lookup", "expires", "grants"),
     "identity": ("name", "found_by", "issuer", "value", "lookup", "grants"),
     "enrolment": ("name", "lookup", "clients", "topics", "uses", "expires"),
+    "approval": ("requester", "digest", "about", "state", "decider", "expires"),
     "audit_head": ("number", "hash", "base_number", "base_hash"),
     "audit_key": ("algorithm", "private", "public"),
     "recovery": ("state", "backup", "made", "since"),

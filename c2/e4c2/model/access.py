@@ -8,6 +8,21 @@ import sqlalchemy as sa
 from e4c2 import columns
 from e4c2.model.base import ID, NAME, TIME, grant, metadata
 
+approval = sa.Table(
+    "approval",
+    metadata,
+    sa.Column("id", ID, primary_key=True),
+    sa.Column("requester", columns.Text(1024), nullable=False),
+    sa.Column("digest", columns.Bytes(32), nullable=False),
+    sa.Column("about", columns.Blob(2**24 - 1), nullable=False),
+    sa.Column("state", columns.Text(16), nullable=False),
+    sa.Column("decider", columns.Blob(2**24 - 1)),
+    sa.Column("expires", TIME, nullable=False),
+    *grant(),
+    sa.Column("created", TIME, nullable=False),
+)
+"""``about``: JSON of who asked for what, and needs what; ``decider``: of who has decided (see `e4c2.approvals`)."""
+
 token = sa.Table(
     "token",
     metadata,

@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 import sqlalchemy as sa
 
-from e4c2 import identities, ledger, resealing, tokens
+from e4c2 import approvals, identities, ledger, resealing, tokens
 from e4c2.audit import chain
 from e4c2.audit.records import Act
 from e4c2.model import backup, restoring
@@ -137,6 +137,7 @@ def restore(path: Path, where: Path | Address, keys: Keys, finish: Callable[[sa.
                 with closing(read.load(db, keys)) as realm:
                     tokens.revoke_all(db, realm)
                     identities.remove_all(db, realm)
+                    approvals.revoke_all(db, realm)
                     chain.append(db, realm, Act(RESTORED, objects=(f"backup:{read.backup.id}",)))
                     restored.put(db, realm, identity, made)
                     finish(db, realm)
