@@ -28,24 +28,24 @@ def list_(api: Api, limit: LimitOption = None) -> Iterable[Row]:
 
 @app.command()
 @shows
-def show(api: Api, approval: IdArgument) -> Row:
+def show(api: Api, identity: IdArgument) -> Row:
     """Show an approval: the request, and all that it touches."""
-    return api.get(_path(approval))
+    return api.get(_path(identity))
 
 
 @app.command()
 @shows
-def approve(api: Api, approval: IdArgument) -> Row:
+def approve(api: Api, identity: IdArgument) -> Row:
     """Let it be done, once, within an hour of the request: who asked repeats it with --approval."""
-    return api.post(f"{_path(approval)}/approve")
+    return api.post(f"{_path(identity)}/approve")
 
 
 @app.command()
 @shows
-def refuse(api: Api, approval: IdArgument) -> Row:
+def refuse(api: Api, identity: IdArgument) -> Row:
     """Do not let it be done."""
-    return api.post(f"{_path(approval)}/refuse")
+    return api.post(f"{_path(identity)}/refuse")
 
 
-def _path(approval: str) -> str:
-    return f"/v1/approvals/{hex_id(approval)}"
+def _path(identity: str) -> str:
+    return f"/v1/approvals/{hex_id(identity)}"

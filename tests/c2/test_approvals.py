@@ -68,8 +68,8 @@ def eyes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Eyes]:
         ids["topic"] = c2.topic("plant/topic", *ids.values())
         ids["operator"] = tokens["operator"]["id"]
     with serving(settings.model_copy(update={"four_eyes": True, "four_eyes_above": ABOVE})) as c2, ExitStack() as stack:
-        others = [stack.enter_context(c2.stranger(token["token"])) for token in tokens.values()]
-        yield Eyes(c2, c2.http, *others, ids)
+        second, operator = (stack.enter_context(c2.stranger(token["token"])) for token in tokens.values())
+        yield Eyes(c2, c2.http, second, operator, ids)
 
 
 def made(http: httpx2.Client, name: str, grants: Any) -> dict[str, Any]:
