@@ -20,7 +20,8 @@ import sqlalchemy as sa
 from e4c2 import principals
 from e4c2.access import grants as granting
 from e4c2.access.grants import Grant, Permission
-from e4c2.access.principal import Access, Principal, PrincipalKind
+from e4c2.access.marks import FoundBy, Mark, PrincipalKind, Shown
+from e4c2.access.principal import Access, Principal
 from e4c2.audit import chain
 from e4c2.audit.records import Act
 from e4c2.commands import parse_id
@@ -248,7 +249,7 @@ def _decide(db: sa.Connection, realm: Realm, by: tuple[str, Principal], state: S
         raise Denied("you have asked for this yourself; another one has to decide", kind=OWN_REQUEST)
     if (now := _state(realm, row)) is not State.WAITING:
         raise Conflict(f"this approval is {now} already")
-    decider = {"kind": who.kind, "id": who.id, "name": who.name, "grants": granting.dump(who.grants).decode()}
+    decider = {"kind": who.kind, "id": who.id, "name": who.name, "shown": asdict(who.shown) if who.shown else None}
     return _view(realm, update(db, realm, approval, row, state=state.value, decider=_dump(decider)))
 
 
@@ -280,9 +281,17 @@ def _needs(row: Row) -> Needs:
 
 
 def _decider(row: Row) -> Principal:
-    """Who has decided, as they were then."""
+    """Who has decided, without grants: of these only the ones of now count."""
     stored = json.loads(row["decider"])
-    return Principal(PrincipalKind(stored["kind"]), stored["id"], stored["name"], granting.load(stored["grants"]))
+    return Principal(PrincipalKind(stored["kind"]), stored["id"], stored["name"], (), _shown(row, stored["shown"]))
+
+
+def _shown(row: Row, stored: dict[str, Any] | None) -> Shown | None:
+    """What an issuer or a CA has vouched for, which is taken until the approval ends: its tokens often live for minutes."""
+    if stored is None:
+        return None
+    marks = tuple(Mark(FoundBy(each["found_by"]), each["issuer"], each["value"]) for each in stored["marks"])
+    return Shown(PrincipalKind(stored["kind"]), stored["id"], stored["name"], marks, row["expires"])
 
 
 def _view(realm: Realm, row: Row) -> Approval:

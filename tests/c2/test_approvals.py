@@ -20,6 +20,7 @@ from tests.places import database_file
 
 DEK = "/v1/kms/deks/lookup/1"
 ABOVE = 1
+DNS = {"found_by": "san", "value": "dns:self.example"}
 
 
 class Eyes(NamedTuple):
@@ -92,6 +93,7 @@ def requests(ids: dict[str, str]) -> dict[str, tuple[str, Any]]:
         "POST /v1/recovery/confirm": ("/v1/recovery/confirm", {"backup": "0" * 32}),
         "POST /v1/audit/prune": ("/v1/audit/prune", {"before": 0.0}),
         "POST /v1/tokens": ("/v1/tokens", {"name": "self", "grants": ADMIN}),
+        "POST /v1/identities": ("/v1/identities", {**DNS, "name": "self", "grants": ADMIN}),
     }
 
 

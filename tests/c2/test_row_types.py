@@ -11,16 +11,13 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-<<<<<<< HEAD
-from e4c2 import c2keys, deks, idempotency, ledger, links, plans, tokens, topics
-from e4c2.enrolment import tokens as enrolments
-=======
-from e4c2 import approvals, c2keys, deks, idempotency, ledger, links, tokens, topics
+from e4c2 import approvals, c2keys, deks, idempotency, ledger, links, plans, tokens, topics
 from e4c2.access.grants import Permission
-from e4c2.access.principal import Principal, PrincipalKind
+from e4c2.access.marks import PrincipalKind
+from e4c2.access.principal import Principal
 from e4c2.approvals import Asked, Needs
 from e4c2.audit.records import Act
->>>>>>> aaa9307 (Tests: approvals of other types; reference: what approval_needed asks for)
+from e4c2.enrolment import tokens as enrolments
 from e4c2.events import webhooks
 from e4c2.idempotency import Answer, Request
 from e4c2.model import GRANTING, Delivery, Reason, metadata
@@ -43,14 +40,11 @@ def peopled(pk2: World) -> None:
     pk2.topic("t", "a", "b")
     pk2.topic("planned", "a", "b")
     pk2.do(tokens.create, "admin", 60.0)
-<<<<<<< HEAD
     pk2.do(plans.begin, "planned", plans.Terms())
     pk2.do(enrolments.create, "line 1", "plant/*", ["t"], 2, 600.0)
-=======
     needs = Needs(Permission.AUDIT_PRUNE, True, (), (), ())
     asked = Asked("prune", bytes(32), "POST", "/", "", "")
     pk2.do(approvals.ask, Principal(PrincipalKind.TOKEN, "0", "one", ()), asked, needs, Act("prune"))
->>>>>>> aaa9307 (Tests: approvals of other types; reference: what approval_needed asks for)
     pk2.do(webhooks.create, "hook", "https://receiver.example/")
     pk2.do(c2keys.new, Reason.ROUTINE)
 
