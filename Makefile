@@ -70,13 +70,14 @@ format: setup
 	$(BIN)/ruff format .
 
 bench: setup servers liboqs
-	PATH="$$PATH:/usr/sbin" $(BIN)/python bench/run.py import protect suites rotate rewrap
+	PATH="$$PATH:/usr/sbin" $(BIN)/python bench/run.py import protect suites rotate rewrap c2
 
 docs: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
 	$(BIN)/sphinx-build -W --keep-going -q docs docs/_build/html
 	@echo "open docs/_build/html/index.html"
 
+# The reference pages, and the description of the gRPC API.
 reference: setup
 	$(BIN)/python scripts/reference.py
 

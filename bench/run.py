@@ -2,7 +2,7 @@
 """``python bench/run.py NAME... [--json]``: figures in seconds, ours against the bare libraries in the same run.
 
 With ``--json`` one JSON object: figure name -> {"ours": s, "floor": s, "ratio": ours / floor}; of a speedup the ratio is
-floor / ours.
+floor / ours, and memory is in bytes.
 """
 
 from __future__ import annotations
@@ -11,10 +11,14 @@ import argparse
 import importlib
 import json
 import sys
+from pathlib import Path
 
 from timing import Figures
 
+sys.path.insert(1, str(Path(__file__).parents[1]))  # some start the servers of the tests
+
 BENCHMARKS = {
+    "c2": "c2",
     "protect": "protect",
     "rotate": "rotate",
     "rewrap": "rewrap",
@@ -37,7 +41,10 @@ def main() -> int:
         return 0
     print(f"{'figure':24}{'ours':>14}{'floor':>14}{'ratio':>8}")
     for name, figure in figures.items():
-        print(f"{name:24}{figure['ours'] * 1e6:11.2f} us{figure['floor'] * 1e6:11.2f} us{figure['ratio']:8.2f}")
+        scale, unit = (1e-6, "MB") if name.startswith("memory") else (1e6, "us")
+        print(
+            f"{name:24}{figure['ours'] * scale:11.2f} {unit}{figure['floor'] * scale:11.2f} {unit}{figure['ratio']:8.2f}"
+        )
     return 0
 
 

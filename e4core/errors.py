@@ -71,6 +71,11 @@ class RateExceeded(E4Error):
 
     kind = "rate_exceeded"
 
+    def __init__(self, message: str = "", *, kind: str = "", wait_s: int | None = None) -> None:
+        """Args: wait_s: seconds until it may go on, where they are known."""
+        super().__init__(message, kind=kind)
+        self.wait_s = wait_s
+
 
 class UnknownKey(E4Error):
     """No key is held for this topic or sender; ask the C2 for it."""
@@ -126,6 +131,12 @@ class TransportError(E4Error):
     kind = "transport"
 
 
+class IssuerUnavailable(TransportError):
+    """The issuer of this token cannot be asked for its keys now; try again later, or show a token of the C2."""
+
+    kind = "issuer_unavailable"
+
+
 class StorageError(E4Error):
     """A file or database cannot be read or written as it must be."""
 
@@ -148,3 +159,15 @@ class Denied(E4Error):
     """The caller is not allowed to do this."""
 
     kind = "denied"
+
+
+class ApprovalNeeded(Denied):
+    """Another principal has to approve this first."""
+
+    kind = "approval_needed"
+
+    def __init__(self, message: str = "", *, kind: str = "", approval: str = "") -> None:
+        """Args: approval: id of the one that is waited for."""
+        told = f"another has to approve this ({approval}): e4 approvals approve {approval}; then repeat it with that id"
+        super().__init__(message or (told if approval else ""), kind=kind)
+        self.approval = approval

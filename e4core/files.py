@@ -12,7 +12,7 @@ import fcntl
 import os
 import shlex
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,10 +61,10 @@ def first_line(path: Path) -> bytes:
     return line
 
 
-def create(path: Path, data: bytes, mode: int = PRIVATE, *, new: Path | None = None) -> None:
+def create(path: Path, data: bytes | Iterable[bytes], mode: int = PRIVATE, *, new: Path | None = None) -> None:
     """Make a file, whole or not at all, and never in place of another.
 
-    Args: new: as in `replace`.
+    Args: data: all of it, or piece by piece.  new: as in `replace`.
     Raises: Conflict (``exists``). StorageError: then there is none, unless only the folder could not be flushed to the disk.
     """
     with _written(path, data, mode, new) as written:
@@ -174,12 +174,12 @@ def _opened(path: Path, flags: int) -> Iterator[int]:
 
 
 @contextmanager
-def _written(path: Path, data: bytes, mode: int, new: Path | None) -> Iterator[Path]:
+def _written(path: Path, data: bytes | Iterable[bytes], mode: int, new: Path | None) -> Iterator[Path]:
     """``data`` on the disk beside ``path``, for the caller to bring there; nothing stays if anything fails."""
     new = new or path.parent / f".{path.name}.{os.urandom(8).hex()}"
     try:
         try:
-            _write(new, data, mode)
+            _write(new, [data] if isinstance(data, bytes) else data, mode)
             yield new
         except BaseException:
             discard(new)
@@ -190,10 +190,11 @@ def _written(path: Path, data: bytes, mode: int, new: Path | None) -> Iterator[P
         raise StorageError(f"{path} cannot be written: {error.strerror}") from error
 
 
-def _write(path: Path, data: bytes, mode: int) -> None:
+def _write(path: Path, data: Iterable[bytes], mode: int) -> None:
     with _opened(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW) as fd:
         with os.fdopen(fd, "wb", closefd=False) as file:
-            file.write(data)
+            for piece in data:
+                file.write(piece)
         os.fchmod(fd, mode)
         os.fsync(fd)
 

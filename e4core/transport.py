@@ -21,7 +21,7 @@ class Transport(Protocol):
     """One connection, used inside ``async with`` by one event loop.
 
     It connects again by itself after a loss, subscribes again, and sends again what the broker has not acknowledged, in order.
-    Nothing is retained at the broker.
+    Nothing is retained at the broker, but by `Retains`.
     """
 
     @property
@@ -61,6 +61,15 @@ class Transport(Protocol):
 
     def __aiter__(self) -> AsyncIterator[Incoming]:
         """What arrives, in order; ends when the transport is closed."""
+        ...
+
+
+@runtime_checkable
+class Retains(Protocol):
+    """A transport whose broker keeps the last message of a topic, if asked, for those who subscribe later."""
+
+    def publish_retained(self, topic: str, payload: bytes, /) -> Awaitable[None]:
+        """As `Transport.publish` at QoS 1. Raises: TransportError: closed meanwhile, or refused."""
         ...
 
 

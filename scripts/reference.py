@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from functools import cache, partial
@@ -21,7 +23,8 @@ from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
 from e4c2.api import http
 from e4c2.api.parts import C2
-from e4c2.api.status import BY_CLASS
+from e4c2.api.status import BY_CLASS, GRPC
+from e4c2.grpc.description import Rpc, services
 from e4c2.settings import Settings
 from e4cli import exits, main
 from e4conformance.families import title
@@ -34,17 +37,21 @@ Json = Mapping[str, Any]
 _ROOT = Path(__file__).parents[1]
 REPORTS = _ROOT / "docs" / "reports"
 PAGES = [
-    *(_ROOT / "docs" / "reference" / f"{name}.md" for name in ("cli", "settings", "http-api", "conformance")),
+    *(
+        _ROOT / "docs" / "reference" / f"{name}.md"
+        for name in ("cli", "settings", "http-api", "grpc-api", "conformance")
+    ),
     REPORTS / "index.md",
 ]
 IDS = _ROOT / "tests" / "conformance" / "ids.txt"
 """Every id that a requirement ever had, and of which kind; ``retired`` where it has none now."""
-SETTINGS = Settings.model_json_schema()["properties"]
+_SCHEMA = Settings.model_json_schema()
+SETTINGS, _CHOICES = _SCHEMA["properties"], _SCHEMA["$defs"]
 PROGRAM = cast(TyperGroup, typer.main.get_command(main.app))
 
 _PART = re.compile(r"(<!-- generated: (\S+) -->\n).*?(<!-- end -->)", re.S)
 _CODE = re.compile(r"(?<![`\w])(--[a-z][a-z0-9-]*|\$?E4_[A-Z]+(?:_[A-Z]+)*(?:=\w+)?)")
-_WAITING, _REACHING, _OUTPUT = ("wait", "timeout"), ("url", "token_file", "ca"), ("output",)
+_WAITING, _REACHING, _OUTPUT = ("wait", "timeout"), ("url", "token_file", "ca", "profile"), ("output",)
 _SHARED = {
     _WAITING: "[how to wait](#waiting-for-a-change)",
     _REACHING: "[where the C2 is](#reaching-a-c2)",
@@ -142,6 +149,23 @@ def _problems() -> str:
     return _table(("status", "kind", "meaning"), rows)
 
 
+def _codes() -> str:
+    """Codes of gRPC by status."""
+    return _table(("status", "gRPC"), ((f"{of} {of.phrase}", f"`{name}`") for of, name in GRPC.items()))
+
+
+def _rpcs() -> str:
+    found = (rpc for service in services().values() for rpc in service.values())
+    rows = (
+        (f"`{rpc.service.rpartition('.')[2]}/{rpc.name}`", f"`{rpc.verb} {rpc.path}`", _streams(rpc)) for rpc in found
+    )
+    return _table(("RPC", "HTTP request", "streams"), rows)
+
+
+def _streams(rpc: Rpc) -> str:
+    return {(False, True): "answers", (True, True): "requests and answers"}.get((rpc.takes_many, rpc.gives_many), "")
+
+
 def _routes() -> str:
     sections: dict[str, list[str]] = {}
     for path, methods in openapi()["paths"].items():
@@ -162,16 +186,22 @@ def _route(name: str, route: Json) -> str:
     return "\n\n".join(part.strip() for part in (f"### {name}", f"{route['summary']}.", takes, text) if part) + "\n"
 
 
+_ID = r"^[0-9a-f]{32}$"
+_LINKS = {"EventKind": "[kind of event](../guides/events.md#what-is-told)"}
+"""Choices with a page of their own."""
+
+
 def _named(part: Json | None) -> Json:
     """The schema that a part of the description names; empty if it names none."""
-    found = re.search(r'"#/components/schemas/(\w+)"', json.dumps(part))
-    return cast(Json, openapi()["components"]["schemas"][found[1]] if found else {})
+    found = re.search(r'"#/(?:components/schemas|\$defs)/(\w+)"', json.dumps(part))
+    return cast(Json, ({**openapi()["components"]["schemas"], **_CHOICES})[found[1]] if found else {})
 
 
 def _typed(schema: Json) -> tuple[str, str]:
     """Type and meaning of a field."""
     default = json.dumps(schema.get("default")).strip('"')
-    return _type(schema) + ("" if default == "null" else f", default `{default}`"), _prose(schema.get("description"))
+    told = {"null": "", "": ", optional"}.get(default, f", default `{default}`")
+    return _type(schema) + told, _prose(schema.get("description"))
 
 
 def _type(schema: Json) -> str:
@@ -179,10 +209,14 @@ def _type(schema: Json) -> str:
         kinds = [_type(each) for each in schema["anyOf"]]
         return " or ".join(kind for kind in kinds if kind) + (", optional" if "" in kinds else "")
     if "$ref" in schema:
-        return " or ".join(f"`{each}`" for each in _named(schema)["enum"])
+        if link := _LINKS.get(schema["$ref"].rpartition("/")[2]):
+            return link
+        named = _named(schema)
+        fields = ", ".join(f"`{each}`" for each in named.get("properties", ()))
+        return f"object of {fields}" if fields else " or ".join(f"`{each}`" for each in named["enum"])
     if "items" in schema:
         return f"list of {_type(schema['items'])}, {_limits(schema.get('minItems'), schema.get('maxItems'))}"
-    kind = "id" if "pattern" in schema else _FORMATS.get(schema.get("format", ""), _TYPES[schema["type"]])
+    kind = "id" if schema.get("pattern") == _ID else _FORMATS.get(schema.get("format", ""), _TYPES[schema["type"]])
     return f"{kind} {_limits(schema.get('minimum', schema.get('exclusiveMinimum')), schema.get('maximum'))}".strip()
 
 
@@ -239,12 +273,15 @@ PARTS: dict[str, Callable[[], str]] = {
         ((f"`{name}`", f"`E4_{name.upper()}`", *_typed(each)) for name, each in SETTINGS.items()),
     ),
     "problems": _problems,
+    "grpc-codes": _codes,
+    "rpcs": _rpcs,
     "routes": _routes,
     "reports": _reports,
     **{f"requirements-{kind.name}": partial(_requirements, kind) for kind in KINDS.values()},
 }
 
 if __name__ == "__main__":
+    subprocess.run([sys.executable, "-m", "scripts.proto"], cwd=_ROOT, check=True)
     for page in PAGES:
         page.write_text(filled(page.read_text(encoding="utf-8")), encoding="utf-8")
     IDS.write_text(ids(IDS.read_text(encoding="utf-8")), encoding="utf-8")

@@ -7,6 +7,8 @@ import signal
 import tempfile
 from pathlib import Path
 
+import pytest
+
 pytest_plugins = ["tests.servers"]
 
 # a shell starts what runs in the background with ctrl-C ignored, and children inherit that
@@ -26,3 +28,11 @@ if "TMPDIR" not in os.environ and _holds_programs(_MEMORY) and shutil.disk_usage
     temporary = _MEMORY / f"e4-tests-{os.getuid()}"
     temporary.mkdir(mode=0o700, exist_ok=True)
     os.environ["TMPDIR"] = tempfile.tempdir = str(temporary)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes minutes begins first, one in each half, as each worker begins at another place."""
+    long = [each for each in items if each.get_closest_marker("long")]
+    others = [each for each in items if not each.get_closest_marker("long")]
+    middle = len(others) // 2
+    items[:] = [*long[::2], *others[:middle], *long[1::2], *others[middle:]]

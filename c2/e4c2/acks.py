@@ -6,12 +6,15 @@ The digest in a report does not show the previous key of a topic. So it proves n
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import sqlalchemy as sa
 
-from e4c2 import commands, reports
+from e4c2 import commands, events, reports
 from e4c2.commands import requeue
 from e4c2.format import Opened
-from e4c2.model import Delivery, Kind, client, outbox
+from e4c2.hearing import heard
+from e4c2.model import Delivery, Kind, outbox
 from e4c2.rows import Realm, Row
 from e4core.report import Ack, Hello, Outcome
 
@@ -31,12 +34,22 @@ def answer(db: sa.Connection, realm: Realm, row: Row, opened: Opened) -> None:
         _acknowledged(db, realm, row, opened.content, opened)
 
 
+def answers(ack: Ack, undone: Sequence[Row], _sequence: Row | None) -> bool:
+    """Whether ``ack`` is of the one delivery that is unconfirmed, and no former key was to be erased with it."""
+    return len(undone) == 1 and not undone[0]["purge_tags"] and ack.subject in _split(undone[0]["tags"])
+
+
+def greets(_hello: Hello, _sequence: Row | None) -> float:
+    """Any hello may be of long ago."""
+    return reports.SYNC_EVERY_S
+
+
 def _acknowledged(db: sa.Connection, realm: Realm, row: Row, ack: Ack, opened: Opened) -> None:
     """Only the ack of a command that is still unconfirmed is fresh, and says what the device holds now."""
     answered = _answered(db, row, ack)
     if answered is None:
         return
-    db.execute(sa.update(client).where(client.c.id == row["id"]).values(last_report=realm.clock()))
+    heard(db, realm, [row])
     this = outbox.c.id == answered["id"]
     if ack.outcome in _DONE and ack.subject in _split(answered["purge_tags"]):
         db.execute(sa.update(outbox).where(this).values(purge_tags=b""))
@@ -46,6 +59,10 @@ def _acknowledged(db: sa.Connection, realm: Realm, row: Row, ack: Ack, opened: O
         requeue(db, this)
         return
     db.execute(sa.update(outbox).where(this).values(state=state.value, refusal=refusal))
+    if state is Delivery.REFUSED:
+        events.tell(db, realm, events.Kind.DELIVERY_REFUSED, client=row["name"], reason=refusal)
+    if state is Delivery.CONFIRMED:
+        realm.answered(answered["created"])
     if opened.column == "key":
         _requeue_lost_keys(db, row, answered, opened)
     newer = [outbox.c.client == row["id"], outbox.c.state.in_(commands.OPEN), outbox.c.id > answered["id"]]

@@ -8,12 +8,14 @@ Sync, and that no sequence is used that the device knows already; from an offer,
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 import sqlalchemy as sa
 
-from e4c2 import commands, reports, sequences
+from e4c2 import commands, events, reports, sequences
 from e4c2.commands import requeue
 from e4c2.format import Opened
+from e4c2.hearing import heard
 from e4c2.model import Delivery, Kind, Status, client, link, outbox
 from e4c2.rows import Realm, Row, find_ids, reveal, update
 from e4core import report
@@ -29,7 +31,7 @@ FRESH_EVERY_S = 1
 """A hello that names the newest command of all was said after it, and is soon answered whatever was answered before."""
 _KEYS = (Kind.ID_KEY.value, Kind.C2_KEY.value)
 """What is confirmed by nothing but a report under the new key."""
-_REFUSABLE = (Kind.TOPIC.value, Kind.PEER.value)
+_REFUSABLE = (Kind.TOPIC.value, Kind.NEXT.value, Kind.PEER.value)
 """Beside keys, what a device may have refused a command for."""
 
 
@@ -53,6 +55,21 @@ def answer(db: sa.Connection, realm: Realm, row: Row, opened: Opened) -> None:
     if opened.news:
         # the device forgets the former key when a command opens under the new one
         commands.enqueue(db, realm, None, [row["id"]], Kind.SWITCH)
+
+
+def answers(ack: Ack, undone: Sequence[Row], sequence: Row | None) -> bool:
+    """Whether ``ack`` is of the command that carried all that is unconfirmed, and that was really sent."""
+    number = int.from_bytes(ack.subject[:8], "little")
+    is_sent = sequence is not None and ack.last_sequence <= sequence["last"] and number <= sequence["last"]
+    return is_sent and ack.subject == report.subject(number) and all(row["sequence"] == number for row in undone)
+
+
+def greets(hello: Hello, sequence: Row | None) -> float | None:
+    """How soon after the last one, unless the device has forgotten what it confirmed, or knows what this C2 does not."""
+    taken, confirmed = (sequence["last"], sequence["confirmed"]) if sequence else (0, 0)
+    if not confirmed <= hello.last_sequence <= taken:
+        return None
+    return FRESH_EVERY_S if hello.last_sequence >= taken else reports.SYNC_EVERY_S
 
 
 def _check_sequence(db: sa.Connection, realm: Realm, row: Row, known: int, taken: int) -> None:
@@ -94,17 +111,20 @@ def _acknowledged(db: sa.Connection, realm: Realm, row: Row, ack: Ack) -> None:
     held = sequences.of(db, realm, row["id"])
     if held is None or sequence > held["last"]:  # never sent, and may be more than the database can compare with
         return
-    if ack.subject != report.subject(sequence) or not _exists(db, *these):
+    ordered = db.scalar(sa.select(sa.func.min(outbox.c.created)).where(*these))
+    if ack.subject != report.subject(sequence) or ordered is None:
         return
-    db.execute(sa.update(client).where(client.c.id == row["id"]).values(last_report=realm.clock()))
+    heard(db, realm, [row])
     sequences.confirm(db, realm, held, sequence)
     _release(db, row, sequence)
     if ack.refusal == "pubkey_missing":
         _send_the_rest(db, realm, row, these)
     elif ack.outcome is Outcome.REFUSED:
         _refuse(db, these, ack.refusal)
+        events.tell(db, realm, events.Kind.DELIVERY_REFUSED, client=row["name"], reason=ack.refusal)
     elif ack.outcome is Outcome.APPLIED:
         _confirm(db, these)
+        realm.answered(ordered)
     waits, elsewhere = outbox.c.state == Delivery.PENDING.value, outbox.c.sequence != sequence
     undone = [outbox.c.client == row["id"], outbox.c.state.in_(commands.OPEN), outbox.c.kind.not_in(_KEYS)]
     if not _exists(db, *undone, sa.or_(waits, elsewhere)):

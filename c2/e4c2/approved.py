@@ -23,12 +23,12 @@ _WRAPS = {
 }
 
 
-def require(suite: Suite, kms: Iterable[str], c2_key: str | None, modules: Modules) -> None:
+def require(suite: Suite, kms: Iterable[str], c2_key: str | None, modules: Modules, has_grpc: bool = False) -> None:
     """Before anything is opened or made. Args: kms: URIs.  c2_key: URI; None: the database holds the C2's keys.
 
     Raises: InvalidInput (``not_approved``): all that stands against it, in one sentence.
     """
-    found = (*modules.objections(), *_of_suite(suite), *_of_kms(kms), *_of_key(c2_key))
+    found = (*modules.objections(), *_of_suite(suite), *_of_kms(kms), *_of_key(c2_key), *_of_grpc(has_grpc))
     if found:
         raise InvalidInput(
             f"require_fips is set, but {'; '.join(found)}; see docs/guides/fips.md, or leave require_fips out",
@@ -50,6 +50,11 @@ def _of_kms(uris: Iterable[str]) -> Iterable[str]:
 def _of_key(uri: str | None) -> Iterable[str]:
     if uri is not None and _scheme(uri) not in _APPROVED_KEYS:
         yield f"a C2 key of {_scheme(uri)}: is used nobody knows how (take pkcs11:)"
+
+
+def _of_grpc(is_wanted: bool) -> Iterable[str]:
+    if is_wanted:
+        yield "gRPC brings a TLS of its own (leave out grpc_port)"
 
 
 def _scheme(uri: str) -> str:

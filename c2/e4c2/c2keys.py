@@ -8,16 +8,16 @@ it is suspended (``docs/adr/0006-compromised-c2-key.md``).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 
-from e4c2 import commands, rotation
+from e4c2 import commands, events, rotation
 from e4c2.commands import Operation
 from e4c2.model import C2KeyState, Delivery, Kind, Reason, Status, c2_key, client, outbox, topic
-from e4c2.rows import Realm, Row, find, find_all, insert, reveal, update, update_all
+from e4c2.rows import Realm, Row, find_all, find_by, insert, reveal, update, update_all
 from e4c2.token_keys import IN_TOKEN, Pair, PairNeeded
 from e4core.errors import Conflict, InvalidInput, KmsError, NotFound, Tampered, UnsupportedSuite
 from e4core.suite import PrivateKey
@@ -53,7 +53,7 @@ def active_version(db: sa.Connection, realm: Realm) -> int:
 
 def newest(db: sa.Connection, realm: Realm) -> int:
     """The version that all clients are to hold in the end."""
-    return max((row["version"] for row in _rows(db, realm)), default=NO_VERSION)
+    return _newest(_rows(db, realm))
 
 
 def check_version(db: sa.Connection, realm: Realm, version: int) -> None:
@@ -99,7 +99,8 @@ def new(db: sa.Connection, realm: Realm, reason: Reason, made: Pair | None = Non
     require_public_keys(realm)
     if reason is Reason.ROUTINE:
         _require_none_pending(db, realm)
-    pair = _following(realm, newest(db, realm), made)
+    last = max((row["version"] for row in _rows(db, realm)), default=NO_VERSION)
+    pair = _following(realm, last, made)
     operation = commands.begin(db, realm, f"new_c2_key_{reason}", str(pair.version))
     if reason is Reason.COMPROMISED:
         _give_up(db, realm, operation)
@@ -108,6 +109,9 @@ def new(db: sa.Connection, realm: Realm, reason: Reason, made: Pair | None = Non
         _store(db, realm, pair, C2KeyState.PENDING)
         everyone = db.scalars(sa.select(client.c.id).where(client.c.status == Status.ACTIVE.value))
         commands.enqueue(db, realm, operation, list(everyone), Kind.C2_KEY)
+    state = C2KeyState.ACTIVE if reason is Reason.COMPROMISED else C2KeyState.PENDING
+    kind, of = events.Kind.C2_KEY_CHANGED, operation.hex()
+    events.tell(db, realm, kind, version=pair.version, state=state.value, reason=reason.value, operation=of)
     return commands.count(db, operation)
 
 
@@ -125,7 +129,22 @@ def finish(db: sa.Connection, realm: Realm, force: bool = False) -> C2Key:
             f"{laggards} clients have not confirmed the new C2 key; wait, confirm it for them, or force it: they stay reachable"
         )
     update(db, realm, c2_key, active, state=C2KeyState.RETIRED.value)
+    now = C2KeyState.ACTIVE.value
+    events.tell(db, realm, events.Kind.C2_KEY_CHANGED, version=pending["version"], state=now, laggards=laggards)
     return _view(realm, update(db, realm, c2_key, pending, state=C2KeyState.ACTIVE.value))
+
+
+def abort(db: sa.Connection, realm: Realm) -> C2Key:
+    """Give the pending version up: nobody else is told of it, and the active one stays.
+
+    Who has taken it stays reachable under it, and so does who may have, as under a retired one, until the next change brings all to
+    one version: a device that is told to go back could be lost on the way, as an old report of it looks like a fresh one.
+    Raises: NotFound: no change is under way; what was finished is changed by another change.
+    """
+    pending = _in_state(db, realm, C2KeyState.PENDING)
+    told = [outbox.c.kind == Kind.C2_KEY.value, outbox.c.state.in_(commands.OPEN)]
+    db.execute(sa.update(outbox).where(*told).values(state=Delivery.SUPERSEDED.value))
+    return _view(realm, update(db, realm, c2_key, pending, state=C2KeyState.ABORTED.value))
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,12 +155,9 @@ class Versions:
     """
 
     privates: Mapping[int, PrivateKey]
+    newest: int
+    """The version that all clients are to hold in the end."""
     newest_public: bytes
-
-    @property
-    def newest(self) -> int:
-        """The version that all clients are to hold in the end."""
-        return max(self.privates, default=NO_VERSION)
 
     def private(self, version: int) -> PrivateKey:
         """Raises: Tampered."""
@@ -153,14 +169,16 @@ class Versions:
 def versions(db: sa.Connection, realm: Realm) -> Versions:
     """Raises: Tampered."""
     if realm.suite.is_symmetric:
-        return Versions({NO_VERSION: realm.suite.c2.load(b"")}, b"")
+        return Versions({NO_VERSION: realm.suite.c2.load(b"")}, NO_VERSION, b"")
     rows = _rows(db, realm)
     if not rows:
         raise Tampered("the C2's key is gone from the database; restore it from a backup")
     usable = [row for row in rows if row["state"] != C2KeyState.COMPROMISED]
+    newest = _newest(rows)
     return Versions(
         privates={row["version"]: _private(realm, row) for row in usable},
-        newest_public=bytes(rows[-1]["public"]),
+        newest=newest,
+        newest_public=next(bytes(row["public"]) for row in rows if row["version"] == newest),
     )
 
 
@@ -191,7 +209,8 @@ def _give_up(db: sa.Connection, realm: Realm, operation: bytes) -> None:
     gone = {"state": C2KeyState.COMPROMISED.value, "private": b""}
     _update_where(db, realm, c2_key, c2_key.c.state != C2KeyState.COMPROMISED.value, gone)
     suspended = {"status": Status.SUSPENDED.value, "pending_private": None}
-    _update_where(db, realm, client, client.c.status == Status.ACTIVE.value, suspended)
+    count = _update_where(db, realm, client, client.c.status == Status.ACTIVE.value, suspended)
+    events.tell(db, realm, events.Kind.CLIENT_SUSPENDED, count=count, operation=operation.hex())
     db.execute(sa.update(outbox).where(outbox.c.state.in_(commands.OPEN)).values(state=Delivery.SUPERSEDED.value))
     realm.channels.clear()
     # what was sent under these versions, keys of topics above all, can be read by whoever recorded it
@@ -200,8 +219,9 @@ def _give_up(db: sa.Connection, realm: Realm, operation: bytes) -> None:
 
 def _update_where(
     db: sa.Connection, realm: Realm, table: sa.Table, where: sa.ColumnElement[bool], changes: Mapping[str, Any]
-) -> None:
-    update_all(db, realm, table, [(row, changes) for row in find_all(db, realm, table, where)])
+) -> int:
+    """How many they were."""
+    return len(update_all(db, realm, table, [(row, changes) for row in find_all(db, realm, table, where)]))
 
 
 def _require_none_pending(db: sa.Connection, realm: Realm) -> None:
@@ -227,6 +247,10 @@ def _store(db: sa.Connection, realm: Realm, pair: Pair, state: C2KeyState) -> No
     insert(db, realm, c2_key, **held, state=state.value, created=realm.clock())
 
 
+def _newest(rows: Collection[Row]) -> int:
+    return max((row["version"] for row in rows if row["state"] != C2KeyState.ABORTED), default=NO_VERSION)
+
+
 def _rows(db: sa.Connection, realm: Realm) -> list[Row]:
     return sorted(find_all(db, realm, c2_key), key=lambda row: int(row["version"]))
 
@@ -237,7 +261,7 @@ def _view(realm: Realm, row: Row) -> C2Key:
 
 
 def _in_state(db: sa.Connection, realm: Realm, state: C2KeyState) -> Row:
-    row = find(db, realm, c2_key, c2_key.c.state == state.value)
+    row = find_by(db, realm, c2_key, c2_key.c.state, state.value)
     if row is None:
         raise NotFound(f"there is no {state} C2 key")
     return row

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 
-from e4c2 import c2keys, commands, rotation, sequences
+from e4c2 import c2keys, commands, events, rotation, sequences
+from e4c2.access.patterns import EVERY, Patterns
 from e4c2.commands import Operation, is_text, parse_id
 from e4c2.model import Delivery, Kind, Reason, Status, client, link, membership, outbox, topic
 from e4c2.rows import Realm, Row, delete, find_all, find_ids, insert, portions, reveal, update
@@ -29,6 +31,8 @@ class Client:
     """True: a new device key is on its way and not yet confirmed."""
     c2_key: int
     """Version of the C2's key that it is known to hold; 0 in symmetric suites."""
+    generation: int
+    """Counts its changes, but for the time of its last report."""
     created: float
     last_report: float | None
 
@@ -42,31 +46,41 @@ def create(
         C2's key that the device was given (0 in symmetric suites).
     Raises: InvalidInput. Conflict: the name or the id exists, nothing is overwritten; the version is in use no more.
     """
-    check_client_name(name)
-    realm.suite.device.check(key)
+    check(realm, name, key)
     c2keys.check_version(db, realm, c2_key)
-    row = insert(
-        db,
-        realm,
-        client,
-        id=bytes(ClientId(client_id or realm.suite.derive_id(name))),
-        name=name,
-        status=Status.ACTIVE.value,
-        key=key,
-        pending_key=None,
-        pending_private=None,
-        c2_key=c2_key,
-        reports=False,
-        created=realm.clock(),
-        last_report=None,
-    )
+    row = insert(db, realm, client, **fresh(realm, name, key, c2_key, client_id))
     commands.tell_c2_key(db, realm, row, None)
+    events.tell(db, realm, events.Kind.CLIENT_ENROLLED, client=name, anew=False)
     return view(row)
 
 
-def page(db: sa.Connection, realm: Realm, after: str = "", limit: int = 100) -> list[Client]:
-    """Clients by name, those after ``after``."""
-    statement = sa.select(client).where(client.c.name > after).order_by(client.c.name).limit(limit)
+def check(realm: Realm, name: str, key: bytes) -> None:
+    """Raises: InvalidInput: no client can have this name, or this key."""
+    check_client_name(name)
+    realm.suite.device.check(key)
+
+
+def fresh(realm: Realm, name: str, key: bytes, c2_key: int, client_id: bytes | None) -> dict[str, Any]:
+    """The row of a new client."""
+    return {
+        "id": bytes(ClientId(client_id or realm.suite.derive_id(name))),
+        "name": name,
+        "status": Status.ACTIVE.value,
+        "key": key,
+        "pending_key": None,
+        "pending_private": None,
+        "c2_key": c2_key,
+        "reports": False,
+        "created": realm.clock(),
+        "last_report": None,
+    }
+
+
+def page(db: sa.Connection, realm: Realm, after: str = "", limit: int = 100, seen: Patterns = EVERY) -> list[Client]:
+    """Clients by name, those after ``after`` that are ``seen``."""
+    statement = (
+        sa.select(client).where(client.c.name > after, seen.where(client.c.name)).order_by(client.c.name).limit(limit)
+    )
     return [view(row) for row in db.execute(statement).mappings()]
 
 
@@ -75,21 +89,42 @@ def show(db: sa.Connection, realm: Realm, name: str) -> Client:
     return view(require(db, realm, name))
 
 
-def remove(db: sa.Connection, realm: Realm, name: str, rekey: bool = True) -> Operation:
-    """Forget a client: it leaves all its topics, which are re-keyed for those who stay, and nobody holds its public key."""
-    row = require(db, realm, name)
-    operation = commands.begin(db, realm, "remove_client", name)
-    topics = _topics(db, realm, row)
-    linked = find_all(db, realm, link, sa.or_(link.c.holder == row["id"], link.c.peer == row["id"]))
-    holders = [each["holder"] for each in linked if each["peer"] == row["id"]]
-    delete(db, realm, membership, *find_all(db, realm, membership, membership.c.client == row["id"]))
-    delete(db, realm, link, *linked)
-    db.execute(sa.delete(outbox).where(outbox.c.client == row["id"]))
-    sequences.forget(db, realm, row["id"])
-    delete(db, realm, client, row)
+def remove(db: sa.Connection, realm: Realm, name: str, rekey: bool = True, wait_s: float | None = None) -> Operation:
+    """Forget a client: it leaves all its topics, which are re-keyed for those who stay, and nobody holds its public key.
+
+    Args: as those of `topics.leave`.
+    """
+    return remove_all(db, realm, [name], name, rekey, wait_s)
+
+
+def remove_all(
+    db: sa.Connection,
+    realm: Realm,
+    names: Collection[str],
+    subject: str,
+    rekey: bool = True,
+    wait_s: float | None = None,
+) -> Operation:
+    """As `remove`, all or none; each topic that some of them leave is re-keyed once. Raises: InvalidInput: none. NotFound."""
+    rows = require_all(db, realm, names)
+    gone = {row["id"]: row for row in rows}
+    operation = commands.begin(db, realm, "remove_client", subject)
+    memberships = find_ids(db, realm, membership, membership.c.client, gone)
+    left = _left(db, realm, memberships, gone)
+    held = find_ids(db, realm, link, link.c.holder, gone)
+    known = [each for each in find_ids(db, realm, link, link.c.peer, gone) if each["holder"] not in gone]
+    commands.enqueue_holders(db, realm, operation, gone)
+    delete(db, realm, membership, *memberships)
+    delete(db, realm, link, *held, *known)
+    for portion in portions(gone):
+        db.execute(sa.delete(outbox).where(outbox.c.client.in_(portion)))
+    sequences.forget(db, realm, gone)
+    delete(db, realm, client, *rows)
     realm.channels.clear()
-    commands.enqueue(db, realm, operation, holders, Kind.PEER, row["id"])
-    rotation.rekey(db, realm, topics if rekey else [], operation, purge=True)
+    told = [row["name"] for row in rows]
+    events.tell_each(db, realm, events.Kind.CLIENT_REMOVED, clients=told, operation=operation.hex())
+    for topics, leavers in left:
+        rotation.revoke(db, realm, topics, leavers, operation, rekey, wait_s)
     return commands.count(db, operation)
 
 
@@ -140,10 +175,17 @@ def cancel_key(db: sa.Connection, realm: Realm, name: str) -> Client:
     return view(update(db, realm, client, row, pending_key=None, pending_private=None))
 
 
-def laggards(db: sa.Connection, realm: Realm, after: str = "", limit: int = 100) -> list[Client]:
-    """Active clients that are not known to hold the C2's newest key, by name, those after ``after``."""
-    behind = [client.c.status == Status.ACTIVE.value, client.c.c2_key < c2keys.newest(db, realm)]
-    statement = sa.select(client).where(*behind, client.c.name > after).order_by(client.c.name).limit(limit)
+def laggards(
+    db: sa.Connection, realm: Realm, after: str = "", limit: int = 100, seen: Patterns = EVERY
+) -> list[Client]:
+    """Active clients that are not known to hold the C2's newest key, by name, those after ``after`` that are ``seen``."""
+    behind = [client.c.status == Status.ACTIVE.value, client.c.c2_key != c2keys.newest(db, realm)]
+    statement = (
+        sa.select(client)
+        .where(*behind, client.c.name > after, seen.where(client.c.name))
+        .order_by(client.c.name)
+        .limit(limit)
+    )
     return [view(row) for row in db.execute(statement).mappings()]
 
 
@@ -157,8 +199,10 @@ def confirm_c2_key(db: sa.Connection, realm: Realm, name: str) -> Client:
     c2keys.require_public_keys(realm)
     _require_operators_word(realm)
     newest = c2keys.newest(db, realm)
-    if row["c2_key"] >= newest:
+    if row["c2_key"] == newest:
         raise Conflict(f"{name} is known to hold the C2's newest key")
+    if row["c2_key"] > newest:
+        raise Conflict(f"{name} is known to hold a C2 key that was given up; the next change brings it to the newest")
     mine = [outbox.c.client == row["id"], outbox.c.kind == Kind.C2_KEY.value]
     unsent = [outbox.c.state == Delivery.PENDING.value, outbox.c.attempts == 0]
     if db.scalar(sa.select(outbox.c.id).where(*mine, *unsent).limit(1)) is not None:
@@ -186,6 +230,7 @@ def enrol(db: sa.Connection, realm: Realm, name: str, key: bytes, c2_key: int) -
     operation = commands.begin(db, realm, "enrol", name)
     commands.catch_up(db, realm, row, operation)
     commands.enqueue_holders(db, realm, operation, [row["id"]], purge=True)
+    events.tell(db, realm, events.Kind.CLIENT_ENROLLED, client=name, anew=True)
     return commands.count(db, operation)
 
 
@@ -205,24 +250,32 @@ def adopt_pending_key(db: sa.Connection, realm: Realm, row: Row, operation: byte
     after = update(db, realm, client, row, key=public, pending_key=None, pending_private=None)
     commands.close(db, row["id"], (Kind.ID_KEY,), Delivery.CONFIRMED)
     commands.enqueue_holders(db, realm, operation, [row["id"]])
+    events.tell(db, realm, events.Kind.CLIENT_KEY_CHANGED, client=row["name"])
     return after
 
 
-def name_of(db: sa.Connection, identity: str) -> str:
-    """Name of the client with this id (hexadecimal). Raises: NotFound."""
-    return names_of(db, [identity])[0]
+def name_of(db: sa.Connection, identity: str, seen: Patterns = EVERY) -> str:
+    """Name of the client with this id (hexadecimal). Raises: NotFound: also when it is not ``seen``."""
+    return names_of(db, [identity], seen)[0]
 
 
-def names_of(db: sa.Connection, identities: Collection[str]) -> list[str]:
-    """Names of the clients with these ids (hexadecimal), in this order. Raises: NotFound: the first that is missing."""
-    columns = sa.select(client.c.id, client.c.name)
-    names: dict[str, str] = {}
-    for portion in portions(parse_id(identity) for identity in identities):
-        names.update((row.id.hex(), row.name) for row in db.execute(columns.where(client.c.id.in_(portion))))
+def names_of(db: sa.Connection, identities: Collection[str], seen: Patterns = EVERY) -> list[str]:
+    """Names of the clients with these ids (hexadecimal), in this order. Raises: NotFound: the first missing or not ``seen``."""
+    names = seen_names(db, identities, seen)
     for identity in identities:
         if identity not in names:
             raise NotFound(f"there is no client with the id {identity!r}")
     return [names[identity] for identity in identities]
+
+
+def seen_names(db: sa.Connection, identities: Collection[str], seen: Patterns) -> dict[str, str]:
+    """Id -> name, of those of these clients that are there and ``seen``. Raises: NotFound: one is no id."""
+    columns = sa.select(client.c.id, client.c.name)
+    names: dict[str, str] = {}
+    for portion in portions(parse_id(identity) for identity in identities):
+        rows = db.execute(columns.where(client.c.id.in_(portion)))
+        names.update((row.id.hex(), row.name) for row in rows if seen.match(row.name))
+    return names
 
 
 def require(db: sa.Connection, realm: Realm, name: str) -> Row:
@@ -264,6 +317,7 @@ def view(row: Row) -> Client:
         reports=bool(row["reports"]),
         key_change=row["pending_private"] is not None,
         c2_key=row["c2_key"],
+        generation=row["generation"],
         created=row["created"],
         last_report=row["last_report"],
     )
@@ -278,7 +332,21 @@ def _suspend(db: sa.Connection, realm: Realm, row: Row, operation: bytes) -> Non
     commands.close(db, row["id"], tuple(Kind))
     realm.channels.clear()
     commands.enqueue_holders(db, realm, operation, [row["id"]], purge=True)
+    events.tell(db, realm, events.Kind.CLIENT_SUSPENDED, client=row["name"], operation=operation.hex())
     rotation.rekey(db, realm, _topics(db, realm, row), operation, purge=True)
+
+
+def _left(
+    db: sa.Connection, realm: Realm, memberships: Collection[Row], gone: Mapping[bytes, Row]
+) -> list[tuple[list[Row], list[Row]]]:
+    """Topics, and who leaves them, one pair for all topics that the same clients leave."""
+    leavers: dict[bytes, set[bytes]] = {}
+    for each in memberships:
+        leavers.setdefault(each["topic"], set()).add(each["client"])
+    groups: dict[frozenset[bytes], list[Row]] = {}
+    for row in find_ids(db, realm, topic, topic.c.id, leavers):
+        groups.setdefault(frozenset(leavers[row["id"]]), []).append(row)
+    return [(topics, [gone[each] for each in ids]) for ids, topics in groups.items()]
 
 
 def _topics(db: sa.Connection, realm: Realm, row: Row) -> list[Row]:

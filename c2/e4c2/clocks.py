@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 
+from e4c2.columns import among
 from e4c2.model import Kind, outbox
 from e4core.message import WINDOW_S
 
@@ -43,7 +44,7 @@ class Clock:
 
 def of(db: sa.Connection, clients: Collection[bytes], now: int) -> dict[bytes, Clock]:
     """The clocks of these. Seconds long past need not be known: `Clock.earliest` is never below ``now`` less the back-dating."""
-    used = [outbox.c.client.in_(list(clients)), outbox.c.second >= now - BACKDATE_S]
+    used = [among(db, outbox.c.client, list(clients)), outbox.c.second >= now - BACKDATE_S]
     recent = sa.select(outbox.c.client, outbox.c.kind, outbox.c.object, outbox.c.second).where(*used)
     latest = now + WINDOW_S
     clocks = {identity: Clock() for identity in clients}

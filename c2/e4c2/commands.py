@@ -15,8 +15,21 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from e4c2 import graces, queueing
-from e4c2.model import Delivery, Kind, c2_key, client, link, membership, operation, outbox
-from e4c2.queueing import AT, PEERS, TOPICS
+from e4c2.access.patterns import EVERY, Patterns
+from e4c2.model import (
+    C2KeyState,
+    Delivery,
+    Kind,
+    c2_key,
+    client,
+    link,
+    membership,
+    operation,
+    outbox,
+    topic,
+    topic_next,
+)
+from e4c2.queueing import AT, NEXTS, PEERS, TOPICS
 from e4c2.rows import Realm, Row, portions
 from e4core.errors import NotFound
 
@@ -24,6 +37,13 @@ _WAITING = (Delivery.PENDING.value,)
 UNCONFIRMED = (Delivery.SENDING.value, Delivery.SENT.value)
 OPEN = (*_WAITING, *UNCONFIRMED)
 NO_OBJECT = bytes(16)
+ARROW = " <- "
+"""In the subject of an operation: who is to hold whose public key."""
+_UNTOLD = ("catch_up",)
+"""What nobody has asked for, and a whole fleet may need at the same time."""
+LOOKED_AFTER_S = 1.0
+"""How soon somebody looks whether an operation is over."""
+NO_OPERATION = "there is no such operation"
 KEPT_S = 30 * 24 * 3600
 """How long deliveries that are done stay on record: no shorter than the longest grace."""
 WAITS_AT_MOST_S = 3600
@@ -62,7 +82,9 @@ class Command:
 def begin(db: sa.Connection, realm: Realm, kind: str, subject: str) -> bytes:
     """A new operation, to which deliveries are then added; its id."""
     identity = os.urandom(16)
-    db.execute(sa.insert(operation).values(id=identity, kind=kind, subject=subject, created=realm.clock()))
+    now = realm.clock()
+    look_at = None if kind in _UNTOLD else now + LOOKED_AFTER_S
+    db.execute(sa.insert(operation).values(id=identity, kind=kind, subject=subject, created=now, look_at=look_at))
     return identity
 
 
@@ -70,7 +92,7 @@ def count(db: sa.Connection, identity: bytes) -> Operation:
     """Raises: NotFound."""
     row = db.execute(sa.select(operation).where(operation.c.id == identity)).mappings().one_or_none()
     if row is None:
-        raise NotFound("there is no such operation")
+        raise NotFound(NO_OPERATION)
     statement = sa.select(outbox.c.state, sa.func.count()).where(outbox.c.operation == identity)
     counts = {state: int(n) for state, n in db.execute(statement.group_by(outbox.c.state))}
     return Operation(identity.hex(), row["kind"], row["subject"], row["created"], counts)
@@ -94,15 +116,37 @@ def pause(first_s: float, longest_s: float, failures: int) -> float:
 
 
 def page(
-    db: sa.Connection, after: int = 0, limit: int = 100, client_name: str | None = None, state: str | None = None
+    db: sa.Connection,
+    after: int = 0,
+    limit: int = 100,
+    client_name: str | None = None,
+    state: str | None = None,
+    clients: Patterns = EVERY,
+    topics: Patterns = EVERY,
 ) -> list[Command]:
-    """Deliveries by number, those after ``after``."""
+    """Deliveries by number, those after ``after`` to clients that are seen, of what is seen."""
     statement = sa.select(outbox, client.c.name).join(client, client.c.id == outbox.c.client).where(outbox.c.id > after)
+    statement = statement.where(
+        clients.where(client.c.name),
+        _is_of((Kind.PEER,), client, clients),
+        _is_of((Kind.TOPIC, Kind.NEXT), topic, topics),
+    )
     if client_name is not None:
         statement = statement.where(client.c.name == client_name)
     if state is not None:
         statement = statement.where(outbox.c.state == state)
     return [_view(row) for row in db.execute(statement.order_by(outbox.c.id).limit(limit)).mappings()]
+
+
+def _is_of(kinds: Collection[Kind], table: sa.Table, seen: Patterns) -> sa.ColumnElement[bool]:
+    """Deliveries of other kinds, and those whose object is seen; what was removed is only seen by who sees all."""
+    if seen.are_all:
+        return sa.true()
+    objects = table.alias()
+    return sa.or_(
+        outbox.c.kind.not_in([kind.value for kind in kinds]),
+        outbox.c.object.in_(sa.select(objects.c.id).where(seen.where(objects.c.name))),
+    )
 
 
 def enqueue(
@@ -126,7 +170,13 @@ def enqueue_members(
 ) -> None:
     """Bring the topics at all their active members to the present: a handful of statements, however many they are."""
     parts = [membership.c.topic.in_(portion) for portion in portions(topics)]
-    queueing.insert(db, realm, operation_id, TOPICS, parts, purge=purge)
+    if parts:
+        queueing.insert(db, realm, operation_id, TOPICS, parts, purge=purge)
+
+
+def enqueue_next(db: sa.Connection, realm: Realm, operation_id: bytes, topic: bytes) -> None:
+    """Bring the key that the topic is to have next to all its active members."""
+    queueing.insert(db, realm, operation_id, NEXTS, [membership.c.topic == topic])
 
 
 def enqueue_holders(
@@ -145,10 +195,15 @@ def enqueue_holders(
 def catch_up(db: sa.Connection, realm: Realm, row: Row, operation_id: bytes | None, not_before: float = 0) -> None:
     """Empty a device and bring it everything that it should hold, from ``not_before`` (Unix seconds) on."""
     me = [row["id"]]
-    close(db, row["id"], (Kind.TOPIC, Kind.PEER, Kind.RESET_TOPICS, Kind.RESET_PEERS))
+    close(db, row["id"], (Kind.TOPIC, Kind.NEXT, Kind.PEER, Kind.RESET_TOPICS, Kind.RESET_PEERS))
     enqueue(db, realm, operation_id, me, Kind.RESET_TOPICS)
     mine = [outbox.c.client == row["id"]]
     queueing.insert(db, realm, operation_id, TOPICS, [membership.c.client == row["id"]], mine)
+    if nexts := list(db.scalars(sa.select(topic_next.c.topic).where(topic_next.c.key.is_not(None)))):
+        parts = [membership.c.topic.in_(portion) for portion in portions(nexts)]
+        queueing.insert(
+            db, realm, operation_id, NEXTS, [sa.and_(membership.c.client == row["id"], part) for part in parts], mine
+        )
     if not realm.suite.is_symmetric:
         enqueue(db, realm, operation_id, me, Kind.RESET_PEERS)
         queueing.insert(db, realm, operation_id, PEERS, [link.c.holder == row["id"]], mine)
@@ -159,9 +214,16 @@ def catch_up(db: sa.Connection, realm: Realm, row: Row, operation_id: bytes | No
 
 def tell_c2_key(db: sa.Connection, realm: Realm, row: Row, operation_id: bytes | None) -> None:
     """Send the C2's newest key to a client that is not known to hold it."""
-    newest = db.scalar(sa.select(sa.func.max(c2_key.c.version)))
-    if newest is not None and row["c2_key"] < newest:
-        enqueue(db, realm, operation_id, [row["id"]], Kind.C2_KEY)
+    tell_c2_keys(db, realm, [row], operation_id)
+
+
+def tell_c2_keys(db: sa.Connection, realm: Realm, rows: Collection[Row], operation_id: bytes | None = None) -> None:
+    """As `tell_c2_key`, for many clients."""
+    given = c2_key.c.state != C2KeyState.ABORTED.value
+    newest = db.scalar(sa.select(sa.func.max(c2_key.c.version)).where(given))
+    behind = [row["id"] for row in rows if newest is not None and row["c2_key"] < newest]
+    if behind:
+        enqueue(db, realm, operation_id, behind, Kind.C2_KEY)
 
 
 def close(db: sa.Connection, client_id: bytes, kinds: Collection[Kind], state: Delivery = Delivery.SUPERSEDED) -> None:
@@ -173,7 +235,7 @@ def close(db: sa.Connection, client_id: bytes, kinds: Collection[Kind], state: D
 def requeue(db: sa.Connection, *which: sa.ColumnElement[bool]) -> None:
     """Send again what is lost or was interrupted, and with it all later deliveries of the same devices (rule 2).
 
-    Where the same waits already, that will do; it then inherits the purge. A handful of statements, however many devices there are.
+    Of what is the same the newest will do (rule 3); it inherits the purge. A handful of statements, however many devices there are.
     """
     undone = _is_any(outbox, UNCONFIRMED)
     first = sa.select(outbox.c.client, sa.func.min(outbox.c.id)).where(undone, *which).group_by(outbox.c.client)
@@ -184,13 +246,15 @@ def requeue(db: sa.Connection, *which: sa.ColumnElement[bool]) -> None:
     mine, start = outbox.c.client == sa.bindparam("of"), sa.bindparam("start", type_=sa.Integer)
     later = outbox.alias("later")
     same = [later.c.client == outbox.c.client, later.c.kind == outbox.c.kind, later.c.object == outbox.c.object]
-    unpurged = [later.c.purge.is_(True), later.c.id >= start, _is_any(later, OPEN)]
+    again_or_waiting = sa.or_(later.c.id >= start, _is_any(later, _WAITING))
+    unpurged = [later.c.purge.is_(True), again_or_waiting, _is_any(later, OPEN)]
+    waiting = _is_any(outbox, _WAITING)
     again = sa.update(outbox).where(mine, outbox.c.id >= start, undone)
-    inheriting = sa.update(outbox).where(mine, _is_any(outbox, _WAITING), sa.exists().where(*same, *unpurged))
-    db.execute(inheriting.values(purge=True), starts)
-    waits = sa.exists().where(*same, _is_any(later, _WAITING))
-    db.execute(again.where(waits).values(state=Delivery.SUPERSEDED.value), starts)
     db.execute(again.values(state=Delivery.PENDING.value), starts)
+    inheriting = sa.update(outbox).where(mine, waiting, sa.exists().where(*same, *unpurged))
+    db.execute(inheriting.values(purge=True), starts)
+    newer = sa.exists().where(*same, _is_any(later, _WAITING), later.c.id > outbox.c.id)
+    db.execute(sa.update(outbox).where(mine, waiting, newer).values(state=Delivery.SUPERSEDED.value), starts)
 
 
 def prune(db: sa.Connection, realm: Realm) -> None:
@@ -217,7 +281,8 @@ def _awaited() -> sa.ColumnElement[bool]:
     keys = outbox.c.kind.in_((Kind.ID_KEY.value, Kind.C2_KEY.value))
     reports = outbox.c.client.in_(sa.select(client.c.id).where(client.c.reports))
     numbered = outbox.c.sequence.is_not(None)  # Format 2, in which all devices report, be it after a year
-    return sa.and_(outbox.c.state == Delivery.SENT.value, sa.or_(keys, reports, numbered), is_last)
+    unanswered = outbox.c.state.in_((Delivery.SENT.value, Delivery.EXPIRED.value))
+    return sa.and_(unanswered, sa.or_(keys, reports, numbered), is_last)
 
 
 def _view(row: Row) -> Command:

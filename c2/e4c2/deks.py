@@ -7,12 +7,13 @@ for what it opens to is checked, and whoever deletes one only takes a way in.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from contextlib import suppress
+from hashlib import sha256
 
 import sqlalchemy as sa
 
-from e4c2 import ledger, resealing
+from e4c2 import events, ledger, resealing
 from e4c2.model import dek, dek_wrap
 from e4c2.roll import roll_of
 from e4c2.rows import Realm, Row, find_all, insert, strange, typed, update
@@ -32,6 +33,12 @@ def load(db: sa.Connection) -> list[Dek]:
         wraps.setdefault((row["purpose"], row["version"]), []).append(wrap)
     rows = db.execute(sa.select(dek).order_by(dek.c.version, dek.c.purpose)).mappings()
     return [_dek(row, wraps.get((row["purpose"], row["version"]), [])) for row in rows]
+
+
+def fingerprint(stored: Iterable[Dek]) -> bytes:
+    """Of all that are not retired, and their states; 32 bytes."""
+    of = [f"{each.purpose} {each.version} {each.state}" for each in stored if each.state is not State.RETIRED]
+    return sha256("\n".join(sorted(of)).encode()).digest()
 
 
 def verify(db: sa.Connection, realm: Realm) -> None:
@@ -112,10 +119,9 @@ def activate(db: sa.Connection, realm: Realm, purpose: Purpose, version: int) ->
     def activate_here() -> None:
         realm.keyring.activate(purpose, version)
 
-    if purpose is Purpose.RECORDS:
-        ledger.renew(db, realm.keyring, activate_here)
-    else:
-        activate_here()
+    told = ledger.renew if purpose is Purpose.RECORDS else ledger.restate
+    told(db, realm.keyring, activate_here)
+    _tell(db, realm, purpose, version, State.ACTIVE)
 
 
 def retire_former(db: sa.Connection, realm: Realm) -> list[Dek]:
@@ -161,10 +167,15 @@ def put_wraps(db: sa.Connection, before: Dek, after: Dek) -> None:
     _store_wraps(db, after)
 
 
+def _tell(db: sa.Connection, realm: Realm, purpose: Purpose, version: int, state: State) -> None:
+    events.tell(db, realm, events.Kind.DEK_CHANGED, purpose=purpose.value, version=version, state=state.value)
+
+
 def _destroy(db: sa.Connection, realm: Realm, purpose: Purpose, version: int) -> None:
     if purpose is Purpose.LOOKUP:
         resealing.forget_answers(db, version)
     update(db, realm, dek, _row(db, realm, purpose, version), state=State.RETIRED.value)
+    _tell(db, realm, purpose, version, State.RETIRED)
     db.execute(sa.delete(dek_wrap).where(dek_wrap.c.purpose == purpose.value, dek_wrap.c.version == version))
 
 

@@ -8,24 +8,29 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
-from collections.abc import Iterable, Iterator
+from collections import Counter, deque
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
+from random import SystemRandom
 
 import sqlalchemy as sa
 
-from e4c2 import deks, ledger, tokens
-from e4c2.commands import BATCH, pause, prune, requeue
+from e4c2 import deks, ledger, replicas, tokens
+from e4c2.commands import BATCH, pause, prune
+from e4c2.dead_letters import expire
+from e4c2.ear import Ear
+from e4c2.enrolment import tokens as enrolments
+from e4c2.flights import Flight, outcome, reclaim
 from e4c2.format import Sealed
 from e4c2.intake import Intake
-from e4c2.key_changes import ARRIVES_WITHIN_S
-from e4c2.model import Delivery, client, outbox
 from e4c2.outages import Outage
-from e4c2.reports import REPORTS, receive_all, senders
-from e4c2.rows import Realm, portions
+from e4c2.reports import receive_all, senders
+from e4c2.rows import Realm
+from e4c2.settling import settle
 from e4c2.store.engine import Store
-from e4core.errors import KmsUnavailable, RateExceeded, Tampered, TransportError, UnknownKey
+from e4c2.telemetry.tracing import UNTRACED, Tracer
+from e4core.errors import KmsUnavailable, RateExceeded, StorageError, Tampered, TransportError, UnknownKey
 from e4core.transport import Incoming, Transport
 
 log = logging.getLogger(__name__)
@@ -33,34 +38,51 @@ log = logging.getLogger(__name__)
 WINDOW = 1000
 """Deliveries on their way to the broker at most."""
 SETTLE_EVERY_S = 0.25
+DRAIN_S = 5.0
+"""How long the broker has to take what is on its way when the C2 is stopped."""
 POLL_S = 1.0
 LOOK_AFTER_EVERY_S = 3600
 LONGEST_PAUSE_S = 300
 """Between two tries of what the broker refuses."""
 STALE_S = 60
 """A command acknowledged by the broker later than this after it was sealed is sealed anew: it may be too old on arrival."""
-REPORTS_AT_ONCE = 50
+REPORTS_AT_ONCE = 100
 """In one transaction, so that others who write are not kept waiting."""
 REPORTS_WAITING = 10_000
+_CHANCE = SystemRandom()
+"""So that not all is tried again at the same instant."""
 COMMAND_QOS = 2
 
 
 class Courier:
-    """Runs beside the API; one a database."""
+    """Runs beside the API; one a process."""
 
-    def __init__(self, store: Store, realm: Realm, transport: Transport) -> None:
+    def __init__(
+        self,
+        store: Store,
+        realm: Realm,
+        transport: Transport,
+        tracer: Tracer = UNTRACED,
+    ) -> None:
         self._store = store
         self._realm = realm
         self._transport = transport
+        self._tracer = tracer
+        self._watching: set[asyncio.Task[None]] = set()
         self._woken = asyncio.Event()
-        self._flying: dict[int, _Flight] = {}
-        self._landed: list[_Flight] = []
+        self.ear = Ear(store, realm, transport, self.wake)
+        self._flying: set[Flight] = set()
+        self._landed: list[Flight] = []
         self._reports: deque[Incoming] = deque()
         self._reported = asyncio.Event()
         self._intake = Intake(realm.suite, partial(store.read, senders))
         self.refused = self._intake.refused
         """Reports refused, by kind of error."""
+        self.published: Counter[str] = Counter()
+        """Publications, by what became of them at the broker."""
+        self._sends = self._drains = False
         self._sealing, self._opening = Outage("commands"), Outage("reports")
+        self._settling, self._hearing = Outage("acknowledgements of the broker"), Outage("senders of reports")
 
     @property
     def failure(self) -> str | None:
@@ -71,27 +93,59 @@ class Courier:
         """Something was committed to the outbox."""
         self._woken.set()
 
+    def give_up(self) -> None:
+        """Let nothing leave any more that has not left, as another C2 may serve its devices by now."""
+        if self._flying:
+            log.warning("%d commands that wait to leave are given up, as another C2 may send them", len(self._flying))
+        for flight in self._flying:
+            for publication in flight.publications:
+                publication.cancel()
+
     async def run(self) -> None:
         """Work until cancelled."""
-        await self._store.write(resume, self._realm)
-        await self._transport.subscribe(REPORTS)
+        await self._store.write(begin, self._realm)
+        await self.ear.turn()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._send())
             tasks.create_task(self._settle())
+            tasks.create_task(self.ear.run())
             tasks.create_task(self._listen())
             tasks.create_task(self._receive())
             tasks.create_task(self._look_after())
 
+    async def drain(self) -> None:
+        """Claim nothing more, and wait until the broker has what is on its way; what it does not take in time is given back."""
+        self._drains = True
+        self._woken.set()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_S):
+                while self._sends or self._flying or self._landed:  # noqa: ASYNC110  they end at three places
+                    await asyncio.sleep(0.05)
+        now = self._realm.clock()
+        for flight in self._flying:
+            flight.again_at = now
+        with suppress(StorageError):  # then the next start finds them
+            await self._store.write(settle, *outcome(self._in_hand))
+
+    @property
+    def _in_hand(self) -> list[Flight]:
+        return [*self._flying, *self._landed]
+
     async def _send(self) -> None:
-        while True:
+        self._sends = True
+        while not self._drains:
             self._woken.clear()
             sealed = await self._seal() if self._transport.connected else []
-            for each in sealed:
-                self._launch(each)
-            if self._sealing.failure:
+            publications = [publication for each in sealed for publication in self._launch(each)]
+            if publications:
+                watching = asyncio.create_task(self._watch(publications))
+                self._watching.add(watching)
+                watching.add_done_callback(self._watching.discard)
+            if self._sealing.is_on:
                 await asyncio.sleep(self._sealing.pause_s)
             elif len(sealed) < BATCH:
                 await self._pause()
+        self._sends = False
 
     async def _seal(self) -> list[Sealed]:
         """As much as there is room for, before any of it leaves: sealing and sending at the same time slow each other down."""
@@ -99,6 +153,8 @@ class Courier:
         if not self._realm.keyring.seconds_left:  # the locksmith says so, and waits for the KMS
             return sealed
         with self._sealing.met():
+            if self._sealing.is_on:  # what failed may have been the answer to a COMMIT, which was done all the same
+                await self._store.write(reclaim, self._realm, self._in_hand)
             while (room := WINDOW - len(self._flying) - len(sealed)) > 0:
                 batch = await self._store.write(self._realm.format.claim, self._realm, min(BATCH, room))
                 sealed += batch
@@ -114,27 +170,37 @@ class Courier:
             async with asyncio.timeout(POLL_S):
                 await self._woken.wait()
 
-    def _launch(self, sealed: Sealed) -> None:
+    async def _watch(self, publications: list[asyncio.Future[None]]) -> None:
+        """Until the broker has acknowledged or refused them all."""
+        with self._tracer.work("publish") as span:
+            done, _ = await asyncio.wait(publications)
+            failed = sum(1 for each in done if each.cancelled() or each.exception() is not None)
+            span.tell({"e4.publications": len(done), "e4.publications_failed": failed})
+
+    def _launch(self, sealed: Sealed) -> Iterator[asyncio.Future[None]]:
         """Begin all publications of one delivery before any of the next, as they leave in the order in which they begin."""
         if sealed.payloads:
-            flight = self._flying[sealed.id] = _Flight(sealed, self._realm.clock())
+            flight = Flight(sealed, self._realm.clock())
+            self._flying.add(flight)
             for payload in sealed.payloads:
                 publication = asyncio.ensure_future(self._transport.publish(sealed.topic, payload, COMMAND_QOS))
+                flight.publications.add(publication)
                 publication.add_done_callback(partial(self._land, flight))
+                yield publication
 
-    def _land(self, flight: _Flight, done: asyncio.Future[None]) -> None:
-        flight.publications -= 1
+    def _land(self, flight: Flight, done: asyncio.Future[None]) -> None:
+        flight.publications.remove(done)
         now = self._realm.clock()
+        self.published["ended" if done.cancelled() else "failed" if done.exception() else "acknowledged"] += 1
         if done.cancelled():
             flight.again_at = now
         elif (error := done.exception()) is not None:
-            flight.again_at = now + pause(1, LONGEST_PAUSE_S, flight.attempt)
+            flight.again_at = now + pause(1, LONGEST_PAUSE_S, flight.attempt) * _CHANCE.uniform(0.5, 1)
             log.warning("a command could not be published, and is sent again in a while: %s", error)
         if not flight.publications:
             if self._realm.format.commands_age and flight.again_at is None and now - flight.sealed_at > STALE_S:
                 flight.again_at = now
-            if self._flying.get(flight.id) is flight:
-                del self._flying[flight.id]
+            self._flying.remove(flight)
             self._landed.append(flight)
             if len(self._flying) + BATCH == WINDOW:
                 self._woken.set()
@@ -143,13 +209,15 @@ class Courier:
         """Write down what the broker has, in batches: a transaction for each would cost more than the sending."""
         while True:
             await asyncio.sleep(SETTLE_EVERY_S)
-            landed, self._landed = self._landed, []
-            if landed:
-                sent = [each for flight in landed if flight.again_at is None for each in flight.carried]
-                lost = [
-                    (*each, at) for flight in landed if (at := flight.again_at) is not None for each in flight.carried
-                ]
-                await self._store.write(settle, sent, lost)
+            if landed := self._landed.copy():
+                sent, lost = outcome(landed)
+                with self._settling.met(), self._tracer.work("settle") as span:
+                    span.tell({"e4.deliveries": len(landed)})
+                    await self._store.write(settle, sent, lost)
+                if self._settling.is_on:
+                    await asyncio.sleep(self._settling.pause_s)
+                    continue
+                del self._landed[: len(landed)]
                 if lost:
                     self._woken.set()
 
@@ -157,14 +225,17 @@ class Courier:
         """Now and then: is all still there, and nothing kept for ever."""
         while True:
             await asyncio.sleep(LOOK_AFTER_EVERY_S)
-            with suppress(KmsUnavailable):
+            with suppress(KmsUnavailable, StorageError):
                 await self._store.write(ledger.verify, self._realm.keyring)
                 await self._store.write(deks.verify, self._realm)
                 await self._store.write(tidy, self._realm)
 
     async def _listen(self) -> None:
         async for incoming in self._transport:
-            if not await self._intake.admits(incoming):
+            admitted = False
+            with self._hearing.met():
+                admitted = await self._intake.admits(incoming)
+            if not admitted:
                 continue
             if len(self._reports) >= REPORTS_WAITING:
                 self._intake.refuse(RateExceeded("more reports wait than can be kept", kind="overload"))
@@ -187,72 +258,29 @@ class Courier:
         """Whether they were taken: all, or none of them."""
         if not self._realm.keyring.seconds_left:
             return False
-        with self._opening.met():
+        with self._opening.met(), self._tracer.work("reports") as span:
             refused = await self._store.write(receive_all, self._realm, batch)
+            span.tell({"e4.reports": len(batch), "e4.reports_refused": len(refused)})
             for error in refused:
                 self._intake.refuse(error)
             if any(isinstance(error, UnknownKey) for error in refused):
                 self._intake.doubt()
             self._woken.set()
-        return self._opening.failure is None
+        return not self._opening.is_on
 
 
-class _Flight:
-    """A delivery on its way, and those that it carries."""
-
-    __slots__ = ("again_at", "attempt", "carried", "id", "publications", "sealed_at")
-
-    def __init__(self, sealed: Sealed, now: float) -> None:
-        self.id = sealed.id
-        self.attempt = sealed.attempt
-        self.carried = sealed.carried
-        self.sealed_at = now
-        self.publications = len(sealed.payloads)
-        self.again_at: float | None = None
-
-
-def resume(db: sa.Connection, realm: Realm) -> None:
-    """After a start: send again what was interrupted, and what a device may have confirmed to a C2 that died meanwhile."""
-    reporting = outbox.c.client.in_(sa.select(client.c.id).where(client.c.reports))
-    lately = sa.and_(
-        outbox.c.state == Delivery.SENT.value, outbox.c.second > realm.clock() - ARRIVES_WITHIN_S, reporting
-    )
-    requeue(db, sa.or_(outbox.c.state == Delivery.SENDING.value, lately))
+def begin(db: sa.Connection, realm: Realm) -> None:
+    """After a start: go on with what was interrupted."""
+    replicas.resume(db, realm)
     tidy(db, realm)
 
 
 def tidy(db: sa.Connection, realm: Realm) -> None:
     """Keep nothing for ever that is of no use any more. Raises: KmsUnavailable."""
+    expire(db, realm)
     prune(db, realm)
     try:
         tokens.prune(db, realm)
+        enrolments.prune(db, realm)
     except Tampered as error:  # of no harm: nobody is let in by it
         log.error("expired tokens stay on record: %s", error)
-
-
-def settle(db: sa.Connection, sent: Iterable[tuple[int, int]], lost: Iterable[tuple[int, int, float]]) -> None:
-    """Write down what the broker has, (delivery, attempt), and what it may not have: with the second from which to try again.
-
-    A report may have been quicker: then the delivery is confirmed already, and stays so.
-    """
-    for these in _portions(sent):
-        flying = [these, outbox.c.state == Delivery.SENDING.value]
-        db.execute(sa.update(outbox).where(*flying).values(state=Delivery.SENT.value))
-    lost = list(lost)
-    for these in _portions((row, attempt) for row, attempt, _ in lost):
-        requeue(db, these)
-    if lost:
-        this = [outbox.c.id == sa.bindparam("row"), outbox.c.attempts == sa.bindparam("attempt")]
-        waits = sa.update(outbox).where(*this, outbox.c.state == Delivery.PENDING.value)
-        again = [{"row": row, "attempt": attempt, "at": again_at} for row, attempt, again_at in lost]
-        db.execute(waits.values(not_before=sa.bindparam("at")), again)
-
-
-def _portions(flown: Iterable[tuple[int, int]]) -> Iterator[sa.ColumnElement[bool]]:
-    """Which deliveries these are, unless they were sealed anew since; each portion fits in a statement."""
-    by_attempt: dict[int, list[int]] = {}
-    for row, attempt in flown:
-        by_attempt.setdefault(attempt, []).append(row)
-    for attempt, ids in by_attempt.items():
-        for portion in portions(ids):
-            yield sa.and_(outbox.c.id.in_(portion), outbox.c.attempts == attempt)

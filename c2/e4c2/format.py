@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import sqlalchemy as sa
 
-from e4core.report import Report
+from e4core.formats import AnyState
+from e4core.keys import ClientId, TopicKey
+from e4core.report import Ack, Hello, Report
 from e4core.suite import Suite
 
 R = TypeVar("R")
@@ -65,6 +67,30 @@ class KeyChange(Generic[R]):
 
 
 @dataclass(frozen=True, slots=True)
+class Holding:
+    """What a member of a topic (a name) holds: its key, the key's epoch or 0, and public keys of senders."""
+
+    topic: str
+    key: TopicKey
+    epoch: int
+    peers: Mapping[ClientId, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Messages:
+    """Messages of topics, and who is to protect and unprotect them."""
+
+    member: Callable[[Suite, AnyState, Holding, float], AnyState]
+    """The state of a client that holds this, from the Unix second on."""
+    sender: Callable[[Suite, bytes], bytes]
+    """Id of the client that a message says it is of, 16 bytes; fewer: it is too short to say, or says nothing."""
+    known_by: Callable[[Suite, bytes], bytes]
+    """What no other message of the topic has that was opened."""
+    payload_min: int
+    """Bytes that a payload has at least."""
+
+
+@dataclass(frozen=True, slots=True)
 class Format(Generic[R]):
     """Everything that depends on the format."""
 
@@ -72,10 +98,17 @@ class Format(Generic[R]):
     """Seal what is pending, so many commands at most, and mark it as being sent. Raises: Tampered. KmsUnavailable."""
     answer: Callable[[sa.Connection, R, _Row, Opened], None]
     """What follows from a report beyond the key that it shows. Raises: E4Error: it is refused."""
+    answers: Callable[[Ack, Sequence[_Row], _Row | None], bool]
+    """Whether an ack answers all of these deliveries of a device, which are unconfirmed. The last: its `command_sequence`."""
+    greets: Callable[[Hello, _Row | None], float | None]
+    """How many seconds after the last a hello is answered; None: it wants a look of its own."""
     renewed: Callable[[sa.Connection, R, Collection[_Row]], None]
     """These topics have got a new key."""
     key_change: KeyChange[R]
+    messages: Messages
     commands_age: bool
     """Whether a device refuses a command that comes late."""
     fixed_grace_s: int | None
     """For which devices keep a former topic key; None: for as long as the C2 says."""
+    all_report: bool
+    """Whether every device confirms what it is sent, and can hold a key that is not used yet."""

@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 _REPLACING = (Kind.TOPIC.value, Kind.PEER.value)
 _LATEST = 1 << 40
 _CONFIRMED = Delivery.CONFIRMED.value
+_UNDONE = [each.value for each in (Delivery.PENDING, Delivery.SENDING, Delivery.SENT, Delivery.EXPIRED)]
 
 
 def ends(db: sa.Connection, realm: Realm, rows: Collection[Row], topics: Mapping[bytes, Row]) -> dict[int, int]:
@@ -43,7 +44,7 @@ def end(db: sa.Connection, before: float) -> None:
     missed, done = outbox.alias("missed"), outbox.alias("done")
     confirmed = sa.exists().where(*_same(done, missed), done.c.id > missed.c.id, done.c.state == _CONFIRMED)
     old = [missed.c.id < outbox.c.id, missed.c.created < before, missed.c.state != _CONFIRMED, ~confirmed]
-    undone = outbox.c.state.in_((Delivery.PENDING.value, Delivery.SENDING.value, Delivery.SENT.value))
+    undone = outbox.c.state.in_(_UNDONE)
     forgets = [undone, outbox.c.kind.in_(_REPLACING), outbox.c.purge.is_(False)]
     db.execute(sa.update(outbox).where(*forgets, sa.exists().where(*_same(missed, outbox), *old)).values(purge=True))
 

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from e4c2.model import idempotency
 from e4c2.rows import Realm, typed
-from e4core.errors import Conflict, InvalidInput, Tampered
+from e4core.errors import Conflict, Denied, InvalidInput, Tampered
 from e4kms.records import Cell, canonical
 
 KEPT_S = 24 * 3600
@@ -25,7 +25,7 @@ KEY_MAX = 255
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Who asks (id of a token), under which key of their choice (1 to 255 visible ASCII characters), and for what."""
+    """Who asks (a principal), under which key of their choice (1 to 255 visible ASCII characters), and for what."""
 
     caller: str
     key: str
@@ -50,11 +50,13 @@ def digest(method: str, path: str, query: bytes, body: bytes) -> bytes:
     return hashlib.sha256(canonical(method.encode(), path.encode(), query, body)).digest()
 
 
-def once(db: sa.Connection, realm: Realm, request: Request | None, act: Callable[[], Answer]) -> Answer:
+def once(db: sa.Connection, realm: Realm, request: Request | None, may: bytes, act: Callable[[], Answer]) -> Answer:
     """The answer of ``act``, or of the same request within the last 24 h.
 
+    Args: may: SHA-256 over all that the caller may do, 32 B; who may do something else by now is not given the answer of before.
+
     What fails is not kept: it changed nothing, and may succeed when repeated.
-    Raises: Conflict (``idempotency_key_reused``): the key belongs to another request. Tampered; what ``act`` raises.
+    Raises: Conflict (``idempotency_key_reused``): the key belongs to another request. Denied. Tampered; what ``act`` raises.
     """
     if request is None:
         return act()
@@ -67,10 +69,10 @@ def once(db: sa.Connection, realm: Realm, request: Request | None, act: Callable
             "the answer to this request was put back behind the C2's back; restore the database from a backup"
         )
     for row in rows:
-        return _stored(realm.keyring.open(_cell(row["key"]), typed(idempotency, row)["answer"]), request)
+        return _stored(realm.keyring.open(_cell(row["key"]), typed(idempotency, row)["answer"]), request, may)
     answer = act()
     key = realm.keyring.lookup(asked)
-    sealed = realm.keyring.seal(_cell(key), request.digest + answer.status.to_bytes(2, "little") + answer.body)
+    sealed = realm.keyring.seal(_cell(key), request.digest + may + answer.status.to_bytes(2, "little") + answer.body)
     db.execute(sa.insert(idempotency).values(key=key, answer=sealed, created=realm.clock()))
     return answer
 
@@ -79,10 +81,15 @@ def _cell(key: bytes) -> Cell:
     return Cell(idempotency.name, "answer", key)
 
 
-def _stored(record: bytes, request: Request) -> Answer:
-    """From request digest (32 B) | status (2 B) | body: sealed together, so that none of them can be exchanged."""
+def _stored(record: bytes, request: Request, may: bytes) -> Answer:
+    """From request digest (32 B) | ``may`` (32 B) | status (2 B) | body: sealed together, so that none of them can be exchanged."""
     if not hmac.compare_digest(record[:32], request.digest):
         raise Conflict(
             "this Idempotency-Key was used for another request; choose a new one", kind="idempotency_key_reused"
         )
-    return Answer(int.from_bytes(record[32:34], "little"), bytes(record[34:]))
+    if not hmac.compare_digest(record[32:64], may):
+        raise Denied(
+            "this was done, but what you may do has changed since; ask how things are instead of repeating it",
+            kind="forbidden",
+        )
+    return Answer(int.from_bytes(record[64:66], "little"), bytes(record[66:]))

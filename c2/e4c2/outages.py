@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The token of the C2's own key does not answer, or refuses: told once, waited out, and asked less and less often.
+"""What the work needs does not answer, or refuses: the token of the C2's own key, or the database. Told once, waited out, and asked
+less and less often.
 
 A PIN that was refused is burnt by no retry: the driver of a token remembers it, and does not ask the token again (`e4kms.pkcs11`).
 """
@@ -11,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from e4c2.commands import pause
-from e4core.errors import KmsDenied, KmsError, Tampered
+from e4core.errors import KmsDenied, KmsError, StorageError, Tampered
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +29,11 @@ class Outage:
         self._tries = 0
         self._told: set[str] = set()
         self.failure: str | None = None
+        """Of a token; what fails of the database is told by its health."""
+
+    @property
+    def is_on(self) -> bool:
+        return self._tries > 0
 
     @property
     def pause_s(self) -> float:
@@ -41,13 +47,13 @@ class Outage:
             yield
         except Tampered:
             raise
-        except KmsError as error:
+        except (KmsError, StorageError) as error:
             self._begin(error)
         else:
             self._end()
 
-    def _begin(self, error: KmsError) -> None:
-        self.failure = str(error)
+    def _begin(self, error: KmsError | StorageError) -> None:
+        self.failure = str(error) if isinstance(error, KmsError) else None
         self._tries += 1
         if error.kind not in self._told:
             self._told.add(error.kind)
@@ -55,7 +61,7 @@ class Outage:
             log.error("%s wait: %s%s", self._waiting, error, advice)
 
     def _end(self) -> None:
-        if self.failure is not None:
+        if self.is_on:
             log.warning("%s go on", self._waiting)
         self.failure = None
         self._tries = 0

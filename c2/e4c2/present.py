@@ -14,6 +14,7 @@ from typing import TypeVar
 import sqlalchemy as sa
 
 from e4c2 import c2keys
+from e4c2.columns import among
 from e4c2.commands import NO_OBJECT
 from e4c2.model import Delivery, Kind, Status, client, link, membership, outbox, topic
 from e4c2.rows import Realm, Row, find_ids, portions, reveal, strange
@@ -25,6 +26,7 @@ T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
+_OF_TOPICS = (Kind.TOPIC, Kind.NEXT)
 _KINDS = frozenset(kind.value for kind in Kind)
 _ATTEMPTS = range(2**31)
 
@@ -57,7 +59,7 @@ def read(db: sa.Connection, realm: Realm, rows: Collection[Row], c2_keys: c2keys
     clients = {row["id"]: row for row in find_ids(db, realm, client, client.c.id, (r["client"] for r in rows))}
     if any(row["client"] not in clients for row in rows):
         raise strange(outbox)
-    topic_ids = [row["object"] for row in rows if row["kind"] == Kind.TOPIC]
+    topic_ids = [row["object"] for row in rows if row["kind"] in _OF_TOPICS]
     peer_ids = [row["object"] for row in rows if row["kind"] == Kind.PEER]
     topics = {row["id"]: row for row in find_ids(db, realm, topic, topic.c.id, topic_ids)}
     peers = find_ids(db, realm, client, client.c.id, peer_ids)
@@ -161,5 +163,5 @@ def _pairs(
     return frozenset(
         (row[object_column.name], row[client_column.name])
         for portion in portions(set(objects))
-        for row in find_ids(db, realm, client_column.table, client_column, clients, object_column.in_(portion))
+        for row in find_ids(db, realm, client_column.table, client_column, clients, among(db, object_column, portion))
     )

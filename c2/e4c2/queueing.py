@@ -26,6 +26,7 @@ class Objects:
 
 _ACTIVE = client.c.status == Status.ACTIVE.value
 TOPICS = Objects(Kind.TOPIC, membership.c.client, membership.c.topic, (client.c.id == membership.c.client, _ACTIVE))
+NEXTS = Objects(Kind.NEXT, membership.c.client, membership.c.topic, (client.c.id == membership.c.client, _ACTIVE))
 PEERS = Objects(Kind.PEER, link.c.holder, link.c.peer, (client.c.id == link.c.holder, _ACTIVE))
 _TARGET = sa.bindparam("target", type_=sa.LargeBinary)
 AT = {kind: Objects(kind, client.c.id, _TARGET) for kind in Kind}
@@ -56,7 +57,8 @@ def _deliveries(of: Objects, purge: bool) -> tuple[list[str], sa.Select[Any]]:
     waiting = outbox.alias("waiting")
     same = [waiting.c.client == of.who, waiting.c.kind == of.kind.value, waiting.c.object == of.what]
     unsent = waiting.c.state.in_((Delivery.PENDING.value, Delivery.SENDING.value))
-    unconfirmed = sa.and_(waiting.c.state == Delivery.SENT.value, client.c.reports)
+    unanswered = waiting.c.state.in_((Delivery.SENT.value, Delivery.EXPIRED.value))
+    unconfirmed = sa.and_(unanswered, client.c.reports)
     inherited = sa.exists().where(*same, waiting.c.purge.is_(True), sa.or_(unsent, unconfirmed))
     columns: dict[str, sa.ColumnElement[Any]] = {
         "client": of.who,

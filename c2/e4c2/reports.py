@@ -11,16 +11,17 @@ import re
 
 import sqlalchemy as sa
 
-from e4c2 import c2keys, clients, commands, epochs
+from e4c2 import c2keys, clients, commands, digests, plain_reports
 from e4c2.commands import WAITS_AT_MOST_S, pause
 from e4c2.format import Opened
-from e4c2.model import Delivery, Kind, Status, client, link, membership, outbox, topic
-from e4c2.present import believed, channels
-from e4c2.rows import Realm, Row, find, find_all, find_ids, reveal, update
+from e4c2.model import Delivery, Kind, Status, client, outbox
+from e4c2.present import channels
+from e4c2.recovery import restored
+from e4c2.rows import Realm, Row, find_by, update
 from e4core import report
 from e4core.errors import AuthenticationFailed, Denied, E4Error, InvalidInput, KmsError, Tampered, UnknownKey
-from e4core.keys import ClientId, TopicKey
-from e4core.report import Held, Hello, Report
+from e4core.keys import ClientId
+from e4core.report import Hello, Report
 from e4core.suite import Suite
 from e4core.transport import Incoming
 
@@ -57,7 +58,7 @@ def receive(db: sa.Connection, realm: Realm, keys: c2keys.Versions, incoming: In
 
     Raises: InvalidInput. UnknownKey: no such client. Denied: suspended. AuthenticationFailed. NotFresh. Tampered.
     """
-    row = find(db, realm, client, client.c.id == sender(realm.suite, incoming))
+    row = find_by(db, realm, client, client.c.id, sender(realm.suite, incoming))
     if row is None:
         raise UnknownKey("no client has this id")
     if row["status"] != Status.ACTIVE:
@@ -70,11 +71,12 @@ def receive_all(db: sa.Connection, realm: Realm, batch: list[Incoming]) -> list[
     """Take many in one transaction; what was refused, for the counters. Raises: KmsError: none was taken."""
     realm.keyring.require()
     try:
+        restored.refuse(db, realm)
         keys = c2keys.versions(db, realm)
-    except Tampered as error:
+    except (Tampered, Denied) as error:
         return [error] * len(batch)
     refused: list[E4Error] = []
-    for incoming in batch:
+    for incoming in _not_plain(db, realm, keys, batch):
         try:
             with db.begin_nested():
                 receive(db, realm, keys, incoming)
@@ -83,21 +85,6 @@ def receive_all(db: sa.Connection, realm: Realm, batch: list[Incoming]) -> list[
                 raise  # no fault of the report: the token of the C2's own key
             refused.append(error)
     return refused
-
-
-def expected_digest(db: sa.Connection, realm: Realm, row: Row) -> bytes:
-    """State digest of a device that holds exactly what it should."""
-    memberships = find_all(db, realm, membership, membership.c.client == row["id"])
-    joined = find_ids(db, realm, topic, topic.c.id, (each["topic"] for each in memberships))
-    numbers = epochs.of(db, realm, [of["id"] for of in joined])
-    links = find_all(db, realm, link, link.c.holder == row["id"])
-    peers = find_ids(db, realm, client, client.c.id, (each["peer"] for each in links))
-    held = {}
-    for of in joined:
-        name, number = numbers.get(of["id"], (of["id"], _UNNUMBERED))
-        mark = report.fingerprint(realm.suite, TopicKey(reveal(realm, topic, of, "key")))
-        held[name] = Held(number, number, mark)
-    return report.digest2(realm.suite, held, believed(realm, peers))
 
 
 def sync(db: sa.Connection, realm: Realm, row: Row, hello: Hello, every_s: float = SYNC_EVERY_S) -> bool:
@@ -118,7 +105,7 @@ def sync(db: sa.Connection, realm: Realm, row: Row, hello: Hello, every_s: float
 def holds(db: sa.Connection, realm: Realm, row: Row, digest: bytes) -> bool | None:
     """Whether a device under way to which is nothing holds what it should; if not, it is brought there. None: who knows."""
     try:
-        expected = expected_digest(db, realm, row)
+        expected = digests.expected(db, realm, [row["id"]])[row["id"]]
     except Tampered as error:  # a row that this device shares with another: what it confirmed it still has
         log.error("what the client %s holds cannot be judged: %s", row["name"], error)
         return None
@@ -138,9 +125,24 @@ def holds(db: sa.Connection, realm: Realm, row: Row, digest: bytes) -> bool | No
 
 
 def last(db: sa.Connection, realm: Realm, row: Row, kind: Kind, time: sa.Column[float]) -> float:
-    """The latest ``time`` of the deliveries of this kind; one that seems to lie in the future does not count."""
+    """The latest ``time`` of the deliveries of this kind, 0: there was none; one that seems to lie in the future does not count."""
     where = [outbox.c.client == row["id"], outbox.c.kind == kind.value, time <= realm.clock()]
-    return db.scalar(sa.select(sa.func.max(time)).where(*where)) or float("-inf")
+    return db.scalar(sa.select(sa.func.max(time)).where(*where)) or 0.0
+
+
+def _not_plain(db: sa.Connection, realm: Realm, keys: c2keys.Versions, batch: list[Incoming]) -> list[Incoming]:
+    """Those that each want a look of their own."""
+    senders = [_sender(realm.suite, incoming) for incoming in batch]
+    named = [(of, incoming.payload) for of, incoming in zip(senders, batch, strict=True) if of is not None]
+    taken = plain_reports.take(db, realm, keys, named)
+    return [incoming for of, incoming in zip(senders, batch, strict=True) if of not in taken]
+
+
+def _sender(suite: Suite, incoming: Incoming) -> bytes | None:
+    try:
+        return sender(suite, incoming)
+    except InvalidInput:
+        return None
 
 
 def _open(realm: Realm, keys: c2keys.Versions, row: Row, data: bytes) -> Opened:

@@ -14,7 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from e4c2 import ledger
-from e4c2.model import GRANTING, SEALED, idempotency, metadata, token
+from e4c2.model import GRANTING, SEALED, enrolment, idempotency, metadata, token
 from e4c2.model import ledger as ledger_table
 from e4c2.rows import Realm, Row, reveal, row_id, typed, update_all, verified
 from e4core.errors import InvalidInput, Tampered
@@ -26,7 +26,7 @@ BATCH = 500
 _COLUMNS: dict[Purpose, list[sa.Column[bytes]]] = {
     Purpose.RECORDS: [table.c[name] for table in TABLES for name in SEALED.get(table.name, ())],
     Purpose.AUTHORITY: [table.c.mac for table in TABLES if table.name in GRANTING],
-    Purpose.LOOKUP: [token.c.lookup, idempotency.c.key],
+    Purpose.LOOKUP: [token.c.lookup, enrolment.c.lookup, idempotency.c.key],
     Purpose.AUDIT: [],
 }
 """Which begin with the version of the DEK that they were made under; those of look-ups stay as they are until their rows go."""

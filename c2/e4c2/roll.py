@@ -6,8 +6,9 @@ shows nothing afterwards. So 8 bytes of the MAC of every such row are kept in me
 database: 75 to 150 B a row, 37 MB for 500,000. `e4c2.ledger` fills the roll and asks it; the store takes back what a transaction
 did to it that fails.
 
-One transaction writes at a time (`e4c2.store.engine`). Readers look from other threads, and may see rows of a little while ago:
-what they miss here is asked again by the writer, who alone sees the present.
+One transaction writes at a time (`e4c2.store`), and what other processes did before it learns in its turn, from their changes of
+the ledger. Readers look from other threads, and may see rows of a little while ago: what they miss here is asked again by the
+writer, who alone sees the present.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ import sqlalchemy as sa
 
 from e4kms.records import VERSION_LEN
 
-_PART = slice(VERSION_LEN, VERSION_LEN + 8)
+PART_LEN = 8
+_PART = slice(VERSION_LEN, VERSION_LEN + PART_LEN)
 _ROLL, _IS_PRESENT = "e4_roll", "e4_is_present"
 
 
@@ -34,7 +36,11 @@ class State(NamedTuple):
 class Roll:
     """Of one database. ``failure``: why the last look at the whole of it was an alarm; None: it was none."""
 
-    def __init__(self) -> None:
+    def __init__(self, is_shared: bool = False) -> None:
+        """Args: is_shared: other processes write to the database too."""
+        self.is_shared = is_shared
+        self.is_current = False
+        """Whether this transaction has learned what other processes did before it."""
         self.state: State | None = None
         """Of the ledger, as this process left it or found it right; None: not yet."""
         self.failure: str | None = None
@@ -69,6 +75,12 @@ class Roll:
         self._valid.update(new)
         self.state = state
 
+    def learn(self, state: State, added: Iterable[bytes], removed: Iterable[bytes]) -> None:
+        """Another process has made the MACs of these parts valid, and those no more, whatever comes of this transaction."""
+        self._valid.difference_update(removed)
+        self._valid.update(added)
+        self.state = state
+
     def if_undone(self, undo: Callable[[], object]) -> None:
         """What takes back a change in memory, should the transaction that goes with it fail."""
         self._undo.append(undo)
@@ -78,6 +90,7 @@ class Roll:
         """Around a transaction that writes."""
         self._undo.clear()
         self._savepoints.clear()
+        self.is_current = not self.is_shared
         try:
             yield
         except BaseException:

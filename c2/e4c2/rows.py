@@ -7,19 +7,23 @@ with its MAC: it is not valid any more (`e4c2.roll`). That one is missing is fou
 
 from __future__ import annotations
 
+import os
 import struct
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache, partial
 from operator import itemgetter
 from typing import Any, Generic, TypeVar
 
 import sqlalchemy as sa
 
 from e4c2 import ledger
+from e4c2.columns import given, takes_array
 from e4c2.format import Format
-from e4c2.model import GRANTING, SEALED, metadata
+from e4c2.model import GRANTING, LATER, SEALED, metadata
 from e4c2.token_keys import TokenKeys
 from e4core.errors import Conflict, Tampered
+from e4core.formats import AnyClient
 from e4core.keys import Secret
 from e4core.message import GRACE_S
 from e4core.suite import Channel, Suite
@@ -76,6 +80,9 @@ _STORED = {table.name: {column.name: _types(column) for column in table.c} for t
 """Table -> column -> what it may be."""
 
 
+EXPIRES_S = 7 * 24 * 3600
+
+
 @dataclass(frozen=True, slots=True)
 class Realm:
     """What every use case needs beside its connection: the fleet's suite, the unwrapped keys, the clock (Unix seconds)."""
@@ -88,12 +95,29 @@ class Realm:
     format: Format[Realm] = field(repr=False)
     grace_s: int = GRACE_S
     """For which what was protected under the former key of a topic or a peer is still read after a routine change."""
+    expires_s: float = EXPIRES_S
+    """After which a device is not expected any more to answer what it was sent."""
+    replica: bytes = field(default_factory=partial(os.urandom, 16))
+    """Which of the C2 processes on one database this is; 16 bytes."""
+    evictions_wait_s: float = 0
+    """For which a topic that somebody left waits for others to leave before it gets another key, unless told otherwise."""
+    revoke_within_s: float | None = None
+    """How long a revocation is to take at most, of topics that say nothing else."""
     channels: Kept[Channel] = field(default_factory=Kept, repr=False, compare=False)
     """To devices, ready for use: making one opens a record, and in public-key suites costs a point multiplication."""
+    members: Kept[AnyClient] = field(default_factory=Kept, repr=False, compare=False)
+    """As which this process protects messages, of one key of a topic each; used where it writes alone, so one at a time."""
     verified: Kept[bool] = field(default_factory=Kept, repr=False, compare=False)
     """Rows, each with its MAC, that this keyring has verified: what was right of the very same bytes once is so for good."""
+    confirmed: Callable[[float], object] = field(default=lambda _seconds: None, repr=False, compare=False)
+    """Told of each command that a device answers as done: how long after it was ordered, in seconds."""
     astray: dict[bytes, int] = field(default_factory=dict, repr=False, compare=False)
     """Clients that do not hold what they should -> how often they were caught up in vain."""
+
+    def answered(self, ordered: object) -> None:
+        """A device has done what was ordered then, Unix seconds; what is no time tells nothing, as it is under no MAC."""
+        if isinstance(ordered, float):
+            self.confirmed(self.clock() - ordered)
 
     def close(self) -> None:
         """Forget all keys, and what was made of them; after this every use is a KmsError."""
@@ -109,6 +133,7 @@ class Realm:
 
     def _forget(self) -> None:
         self.channels.clear()
+        self.members.clear()
         self.verified.clear()
 
 
@@ -166,10 +191,12 @@ def delete(db: sa.Connection, realm: Realm, table: sa.Table, *rows: Row) -> None
 
 def find(db: sa.Connection, realm: Realm, table: sa.Table, *where: sa.ColumnElement[bool]) -> Row | None:
     """The one row that fits, checked. Raises: Tampered."""
-    rows = find_all(db, realm, table, *where)
-    if len(rows) > 1:
-        raise Tampered(f"the table {table.name} has a row too many; restore the database from a backup")
-    return rows[0] if rows else None
+    return only(table, find_all(db, realm, table, *where))
+
+
+def find_by(db: sa.Connection, realm: Realm, table: sa.Table, column: sa.Column[T], value: T) -> Row | None:
+    """The one row with this in ``column``, checked. Raises: Tampered."""
+    return only(table, verified(db, realm, table, db.execute(_by(column), {"of": value}).all()))
 
 
 def find_all(db: sa.Connection, realm: Realm, table: sa.Table, *where: sa.ColumnElement[bool]) -> list[Row]:
@@ -213,12 +240,33 @@ def find_ids(
     db: sa.Connection,
     realm: Realm,
     table: sa.Table,
-    column: sa.ColumnElement[T],
+    column: sa.Column[T],
     ids: Iterable[T],
     *where: sa.ColumnElement[bool],
 ) -> list[Row]:
     """All rows whose ``column`` is one of ``ids``, checked. Raises: Tampered."""
-    return [row for portion in portions(set(ids)) for row in find_all(db, realm, table, column.in_(portion), *where)]
+    these = _among(column, takes_array(db, column))
+    asked = these.where(*where) if where else these
+    found = (db.execute(asked, {"of": portion}).all() for portion in portions(set(ids)))
+    return [row for rows in found for row in verified(db, realm, table, rows)]
+
+
+# Made once of each column, as it takes longer to make such a statement than to run it
+@cache
+def _by(column: sa.Column[Any]) -> sa.Select[Any]:
+    return sa.select(column.table).where(column == sa.bindparam("of"))
+
+
+@cache
+def _among(column: sa.Column[Any], as_array: bool) -> sa.Select[Any]:
+    return sa.select(column.table).where(given(column, as_array))
+
+
+def only(table: sa.Table, rows: list[Row]) -> Row | None:
+    """The one of at most one row. Raises: Tampered: there are more."""
+    if len(rows) > 1:
+        raise Tampered(f"the table {table.name} has a row too many; restore the database from a backup")
+    return rows[0] if rows else None
 
 
 def portions(values: Iterable[T]) -> Iterator[list[T]]:
@@ -247,7 +295,7 @@ def _granting(realm: Realm, table: sa.Table, identity: bytes, values: dict[str, 
 
 def authority(table: sa.Table, identity: bytes, values: Mapping[str, Any]) -> AuthorityRow:
     """What the MAC of a row is over."""
-    fields = tuple([_field(values[name]) for name in GRANTING[table.name]])
+    fields = _fields(table, [values[name] for name in GRANTING[table.name]])
     return AuthorityRow(table.name, identity, values["generation"], fields)
 
 
@@ -257,9 +305,16 @@ def _verify(realm: Realm, table: sa.Table, granted: tuple[Any, ...]) -> bool:
         raise strange(table)
     keys = 2 + len(_PRIMARY[table.name])
     identity = _joined(granted[2:keys])
-    fields = tuple([_field(value) for value in granted[keys:]])
+    fields = _fields(table, granted[keys:])
     realm.keyring.verify_mac(AuthorityRow(table.name, identity, granted[0], fields), granted[1])
     return True
+
+
+def _fields(table: sa.Table, values: Sequence[Any]) -> tuple[Field, ...]:
+    later = LATER.get(table.name, 0)
+    while later and values[-1] is None:
+        values, later = values[:-1], later - 1
+    return tuple([_field(value) for value in values])
 
 
 def _field(value: Any) -> Field:
@@ -290,8 +345,19 @@ def _change(
     """Run ``statement`` on rows that still are as they were read (`_read`). Raises: Conflict."""
     if not parameters:
         return
-    if db.execute(statement.where(*_UNCHANGED[table.name]), parameters).rowcount != len(parameters):
+    counted = len(parameters) == 1 or db.dialect.supports_sane_multi_rowcount
+    key = (*_PRIMARY[table.name], "generation")
+    found = 0 if counted else _count(db, table, [tuple(each[f"of_{name}"] for name in key) for each in parameters])
+    changed = db.execute(statement.where(*_UNCHANGED[table.name]), parameters).rowcount
+    if (changed if counted else found) != len(parameters):
         raise Conflict(f"the {table.name} was changed by somebody else meanwhile; read it again")
+
+
+def _count(db: sa.Connection, table: sa.Table, known: Collection[tuple[Any, ...]]) -> int:
+    """How many rows have one of these primary keys and generations; nobody else writes in the turn of this process."""
+    columns = sa.tuple_(*[table.c[name] for name in (*_PRIMARY[table.name], "generation")])
+    counting = sa.select(sa.func.count()).select_from(table)
+    return sum(db.scalar(counting.where(columns.in_(portion))) or 0 for portion in portions(known))
 
 
 def _read(table: sa.Table, row: Row) -> dict[str, Any]:

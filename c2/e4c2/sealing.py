@@ -7,14 +7,15 @@ devices go on.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 import sqlalchemy as sa
 
-from e4c2 import c2keys, clocks, present
+from e4c2 import c2keys, clocks, present, replicas
 from e4c2.clocks import Clock
 from e4c2.commands import BATCH, WAITS_AT_MOST_S
 from e4c2.format import Sealed
+from e4c2.lanes import lanes
 from e4c2.model import Delivery, Kind, Status, client, outbox
 from e4c2.present import Present
 from e4c2.rows import Realm, Row, plain, reveal
@@ -43,7 +44,8 @@ def claim(db: sa.Connection, realm: Realm, limit: int = BATCH) -> list[Sealed]:
     """
     realm.keyring.require()
     now = realm.clock()
-    rows = _next(db, now, min(limit, BATCH))
+    allowed = replicas.claimable(db, realm)
+    rows = [] if allowed is None else list(_next(db, now, min(limit, BATCH), allowed))
     if not rows:
         return []
     c2_keys = c2keys.versions(db, realm)
@@ -59,11 +61,11 @@ def claim(db: sa.Connection, realm: Realm, limit: int = BATCH) -> list[Sealed]:
             sealed.append(ready)
         else:
             waiting[row["client"]] = ready
-    _mark(db, sealed, waiting)
+    _mark(db, realm, sealed, waiting)
     return sealed
 
 
-def _next(db: sa.Connection, now: float, limit: int) -> list[Row]:
+def _next(db: sa.Connection, now: float, limit: int, allowed: Collection[sa.ColumnElement[bool]]) -> Iterator[Row]:
     """Pending deliveries in their order; one that waits holds back all later ones of its device (rule 2)."""
     earlier = outbox.alias("earlier")
     held_back = sa.exists().where(
@@ -74,8 +76,11 @@ def _next(db: sa.Connection, now: float, limit: int) -> list[Row]:
         earlier.c.id <= outbox.c.id,
     )
     wanted = (outbox.c.id, outbox.c.client, outbox.c.kind, outbox.c.object, outbox.c.purge, outbox.c.attempts)
-    statement = sa.select(*wanted).where(outbox.c.state == Delivery.PENDING.value, ~held_back)
-    return plain(db.execute(statement.order_by(outbox.c.id).limit(limit)).all())
+    statement = sa.select(*wanted).where(outbox.c.state == Delivery.PENDING.value, ~held_back, *allowed)
+    for lane in lanes(db, now, limit):
+        found = plain(db.execute(statement.where(*lane).order_by(outbox.c.id).limit(limit)).all()) if limit else []
+        limit -= len(found)
+        yield from found
 
 
 def _seal(realm: Realm, row: Row, here: Present, clock: Clock, now: int) -> Sealed | float:
@@ -123,7 +128,7 @@ def _commands(realm: Realm, kind: Kind, target: bytes, purge: bool, of: Row, her
             return [SetC2Key(here.c2_keys.newest_public)]
         case Kind.ID_KEY:
             return [SetIDKey(reveal(realm, client, of, "pending_private"))] if of["pending_private"] else []
-        case Kind.SWITCH:
+        case Kind.SWITCH | Kind.NEXT:
             return []
 
 
@@ -145,16 +150,16 @@ def _protect(key: AeadKey, command: bytes, second: int) -> bytes:
     return header + key.seal(b"", command, header)
 
 
-def _mark(db: sa.Connection, sealed: list[Sealed], waiting: Mapping[bytes, float]) -> None:
+def _mark(db: sa.Connection, realm: Realm, sealed: list[Sealed], waiting: Mapping[bytes, float]) -> None:
     if sealed:
-        _mark_sealed(db, sealed)
+        _mark_sealed(db, realm, sealed)
     if waiting:
         mine = [outbox.c.client == sa.bindparam("of"), outbox.c.state == Delivery.PENDING.value]
         seconds = [{"of": identity, "at": second} for identity, second in waiting.items()]
         db.execute(sa.update(outbox).where(*mine).values(not_before=sa.bindparam("at")), seconds)
 
 
-def _mark_sealed(db: sa.Connection, sealed: list[Sealed]) -> None:
+def _mark_sealed(db: sa.Connection, realm: Realm, sealed: list[Sealed]) -> None:
     db.execute(
         sa.update(outbox)
         .where(outbox.c.id == sa.bindparam("row"))
@@ -164,6 +169,7 @@ def _mark_sealed(db: sa.Connection, sealed: list[Sealed]) -> None:
             second=sa.bindparam("at"),
             tags=sa.bindparam("seals"),
             purge_tags=sa.bindparam("purge_seals"),
+            holder=realm.replica,
         ),
         [
             {

@@ -13,13 +13,16 @@ from bisect import bisect_right
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
+from typing import Any
 
 import sqlalchemy as sa
 
-from e4c2 import c2keys, epochs, graces, present, sequences
+from e4c2 import c2keys, epochs, graces, present, replicas, sequences
+from e4c2.columns import among
 from e4c2.commands import BATCH, NO_OBJECT, UNCONFIRMED, WAITS_AT_MOST_S
 from e4c2.epochs import Epoch
 from e4c2.format import Sealed
+from e4c2.lanes import lanes
 from e4c2.model import Delivery, Kind, Status, client, outbox
 from e4c2.present import Present
 from e4c2.rows import Realm, Row, plain, portions, reveal, strange
@@ -44,7 +47,19 @@ from e4core.report import SALT_LEN
 
 DELIVERIES_MOST = 5000
 """In the commands of one transaction, unless those of one device alone are more."""
-_ORDER = (Kind.RESET_TOPICS, Kind.TOPIC, Kind.RESET_PEERS, Kind.PEER, Kind.C2_KEY, Kind.ID_KEY, Kind.SYNC, Kind.SWITCH)
+_FAR = 1 << 40
+"""A Unix second that does not come: what is held for later ends nothing."""
+_ORDER = (
+    Kind.RESET_TOPICS,
+    Kind.TOPIC,
+    Kind.NEXT,
+    Kind.RESET_PEERS,
+    Kind.PEER,
+    Kind.C2_KEY,
+    Kind.ID_KEY,
+    Kind.SYNC,
+    Kind.SWITCH,
+)
 """Of the entries in a command: what empties comes before what fills."""
 _PLACE = {kind.value: place for place, kind in enumerate(_ORDER)}
 
@@ -92,14 +107,15 @@ def claim(db: sa.Connection, realm: Realm, limit: int = BATCH) -> list[Sealed]:
     """
     realm.keyring.require()
     now = realm.clock()
-    due = _due(db, now, min(limit, BATCH))
+    allowed = replicas.claimable(db, realm)
+    due = [] if allowed is None else _due(db, now, min(limit, BATCH), allowed)
     if not due:
         return []
     rows = _open(db, due, now)
     c2_keys = c2keys.versions(db, realm)
 
     def read(some: Collection[Row]) -> _Here:
-        topics = {row["object"] for row in some if row["kind"] == Kind.TOPIC}
+        topics = {row["object"] for row in some if row["kind"] in (Kind.TOPIC, Kind.NEXT)}
         held = sequences.held(db, realm, {row["client"] for row in some})
         found = present.read(db, realm, some, c2_keys)
         return _Here(realm, found, epochs.of(db, realm, topics), held, graces.ends(db, realm, some, found.topics), now)
@@ -108,7 +124,7 @@ def claim(db: sa.Connection, realm: Realm, limit: int = BATCH) -> list[Sealed]:
     drafts = _drafts(here, sound)
     taken = sequences.take(db, realm, here.sequences, [of for of, draft in drafts.items() if draft.entries])
     sealed = [_seal(here, draft, taken[of]) if draft.entries else _nothing(draft) for of, draft in drafts.items()]
-    _mark(db, drafts, taken, int(now))
+    _mark(db, realm, drafts, taken, int(now))
     return sealed
 
 
@@ -118,33 +134,40 @@ _DUE = sa.and_(outbox.c.state == Delivery.PENDING.value, _TIMELY)
 _NEXT = sa.select(outbox.c.id, outbox.c.client).where(_DUE, outbox.c.id > sa.bindparam("last")).order_by(outbox.c.id)
 
 
-def _due(db: sa.Connection, now: float, limit: int) -> list[bytes]:
-    """Devices that something is pending for, in the order of what is."""
+def _due(db: sa.Connection, now: float, limit: int, allowed: Collection[sa.ColumnElement[bool]]) -> list[bytes]:
+    """Devices that something is pending for, in the order of what is, lane by lane."""
     found: dict[bytes, None] = {}
-    last = 0
-    while True:
-        rows = db.execute(_NEXT.limit(BATCH), {"now": now, "last": last}).all()
-        for identity, of in rows:
-            last = identity
+    for lane in lanes(db, now, limit):
+        for identity, of in _pending(db, now, [*allowed, *lane]):
             if not isinstance(of, bytes):
                 present.refuse(db, identity, of, strange(outbox))
                 continue
             if len(found) == limit and of not in found:
-                return list(found)
+                break
             found[of] = None
+    return list(found)
+
+
+def _pending(db: sa.Connection, now: float, where: Collection[sa.ColumnElement[bool]]) -> Iterator[sa.Row[Any, Any]]:
+    """Delivery and device, a batch at a time."""
+    last, statement = 0, _NEXT.where(*where).limit(BATCH)
+    while rows := db.execute(statement, {"now": now, "last": last}).all():
+        yield from rows
+        last = rows[-1].id
         if len(rows) < BATCH:
-            return list(found)
+            return
 
 
 def _open(db: sa.Connection, clients: Sequence[bytes], now: float) -> list[Row]:
     """All that is not yet done, save what is to wait, at the first of these devices: at all, where there is not too much."""
-    undone = [outbox.c.client.in_(clients), sa.or_(_DUE, outbox.c.state.in_(UNCONFIRMED))]
-    counts = sa.select(outbox.c.client, sa.func.count()).where(*undone).group_by(outbox.c.client)
+    undone = sa.or_(_DUE, outbox.c.state.in_(UNCONFIRMED))
+    these = among(db, outbox.c.client, clients)
+    counts = sa.select(outbox.c.client, sa.func.count()).where(these, undone).group_by(outbox.c.client)
     number = {of: int(count) for of, count in db.execute(counts, {"now": now})}
     upto = list(accumulate(number[of] for of in clients))
     first = clients[: max(1, bisect_right(upto, DELIVERIES_MOST))]
     wanted = (outbox.c.id, outbox.c.client, outbox.c.kind, outbox.c.object, outbox.c.purge, outbox.c.attempts)
-    mine = sa.select(*wanted).where(*undone, outbox.c.client.in_(first)).order_by(outbox.c.id)
+    mine = sa.select(*wanted).where(among(db, outbox.c.client, first), undone).order_by(outbox.c.id)
     return plain(db.execute(mine, {"now": now}).all())
 
 
@@ -183,6 +206,8 @@ def _commands(here: _Here, of: Row, entry: _Entry) -> Iterator[Command2]:
     match Kind(entry.newest["kind"]):
         case Kind.TOPIC:
             yield from _topic(here, of, target, until)
+        case Kind.NEXT:
+            yield from _next(here, of, target)
         case Kind.PEER:
             public = here.present.peer_key(target, of)
             peer = ClientId(target)
@@ -210,7 +235,16 @@ def _topic(here: _Here, of: Row, target: bytes, until: int) -> Iterator[Command2
     if key is None:
         yield RemoveTopic(FullTopicHash(epoch.hash))
         return
+    if epoch.has_leftover:
+        yield RemoveTopic(FullTopicHash(epoch.hash))
     yield SetTopicKey(FullTopicHash(epoch.hash), epoch.number, key, older_until=until)
+
+
+def _next(here: _Here, of: Row, target: bytes) -> Iterator[Command2]:
+    """To be held beside the epoch in use, which it does not end."""
+    epoch = here.epochs.get(target)
+    if epoch is not None and epoch.next is not None and here.present.topic_key(target, of) is not None:
+        yield SetTopicKey(FullTopicHash(epoch.hash), *epoch.next, use=0, older_until=_FAR)
 
 
 def _id_key(here: _Here, of: Row) -> Iterator[Command2]:
@@ -266,11 +300,13 @@ def _nothing(draft: _Draft) -> Sealed:
     return Sealed(draft.idle[0].newest["id"], draft.of["id"])
 
 
-def _mark(db: sa.Connection, drafts: Mapping[bytes, _Draft], taken: Mapping[bytes, int], second: int) -> None:
+def _mark(
+    db: sa.Connection, realm: Realm, drafts: Mapping[bytes, _Draft], taken: Mapping[bytes, int], second: int
+) -> None:
     over = [row for draft in drafts.values() for each in (*draft.carried, *draft.idle) for row in each.older]
     over += [each.newest["id"] for draft in drafts.values() for each in draft.idle]
     for portion in portions(over):
-        db.execute(sa.update(outbox).where(outbox.c.id.in_(portion)).values(state=Delivery.SUPERSEDED.value))
+        db.execute(sa.update(outbox).where(among(db, outbox.c.id, portion)).values(state=Delivery.SUPERSEDED.value))
     waiting = [
         {"row": each.newest["id"], "at": second + WAITS_AT_MOST_S, "number": taken[of]}
         for of, draft in drafts.items()
@@ -294,6 +330,7 @@ def _mark(db: sa.Connection, drafts: Mapping[bytes, _Draft], taken: Mapping[byte
                 second=second,
                 purge=sa.bindparam("forget"),
                 sequence=sa.bindparam("number"),
+                holder=realm.replica,
             ),
             sending,
         )

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 import sqlalchemy as sa
 
 from e4c2.model import command_sequence
-from e4c2.rows import Realm, Row, delete, find, find_ids, insert_all, update, update_all
+from e4c2.rows import Realm, Row, delete, find_by, find_ids, insert_all, update, update_all
 
 PER_SECOND = 1_000_000
 
@@ -35,13 +35,19 @@ def take(db: sa.Connection, realm: Realm, rows: Mapping[bytes, Row], clients: Co
 
 def of(db: sa.Connection, realm: Realm, client: bytes) -> Row | None:
     """``last`` sealed and last ``confirmed`` of a client; None: nothing was ever sealed for it. Raises: Tampered."""
-    return find(db, realm, command_sequence, command_sequence.c.client == client)
+    return find_by(db, realm, command_sequence, command_sequence.c.client, client)
 
 
 def confirm(db: sa.Connection, realm: Realm, row: Row, sequence: int) -> None:
     """The device has answered the command ``sequence``."""
     if sequence > row["confirmed"]:
         update(db, realm, command_sequence, row, confirmed=sequence)
+
+
+def confirm_all(db: sa.Connection, realm: Realm, answered: Collection[tuple[Row, int]]) -> None:
+    """Devices have answered these commands of theirs."""
+    newer = [(row, {"confirmed": number}) for row, number in answered if number > row["confirmed"]]
+    update_all(db, realm, command_sequence, newer)
 
 
 def go_on_after(db: sa.Connection, realm: Realm, client: bytes, sequence: int) -> None:
@@ -60,8 +66,6 @@ def begin_anew(db: sa.Connection, realm: Realm, client: bytes) -> None:
         update(db, realm, command_sequence, row, confirmed=0)
 
 
-def forget(db: sa.Connection, realm: Realm, client: bytes) -> None:
-    """The client is removed."""
-    row = of(db, realm, client)
-    if row is not None:
-        delete(db, realm, command_sequence, row)
+def forget(db: sa.Connection, realm: Realm, clients: Collection[bytes]) -> None:
+    """These clients are removed."""
+    delete(db, realm, command_sequence, *find_ids(db, realm, command_sequence, command_sequence.c.client, clients))

@@ -9,10 +9,25 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, Field, IPvAnyAddress, ValidationError, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    IPvAnyAddress,
+    PlainValidator,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from e4c2.departures import WAITS_AT_MOST_S
+from e4c2.oidc.documents import check_url
+from e4c2.rows import EXPIRES_S
+from e4c2.store.address import Address
+from e4c2.telemetry.logs import LogFormat, LogLevel
+from e4c2.telemetry.tracing import check_collector
 from e4core.errors import InvalidInput, StorageError
+from e4core.keys import check_topic_name
 from e4core.message import GRACE_S
 
 FILE = Path("e4.toml")
@@ -21,6 +36,21 @@ CONFIG_VARIABLE = "E4_CONFIG"
 
 def _listed(value: object) -> object:
     return tuple(value.split()) if isinstance(value, str) else value
+
+
+_PLACE = {"anyOf": [{"type": "string", "format": "path"}, {"type": "string"}, {"type": "null"}]}
+
+
+def place_of(text: str) -> Path | Address:
+    """Path of an SQLite database, or address of one at a server. Raises: InvalidInput (``bad_uri``)."""
+    return Address.parse(text) if "://" in text else Path(text)
+
+
+def _database(value: object) -> object:
+    try:
+        return place_of(value) if isinstance(value, str) else value
+    except InvalidInput as error:
+        raise ValueError(str(error)) from error
 
 
 class Settings(BaseSettings):
@@ -39,8 +69,12 @@ class Settings(BaseSettings):
     data: Path = Path("e4-data")
     """Directory of the C2, made with mode 0700 if it is missing; for one server alone."""
 
-    database: Path | None = None
-    """SQLite database; without it ``c2.sqlite`` in ``data``."""
+    database: Annotated[Address | Path | None, PlainValidator(_database), WithJsonSchema(_PLACE)] = None
+    """Path of an SQLite database, or URI of one at a server that any number of C2 share: ``postgresql://USER@HOST[:PORT]/NAME`` or
+    ``mariadb://...``, with the options ``password-file=PATH`` and ``ca=PATH``; without it ``c2.sqlite`` in ``data``.
+
+    To another host the connection is encrypted, and the server's certificate is checked.
+    """
 
     kms: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)] = Field(
         default=("file:kek.json",), min_length=1
@@ -73,11 +107,30 @@ class Settings(BaseSettings):
     In ``sk`` and ``pk`` devices keep to 3600, and nothing else is accepted.
     """
 
+    evictions_wait_s: float = Field(default=0, ge=0, le=WAITS_AT_MOST_S, allow_inf_nan=False)
+    """Seconds for which a topic that somebody was evicted from waits for others to be, before it is re-keyed once for all of them.
+    Until then they can read on."""
+
+    revoke_within_s: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """Seconds within which every member is to have the new key of a topic after an eviction, for topics that say nothing else."""
+    commands_expire_s: float = Field(default=EXPIRES_S, ge=60, allow_inf_nan=False)
+    """Seconds after which the C2 expects no answer any more to a command that it has sent, and calls it expired. A device that was
+    away is brought to the present when it says hello, whatever has expired meanwhile."""
+
+    events_kept_s: int = Field(default=7 * 24 * 3600, ge=3600, le=366 * 24 * 3600)
+    """Seconds for which events are kept, for those who follow them later."""
+
     broker: str = "embedded://127.0.0.1:1883"
     """URI of the broker. ``embedded://ADDRESS:PORT[?password-file=PATH]`` runs one inside this process; port 0 takes a free one.
 
     The password of the embedded one is made, in ``broker-password`` in ``data``, if no file is named; it has no TLS.
     """
+
+    audit_topic: str = "e4-audit"
+    """Topic at which signed checkpoints of the audit log are published, retained, for whoever witnesses them."""
+
+    audit_checkpoint_s: float = Field(default=60, ge=1, allow_inf_nan=False)
+    """Seconds between two checkpoints, while there are new records; sooner after 1000 of them."""
 
     host: IPvAnyAddress = IPv4Address("127.0.0.1")
     """IP address at which the API listens; any but a loopback address needs TLS."""
@@ -85,15 +138,79 @@ class Settings(BaseSettings):
     port: int = Field(default=8884, ge=0, le=65535)
     """TCP port of the API; 0 takes a free one."""
 
+    requests_per_s: float = Field(default=500, gt=0, allow_inf_nan=False)
+    """Requests a second that one token, or whoever else is known, may send to one C2 process; ten seconds' worth at once."""
+
+    failures_per_min: float = Field(default=30, ge=1, allow_inf_nan=False)
+    """Wrong credentials a minute that are looked at from one address (of IPv6: from one /64); then who is not known from there has
+    to wait."""
+
+    four_eyes: bool = False
+    """Whether what destroys is done only when another principal has approved it: new keys of the C2, forced ends, compromised keys,
+    changes of the database's keys, mass removals, removed topics, confirmed restores, pruning, unprotected messages, and tokens of
+    those who could approve.
+    """
+
+    four_eyes_above: int = Field(default=10, ge=0)
+    """Clients that one request may remove or evict without approval, where ``four_eyes`` is set."""
+
+    protect: bool = False
+    """Whether the C2 protects messages of topics for those who have the permission, in suites without signatures."""
+
+    unprotect: bool = False
+    """Whether the C2 unprotects messages of topics for those who have the permission, and so lets them read what devices send."""
+
+    grpc_port: int | None = Field(default=None, ge=0, le=65535)
+    """TCP port of the gRPC API, at the same address and with the same certificate; 0 takes a free one. Without it there is none."""
+
     tls_certificate: Path | None = None
     """PEM file with the certificate chain of the API; with it the API speaks TLS only."""
 
     tls_key: Path | None = None
     """PEM file with the private key that belongs to ``tls_certificate``."""
 
+    metrics_port: int | None = Field(default=None, ge=0, le=65535)
+    """TCP port of 127.0.0.1 at which ``/metrics``, ``/livez`` and ``/readyz`` are answered without a token, to whoever is on this
+    machine; 0 takes a free one. Without it the API alone answers them, ``/metrics`` to who has a token.
+    """
+    tls_client_ca: Path | None = None
+    """PEM file with the CA of client certificates: who shows one that an identity names needs no token. Without it
+    none is asked for."""
+
+    grpc_client_certificates: bool = False
+    """Whether the gRPC API requires a certificate of ``tls_client_ca`` of everybody, who may show a token too; else it takes
+    none. It cannot ask for one without requiring it."""
+
+    oidc_issuer: str | None = None
+    """URL of the issuer of OpenID Connect whose tokens are taken, as it is in them; https, or on this machine."""
+
+    oidc_audience: str | None = None
+    """What is in the audience (``aud``) of tokens that are for this C2."""
+
+    oidc_groups: str = "groups"
+    """Claim of such a token that has the groups of somebody."""
+
+    oidc_ca: Path | None = None
+    """PEM file with the CA of the issuer's own certificate; without it those of the system are trusted."""
+
+    log_format: LogFormat = LogFormat.TEXT
+    """How the log is written to stderr: as text for people, or as a JSON object a line for programs."""
+
+    log_level: LogLevel = LogLevel.WARNING
+    """What is logged: this and what is graver. ``info`` has a line for each request."""
+
+    traces_to: str | None = None
+    """URL at which a collector of OpenTelemetry takes traces by OTLP over HTTP, as ``http://127.0.0.1:4318/v1/traces``; it needs
+    the extra ``otel``. Without it none are made. The variables ``OTEL_*`` say the rest."""
+
     @property
-    def database_file(self) -> Path:
+    def place(self) -> Path | Address:
+        """Where the database is."""
         return self.database or self.data / "c2.sqlite"
+
+    @property
+    def replica_file(self) -> Path:
+        return self.data / "replica"
 
     @property
     def admin_token_file(self) -> Path:
@@ -126,6 +243,39 @@ class Settings(BaseSettings):
         for name in type(self).model_fields:
             if isinstance(value := getattr(self, name), Path) and "\0" in str(value):
                 raise ValueError(f"{name} is no path, as it has a NUL in it; name another file")
+        return self
+
+    @model_validator(mode="after")
+    def _checkpoints_are_on_a_topic_of_their_own(self) -> Self:
+        try:
+            check_topic_name(self.audit_topic)
+        except InvalidInput as error:
+            raise ValueError(f"audit_topic: {error}") from error
+        if self.audit_topic.startswith("e4/"):
+            raise ValueError("audit_topic begins with e4/, where commands and reports are; choose another one")
+        return self
+
+    @model_validator(mode="after")
+    def _others_can_vouch(self) -> Self:
+        if self.tls_client_ca and self.tls_certificate is None:
+            raise ValueError("tls_client_ca needs TLS; set tls_certificate and tls_key too")
+        if self.grpc_client_certificates and self.tls_client_ca is None:
+            raise ValueError("grpc_client_certificates needs the CA that they are of; set tls_client_ca")
+        if (self.oidc_issuer is None) is not (self.oidc_audience is None):
+            raise ValueError("oidc_issuer and oidc_audience go together; give both or none")
+        try:
+            check_url(self.oidc_issuer or "https://none")
+        except InvalidInput as error:
+            raise ValueError(f"oidc_issuer: {error}") from error
+        return self
+
+    @model_validator(mode="after")
+    def _traces_are_taken(self) -> Self:
+        if self.traces_to is not None:
+            try:
+                check_collector(self.traces_to)
+            except InvalidInput as error:
+                raise ValueError(f"traces_to: {error}") from error
         return self
 
     @model_validator(mode="after")

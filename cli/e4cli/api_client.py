@@ -6,19 +6,17 @@ Each change carries an Idempotency-Key, so that it can be sent again after a los
 
 from __future__ import annotations
 
-import ipaddress
+import json
 import re
 import secrets
-import ssl
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from contextlib import closing
 from http import HTTPStatus
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
-from urllib.parse import urlsplit
 
+from e4cli.connection import TIMEOUT_S, Authorities, Shown, Token, checked_url, connection
 from e4core import errors
 from e4core.errors import (
     Conflict,
@@ -27,10 +25,10 @@ from e4core.errors import (
     InvalidInput,
     NotFound,
     RateExceeded,
-    StorageError,
+    Tampered,
     TransportError,
 )
-from e4core.keys import Secret, check_client_name, check_topic_name
+from e4core.keys import check_client_name, check_topic_name
 
 if TYPE_CHECKING:
     import httpx2
@@ -46,24 +44,26 @@ class Document(dict[str, Any]):
 Body = Mapping[str, Any]
 """A JSON object of a request."""
 
-DEFAULT_URL = "http://127.0.0.1:8884"
 UNANSWERED = "unanswered"
 """Kind of the error after which it is not known whether the request was done."""
 _PAUSES_S = (0.2, 0.6)
 """Before each repetition of a request whose connection failed."""
-_TIMEOUT_S = 30.0
 _ID = re.compile(r"[0-9a-f]{32}")
 _UNAUTHENTICATED = "unauthenticated"
 _PROBLEM = "application/problem+json"
+_EVENTS = "text/event-stream"
 _BY_KIND: Mapping[str, type[E4Error]] = {
     leaf.kind: leaf for leaf in vars(errors).values() if isinstance(leaf, type) and issubclass(leaf, E4Error)
 }
+_ALARMS = frozenset({"audit_changed", "audit_cut_off", "audit_forked", "audit_missing"})
+"""Kinds of `Tampered` that say what was tampered with."""
 _BY_STATUS: Mapping[int, type[E4Error]] = {
     400: InvalidInput,
     401: Denied,
     403: Denied,
     404: NotFound,
     409: Conflict,
+    410: NotFound,
     413: InvalidInput,
     422: InvalidInput,
     429: RateExceeded,
@@ -72,34 +72,23 @@ _BY_STATUS: Mapping[int, type[E4Error]] = {
 """For kinds that say more than their class: ``bad_name`` is an `InvalidInput`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
-    """What a caller shows; ``source`` says to people where it came from."""
-
-    text: Secret
-    source: str
-
-    def __post_init__(self) -> None:
-        """Raises: InvalidInput (``bad_token``): empty, or not in one line of ASCII."""
-        if not self.text or not all(0x21 <= byte <= 0x7E for byte in self.text):
-            raise InvalidInput(f"{self.source} holds no token; a token is one line, as e4_...", kind="bad_token")
-
-
 class Api:
     """One C2, used inside ``with``."""
 
     page_len = 1000
     """Items that are asked for at once; what the API allows at most."""
 
-    def __init__(self, url: str, token: Token, ca: Path | None = None) -> None:
+    def __init__(self, url: str, shown: Shown, ca: Authorities = None) -> None:
         """Not yet connected.
 
         Args: ca: PEM file with the only authorities that may vouch for the C2; None: those of the system.
-        Raises: InvalidInput: the URL. StorageError: ``ca`` cannot be used.
+        Raises: InvalidInput: the URL. StorageError: ``ca`` or a certificate cannot be used.
         """
-        self._url = _checked(url)
-        self._token = token
-        self._http = _http(self._url, token, ca)
+        self._url = checked_url(url)
+        self._shown = shown
+        self._http = connection(self._url, shown, ca)
+        self.approval: str | None = None
+        """Id of one that another has given for what is asked."""
 
     def __enter__(self) -> Self:
         return self
@@ -109,13 +98,21 @@ class Api:
     ) -> None:
         self._http.close()
 
-    def get(self, path: str, **query: str | int) -> Document:
+    def wait_at_most(self, seconds: float) -> None:
+        """For each step of a request from now on: who waits has no use for a late answer."""
+        self._http.timeout = seconds
+
+    def get(self, path: str, **query: str | int | list[str]) -> Document:
         """Raises: E4Error: what the C2 says, or TransportError: it does not answer."""
         return self._ask("GET", path, query)
 
     def post(self, path: str, body: Body | None = None, **query: str | int) -> Document:
         """Raises: as `get`; of kind `UNANSWERED` if it may have been done."""
         return self._ask("POST", path, query, body)
+
+    def patch(self, path: str, body: Body) -> Document:
+        """Raises: as `post`."""
+        return self._ask("PATCH", path, {}, body)
 
     def delete(self, path: str, **query: str | int) -> Document:
         """Raises: as `post`."""
@@ -134,6 +131,19 @@ class Api:
                 return
             left = None if left is None else left - len(items)
             query["cursor"] = cursor
+
+    def stream(self, path: str, **query: str | int | list[str]) -> Iterator[tuple[str, Document | None]]:
+        """Server-sent events as they come: the id of the last one, and its data unless the id alone is told.
+
+        It ends when the connection does, after which one may go on from the id. Raises: as `get`.
+        """
+        request = self._http.build_request("GET", path.lstrip("/"), params=dict(query))
+        with closing(self._send(request, stream=True)) as answer:
+            if not answer.is_success or answer.headers.get("content-type", "").partition(";")[0] != _EVENTS:
+                answer.read()
+                self._document(answer)
+                raise self._stranger()
+            yield from self._told(answer)
 
     def client(self, name: str) -> str:
         """Path of the client called ``name``. Raises: NotFound. InvalidInput; as `get`."""
@@ -154,23 +164,52 @@ class Api:
             return str(found["id"])
         raise NotFound(f"there is no {what} {name!r}")
 
-    def _ask(self, method: str, path: str, query: Mapping[str, str | int], body: Body | None = None) -> Document:
-        headers = {} if method == "GET" else {"Idempotency-Key": secrets.token_hex(16)}
+    def _ask(
+        self, method: str, path: str, query: Mapping[str, str | int | list[str]], body: Body | None = None
+    ) -> Document:
+        approval = {"E4-Approval": self.approval} if self.approval else {}
+        headers = {} if method == "GET" else {"Idempotency-Key": secrets.token_hex(16), **approval}
         request = self._http.build_request(method, path.lstrip("/"), params=dict(query), json=body, headers=headers)
         return self._document(self._send(request))
 
-    def _send(self, request: httpx2.Request) -> httpx2.Response:
+    def _told(self, answer: httpx2.Response) -> Iterator[tuple[str, Document | None]]:
+        import httpx2
+
+        number = data = ""
+        try:
+            for line in answer.iter_lines():
+                field, _, value = line.partition(": ")
+                if field == "id":
+                    number = value
+                elif field == "data":
+                    data = value
+                elif not line and number:
+                    yield number, self._parsed(data) if data else None
+                    number = data = ""
+        except httpx2.TransportError:
+            return
+
+    def _parsed(self, text: str) -> Document:
+        try:
+            document = json.loads(text, object_hook=Document)
+        except (ValueError, RecursionError) as error:
+            raise self._stranger() from error
+        if not isinstance(document, Document):
+            raise self._stranger()
+        return document
+
+    def _send(self, request: httpx2.Request, *, stream: bool = False) -> httpx2.Response:
         import httpx2
 
         for pause in (*_PAUSES_S, None):
             try:
-                return self._http.send(request)
+                return self._http.send(request, stream=stream)
             except (httpx2.NetworkError, httpx2.RemoteProtocolError, httpx2.ConnectTimeout) as error:
                 if pause is None:
                     raise self._unreachable(request, error) from error
                 time.sleep(pause)
             except httpx2.TimeoutException as error:
-                text = f"the C2 at {self._url} did not answer in {_TIMEOUT_S:g} s"
+                text = f"the C2 at {self._url} did not answer in {TIMEOUT_S:g} s"
                 raise _unanswered(request, text) from error
             except (httpx2.RequestError, httpx2.InvalidURL) as error:
                 raise TransportError(f"{self._url} cannot be asked: {error}") from error
@@ -208,9 +247,9 @@ class Api:
         return document
 
     def _error(self, status: int, kind: str, detail: str) -> E4Error:
-        leaf = _BY_KIND.get(kind) or _BY_STATUS.get(status, E4Error)
-        if kind == _UNAUTHENTICATED:
-            detail = f"the C2 at {self._url} does not take the token of {self._token.source}; is it revoked or expired?"
+        leaf = Tampered if kind in _ALARMS else _BY_KIND.get(kind) or _BY_STATUS.get(status, E4Error)
+        if kind == _UNAUTHENTICATED and isinstance(self._shown, Token):
+            detail = f"the C2 at {self._url} does not take the token of {self._shown.source}; is it revoked or expired?"
         elif status >= 500:
             detail = f"the C2 failed: {detail}"
         return leaf(detail, kind=kind)
@@ -228,56 +267,3 @@ def _unanswered(request: httpx2.Request, what: str) -> TransportError:
     if request.method == "GET":
         return TransportError(what)
     return TransportError(f"{what}; see whether it has done it", kind=UNANSWERED)
-
-
-def _http(url: str, token: Token, ca: Path | None) -> httpx2.Client:
-    import httpx2
-
-    try:
-        # trust_env: a proxy would get the token, and ~/.netrc would replace it
-        return httpx2.Client(
-            base_url=url,
-            headers={"Authorization": f"Bearer {token.text.decode()}"},
-            verify=_authorities(url, ca),
-            timeout=_TIMEOUT_S,
-            trust_env=False,
-        )
-    except httpx2.InvalidURL as error:
-        raise _bad_url() from error
-
-
-def _authorities(url: str, ca: Path | None) -> ssl.SSLContext | bool:
-    try:
-        if ca is not None:
-            return ssl.create_default_context(cafile=ca)
-    except OSError as error:
-        raise StorageError(f"{ca} cannot be used as authorities: {error.strerror or error}") from error
-    # reading those of the system takes as long as a request; for http let it be nobody
-    return True if urlsplit(url).scheme == "https" else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-
-
-def _checked(url: str) -> str:
-    """``url`` if a token may be sent there."""
-    try:
-        parts = urlsplit(url)
-        # it drops line breaks without a word
-        host = parts.hostname if url.isprintable() and " " not in url else None
-        _ = parts.port
-    except ValueError:
-        host = None
-    if not host or parts.scheme not in ("http", "https") or parts.username is not None or parts.query or parts.fragment:
-        raise _bad_url()
-    if parts.scheme == "http" and not _is_loopback(host):
-        raise InvalidInput(f"on the way to {host} others could read the token; use https", kind="bad_url")
-    return url
-
-
-def _bad_url() -> InvalidInput:
-    return InvalidInput("the URL of a C2 is as http://127.0.0.1:8884 or https://c2.example", kind="bad_url")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

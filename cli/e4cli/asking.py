@@ -9,28 +9,29 @@ from __future__ import annotations
 
 import functools
 import inspect
-import os
+import re
 import sys
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from enum import StrEnum
 from inspect import Parameter
-from pathlib import Path
 from typing import Annotated, Any, Concatenate, ParamSpec
 
 import typer
 
-from e4cli.api_client import DEFAULT_URL, Api, Document, Token
+from e4cli.api_client import Api, Document
+from e4cli.connection import DEFAULT_URL
 from e4cli.output import Output, OutputOption, Row, Value, show_record, show_rows
-from e4core.errors import StorageError
-from e4core.keys import Secret
+from e4cli.reaching import REACHING, CaOption, ProfileOption, TokenFileOption, UrlOption, open_api
+from e4core.errors import InvalidInput
 
 P = ParamSpec("P")
 Command = Callable[..., None]
 
-TOKEN_VARIABLE = "E4_TOKEN"  # noqa: S105
-DATA_VARIABLE = "E4_DATA"
-_TIMES = frozenset({"created", "rotated", "expires", "last_report"})
+_TIMES = frozenset(
+    {"begun", "converged", "created", "expires", "last_report", "rekey_by", "requested", "rotated", "since"}
+    | {"activated", "deadline", "ended", "failing_since", "next_try", "made", "restored", "time"}
+)
 
 
 class Reason(StrEnum):
@@ -40,44 +41,36 @@ class Reason(StrEnum):
     COMPROMISED = "compromised"
 
 
-UrlOption = Annotated[str, typer.Option("--url", metavar="URL", envvar="E4_URL", help="Where the C2 is.")]
-TokenFileOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--token-file",
-        metavar="FILE",
-        envvar="E4_TOKEN_FILE",
-        help=f"Its first line is the token; else ${TOKEN_VARIABLE} is it, or that of admin-token in ${DATA_VARIABLE} (./e4-data).",
-    ),
-]
-CaOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--ca",
-        metavar="FILE",
-        envvar="E4_CA",
-        help="PEM file of those who may vouch for the C2, instead of the system's.",
-    ),
+ApprovalOption = Annotated[
+    str | None,
+    typer.Option("--approval", metavar="ID", help="That another has given for this very change; see e4 approvals."),
 ]
 LimitOption = Annotated[int | None, typer.Option("--limit", min=1, metavar="N", help="Show the first N, not all.")]
+PrefixOption = Annotated[str, typer.Option("--prefix", metavar="TEXT", help="Only those whose names begin so.")]
 WaitOption = Annotated[bool, typer.Option("--wait", help="End when the commands of this change are sent.")]
 YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask whether this is meant.")]
+WaitSecondsOption = Annotated[
+    float | None,
+    typer.Option(
+        "--wait-s", min=0, metavar="SECONDS", help="Let others leave so long, then re-key once for all; 0: at once."
+    ),
+]
 TimeoutOption = Annotated[float, typer.Option("--timeout", min=0, metavar="SECONDS", help="Wait so long at most.")]
 
 
 def shows(asks: Callable[Concatenate[Api, P], Row]) -> Command:
     """A command whose answer is one thing."""
-    return _command(asks, lambda _api, output, answer: show_record(output, _readable(output, answer)))
+    return _command(asks, lambda _api, output, answer: show_record(output, readable(output, answer)), _APPROVAL)
 
 
 def lists(asks: Callable[Concatenate[Api, P], Iterable[Row]]) -> Command:
     """A command whose answer is a list."""
-    return _command(asks, lambda _api, output, rows: show_rows(output, [_readable(output, row) for row in rows]))
+    return _command(asks, lambda _api, output, rows: show_rows(output, [readable(output, row) for row in rows]))
 
 
 def reports(show: Callable[[Output, Any], None]) -> Callable[[Callable[Concatenate[Api, P], Any]], Command]:
     """A command whose answer ``show`` prints."""
-    return lambda asks: _command(asks, lambda _api, output, answer: show(output, answer))
+    return lambda asks: _command(asks, lambda _api, output, answer: show(output, answer), _APPROVAL)
 
 
 def changes(asks: Callable[Concatenate[Api, P], Document]) -> Command:
@@ -85,6 +78,7 @@ def changes(asks: Callable[Concatenate[Api, P], Document]) -> Command:
     return _command(
         asks,
         _follow,
+        _APPROVAL,
         Parameter("wait", Parameter.KEYWORD_ONLY, default=False, annotation=WaitOption),
         Parameter("timeout", Parameter.KEYWORD_ONLY, default=60.0, annotation=TimeoutOption),
     )
@@ -102,22 +96,22 @@ def make_sure(yes: bool, what: str) -> None:
     typer.confirm(f"{what}. Go on?", abort=True, err=True)
 
 
-def open_api(url: str, token_file: Path | None, ca: Path | None) -> Api:
-    """Raises: InvalidInput: the URL, the token, or there is none. StorageError: a file cannot be read or is open to others."""
-    return Api(url, _token(token_file), ca)
-
-
-def data_folder() -> Path:
-    """Where a C2 on this machine keeps its data."""
-    return Path(os.environ.get(DATA_VARIABLE) or "e4-data")
+def hex_id(text: str) -> str:
+    """``text`` as it may stand in a path. Raises: InvalidInput (``bad_id``)."""
+    if not re.fullmatch(r"[0-9a-fA-F]{32}", text):
+        raise InvalidInput("an id is 16 bytes, written as 32 hexadecimal digits", kind="bad_id")
+    return text.lower()
 
 
 _CONNECTION = (
     Parameter("url", Parameter.KEYWORD_ONLY, default=DEFAULT_URL, annotation=UrlOption),
     Parameter("token_file", Parameter.KEYWORD_ONLY, default=None, annotation=TokenFileOption),
     Parameter("ca", Parameter.KEYWORD_ONLY, default=None, annotation=CaOption),
+    Parameter("profile", Parameter.KEYWORD_ONLY, default=None, annotation=ProfileOption),
+    Parameter("context", Parameter.KEYWORD_ONLY, annotation=typer.Context),
     Parameter("output", Parameter.KEYWORD_ONLY, default=Output.TABLE, annotation=OutputOption),
 )
+_APPROVAL = Parameter("approval", Parameter.KEYWORD_ONLY, default=None, annotation=ApprovalOption)
 
 
 def _command(asks: Callable[..., Any], finish: Callable[..., None], *options: Parameter) -> Command:
@@ -125,9 +119,10 @@ def _command(asks: Callable[..., Any], finish: Callable[..., None], *options: Pa
     own = list(inspect.signature(asks, eval_str=True).parameters.values())[1:]
 
     @functools.wraps(asks)
-    def run(*, url: str, token_file: Path | None, ca: Path | None, output: Output, **values: Any) -> None:
-        rest = {option.name: values.pop(option.name) for option in options}
-        with open_api(url, token_file, ca) as api:
+    def run(*, context: typer.Context, output: Output, approval: str | None = None, **values: Any) -> None:
+        rest = {option.name: values.pop(option.name) for option in options if option is not _APPROVAL}
+        with open_api(context, **{name: values.pop(name) for name in REACHING}) as api:
+            api.approval = None if approval is None else hex_id(approval)
             finish(api, output, asks(api, **values), **rest)
 
     parameters = [each.replace(kind=Parameter.KEYWORD_ONLY) for each in (*own, *options, *_CONNECTION)]
@@ -142,28 +137,14 @@ def _follow(api: Api, output: Output, operation: Document, wait: bool, timeout: 
 
     if wait:
         operation = following.follow(api, operation, timeout)
-    show_record(output, _readable(output, operation))
+    show_record(output, readable(output, operation))
     if wait:
         following.check(operation, timeout)
 
 
-def _token(file: Path | None) -> Token:
-    from e4core import files
-
-    if file is None and (text := os.environ.get(TOKEN_VARIABLE)):
-        return Token(Secret(os.fsencode(text).strip()), f"${TOKEN_VARIABLE}")
-    path = file or data_folder() / "admin-token"
-    try:
-        return Token(Secret(files.first_line(path).strip()), str(path))
-    except StorageError as error:
-        if file is not None:
-            raise
-        raise StorageError(f"a token is needed, by --token-file or ${TOKEN_VARIABLE}: {error}") from error
-
-
-def _readable(output: Output, row: Row) -> Row:
-    """Times as people read them; scripts get Unix seconds."""
-    return row if output is Output.JSON else {name: _for_people(name, value) for name, value in row.items()}
+def readable(output: Output, row: Row) -> Row:
+    """Times as people read them; programs get Unix seconds."""
+    return row if output is not Output.TABLE else {name: _for_people(name, value) for name, value in row.items()}
 
 
 def _for_people(name: str, value: Value) -> Value:

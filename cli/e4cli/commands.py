@@ -3,28 +3,42 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import Annotated
 
 import typer
 
 from e4cli.api_client import Api, Document
-from e4cli.asking import LimitOption, Reason, YesOption, changes, lists, make_sure, shows
-from e4cli.output import Row
-from e4core.errors import InvalidInput
+from e4cli.asking import LimitOption, Reason, YesOption, changes, hex_id, lists, make_sure, reports, shows
+from e4cli.completing import known_clients
+from e4cli.output import Output, Row, show_record, show_rows
+from e4core.errors import E4Error
 
 app = typer.Typer(no_args_is_help=True, help="See what the C2 sends to devices.")
 c2 = typer.Typer(no_args_is_help=True, help="The C2 itself, and its own key.")
+
+
+def _show_health(output: Output, condition: Document) -> None:
+    """Raises: E4Error (``unwell``)."""
+    if output is Output.JSON:
+        show_record(output, condition)
+    else:
+        show_rows(output, condition["parts"])
+    if condition["status"] == "failed":
+        raise E4Error("a part of the C2 fails; its detail says what to do", kind="unwell")
 
 
 @app.command("list")
 @lists
 def list_(
     api: Api,
-    client: Annotated[str | None, typer.Option(metavar="NAME", help="Only commands to this client.")] = None,
+    client: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Only commands to this client.", autocompletion=known_clients),
+    ] = None,
     state: Annotated[
-        str | None, typer.Option(help="Only those that are pending, sending, sent, confirmed, refused or superseded.")
+        str | None,
+        typer.Option(help="Only those that are pending, sending, sent, confirmed, refused, expired or superseded."),
     ] = None,
     limit: LimitOption = None,
 ) -> Iterable[Row]:
@@ -40,11 +54,32 @@ def show(api: Api, operation: Annotated[str, typer.Argument(help="Id that a chan
     return api.get(f"/v1/operations/{hex_id(operation)}")
 
 
+@app.command()
+@changes
+def retry(api: Api, command: Annotated[int, typer.Argument(help="Number, of e4 commands list.")]) -> Document:
+    """Send anew what a device has refused, or never answered."""
+    return api.post(f"/v1/commands/{command}/retry")
+
+
 @c2.command("show")
 @shows
 def show_c2(api: Api) -> Row:
     """Show suite, broker and public keys of the C2."""
     return api.get("/v1/c2")
+
+
+@c2.command()
+@reports(_show_health)
+def health(api: Api) -> Document:
+    """Show how each part of the C2 is, and what to do about it. Status 1: one fails."""
+    return api.get("/v1/c2/health")
+
+
+@c2.command()
+@shows
+def ready(api: Api) -> Row:
+    """Show whether the C2 can do its work now; if not, the exit status says why."""
+    return api.get("/v1/ready")
 
 
 @c2.command()
@@ -79,8 +114,8 @@ def finish(
     return api.post("/v1/c2/key/finish", {"force": force})
 
 
-def hex_id(text: str) -> str:
-    """``text`` as it may stand in a path. Raises: InvalidInput (``bad_id``)."""
-    if not re.fullmatch(r"[0-9a-fA-F]{32}", text):
-        raise InvalidInput("an id is 16 bytes, written as 32 hexadecimal digits", kind="bad_id")
-    return text.lower()
+@c2.command()
+@shows
+def abort(api: Api) -> Row:
+    """Give the new C2 key up before finish: nobody else is told of it, and who has taken it stays reachable."""
+    return api.post("/v1/c2/key/abort")

@@ -223,6 +223,9 @@ def _show(output: Output, report: Report) -> None:
     if output is Output.JSON:
         show_record(output, report.document())
         return
+    if output is Output.CSV:
+        show_rows(output, report.document()["requirements"])
+        return
     from e4conformance.kit import Verdict, summary
 
     told = (Verdict.FAILED, Verdict.WARNED, Verdict.NOT_EXERCISED)

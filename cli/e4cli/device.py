@@ -3,17 +3,17 @@
 
 from __future__ import annotations
 
-import sys
 import time
-from base64 import b64decode, b64encode
+from base64 import b64encode
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from e4cli import device_run, states
-from e4cli.output import Output, OutputOption, Row, remark, show_record, write_bytes
+from e4cli import device_enrol, device_qr, device_run, payloads, states
+from e4cli.output import Output, OutputOption, Row, remark, show_record
 from e4cli.passphrases import PassphraseFileOption
+from e4cli.payloads import Base64Option, InOption, OutOption
 from e4cli.states import EncryptOption, NewStateOption, StateOption
 
 if TYPE_CHECKING:
@@ -22,12 +22,11 @@ if TYPE_CHECKING:
     from e4core.suite import Suite
 
 app = typer.Typer(no_args_is_help=True, help="Run a device, and look after its state file.")
+app.command("enrol")(device_enrol.enrol)
+app.command("qr")(device_qr.qr)
 app.command("run")(device_run.run)
 
 TopicOption = Annotated[str, typer.Option("--topic", "-t", help="Topic of the message.")]
-InOption = Annotated[Path | None, typer.Option("--in", metavar="FILE", help="Read this instead of stdin.")]
-OutOption = Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write this instead of stdout.")]
-Base64Option = Annotated[bool, typer.Option("--base64", help="The protected message is base64 text.")]
 _RATE_PATIENCE_S = 5
 
 
@@ -95,10 +94,10 @@ def protect(
     passphrase_file: PassphraseFileOption = None,
 ) -> None:
     """Protect one message: payload in, protected message out."""
-    payload = _read(in_)
+    payload = payloads.read(in_)
     with states.client_of(states.existing(state, passphrase_file)) as client:
         data = _protected(client, payload, topic)
-    _write(out, b64encode(data) + b"\n" if base64 else data)
+    payloads.write(out, b64encode(data) + b"\n" if base64 else data)
 
 
 @app.command()
@@ -111,16 +110,16 @@ def unprotect(
     passphrase_file: PassphraseFileOption = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Check one protected message and give its payload, once; with --output json also who sent it, and when."""
+    """Check one protected message and give its payload, once; with --output json or csv also who sent it, and when."""
     from e4cli.messages import fields
 
-    data = _read(in_)
+    data = payloads.read(in_)
     with states.client_of(states.existing(state, passphrase_file)) as client:
-        message = client.unprotect(_unbase64(data) if base64 else data, topic, time.time())
-    if output is Output.JSON:
+        message = client.unprotect(payloads.unbase64(data) if base64 else data, topic, time.time())
+    if output is not Output.TABLE:
         show_record(output, fields(topic, message))
     else:
-        _write(out, message.payload)
+        payloads.write(out, message.payload)
 
 
 @app.command("import-e4go")
@@ -210,32 +209,3 @@ def _protected(client: AnyClient, payload: bytes, topic: str) -> bytes:
         except RateExceeded:
             time.sleep(1)
     return client.protect(payload, topic, time.time())
-
-
-def _read(path: Path | None) -> bytes:
-    from e4core.errors import StorageError
-
-    try:
-        return path.read_bytes() if path else sys.stdin.buffer.read()
-    except OSError as error:
-        raise StorageError(f"{path or 'stdin'} cannot be read: {error.strerror}") from error
-
-
-def _write(path: Path | None, data: bytes) -> None:
-    from e4core.errors import StorageError
-
-    if path is None:
-        return write_bytes(data)
-    try:
-        path.write_bytes(data)
-    except OSError as error:
-        raise StorageError(f"{path} cannot be written: {error.strerror}") from error
-
-
-def _unbase64(data: bytes) -> bytes:
-    from e4core.errors import InvalidInput
-
-    try:
-        return b64decode(b"".join(data.split()), validate=True)
-    except ValueError as error:
-        raise InvalidInput("the message is no base64 text", kind="bad_base64") from error

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import suppress
 
 from e4cli.messages import fields, line
-from e4cli.output import Output, Row, remark, show_event
+from e4cli.output import Row, Stream, remark, show_event
 from e4core.errors import ClockUnset, KmsUnavailable, StorageError, UnknownKey
 from e4device.runtime import Device
 
@@ -22,7 +22,7 @@ async def work(
     id_: str,
     topics: list[str],
     publish: str | None,
-    output: Output,
+    output: Stream,
     mark_synchronised: Callable[[], None],
     *,
     waits_for_time: bool,
@@ -54,16 +54,16 @@ async def work(
             _tell(output, {"event": "stopped", **device.counters.snapshot()})
 
 
-def _tell(output: Output, event: Row) -> None:
+def _tell(output: Stream, event: Row) -> None:
     """Where things stand: part of the stream for scripts, a remark for people."""
-    if output is Output.JSON:
+    if output is Stream.JSON:
         show_event(output, event, "")
     else:
         remark(str(event["event"]))
 
 
 async def _exchange(
-    device: Device, follow: Coroutine[None, None, None], publish: str | None, ends_with_input: bool, output: Output
+    device: Device, follow: Coroutine[None, None, None], publish: str | None, ends_with_input: bool, output: Stream
 ) -> None:
     printing = asyncio.ensure_future(_print_messages(device, output))
     work = {printing}
@@ -82,7 +82,7 @@ async def _exchange(
             task.cancel()
 
 
-async def _print_messages(device: Device, output: Output) -> None:
+async def _print_messages(device: Device, output: Stream) -> None:
     async for topic, message in device.messages():
         show_event(output, {"event": "message", **fields(topic, message)}, line(topic, message))
 

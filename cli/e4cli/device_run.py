@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from e4cli import asking, states
-from e4cli.output import Output, OutputOption
+from e4cli import reaching, states
+from e4cli.output import Stream, StreamOption
 from e4cli.passphrases import PassphraseFileOption
 from e4cli.states import StateOption
 from e4core.keys import check_topic_name
@@ -49,7 +49,7 @@ def run(
         ),
     ] = False,
     passphrase_file: PassphraseFileOption = None,
-    output: OutputOption = Output.TABLE,
+    output: StreamOption = Stream.TABLE,
 ) -> None:
     """Obey and acknowledge the C2's commands, print messages, publish lines; until Ctrl-C or SIGTERM."""
     import time
@@ -64,14 +64,14 @@ def run(
     file = states.existing(state, passphrase_file)
     with states.client_of(file, clock_is_trusted=not no_clock) as client:
         id_ = client.state.client_id.hex()
-        transport = load_transport(_reached(broker), id_)
+        transport = load_transport(reached(broker), id_)
         # without a clock one that is never set, as only its steps count
         device = Device(client, transport, time.monotonic if no_clock else time.time, hello_delay_s=hello_delay)
         mark = file.mark_synchronised
         run_until_stopped(work(device, id_, subscribe or [], publish, output, mark, waits_for_time=no_clock))
 
 
-def _reached(broker: str | None) -> str:
+def reached(broker: str | None) -> str:
     """``broker``, but where that is the embedded one, as one E4_BROKER for a C2 and its devices says, what the C2 has left for us.
 
     Raises: StorageError: it did not.
@@ -81,7 +81,7 @@ def _reached(broker: str | None) -> str:
 
     if broker and not broker.startswith("embedded:"):
         return broker
-    path = asking.data_folder() / "broker-uri"
+    path = reaching.data_folder() / "broker-uri"
     try:
         return files.first_line(path).decode()
     except (StorageError, ValueError) as error:

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
+import sys
 from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +16,7 @@ import typer
 
 from e4cli import states
 from e4cli.api_client import UNANSWERED, Api, Body, Document
+from e4cli.device_text import TEXT_MAX_LEN, DeviceText
 
 if TYPE_CHECKING:
     from e4core.keys import ClientId
@@ -26,6 +29,10 @@ KeyOption = Annotated[
 GenerateOption = Annotated[bool, typer.Option("--generate", help="Make the key here, and a state file for the device.")]
 StateOption = Annotated[
     Path | None, typer.Option("--state", "-s", metavar="FILE", help="With --generate: instead of NAME.state.")
+]
+QrOption = Annotated[
+    Path | None,
+    typer.Option("--qr", metavar="FILE", help="Text that was scanned from e4 device qr; - is stdin."),
 ]
 
 Register = Callable[[Body], Document]
@@ -64,6 +71,49 @@ def register(api: Api, name: str, identity: str | None, source: KeySource, send:
         return send({"key": b64encode(keyfiles.load_public(source.key, suite.device)).decode()})
     client_id = ClientId(bytes.fromhex(identity) if identity else suite.derive_id(name))
     return _generated(suite, client_id, _c2_key(about), source.state or _state_path(name), source, send)
+
+
+def register_scanned(api: Api, name: str | None, scan: Path, key: Path | None) -> Document:
+    """What the C2 answers to a device of whom ``scan`` has the text.
+
+    Args: name: must be that of the text.  key: file of the key, where the text cannot have it.
+    Raises: InvalidInput. Conflict: the text is of another device. UnsupportedSuite; E4Error.
+    """
+    from e4core.errors import Conflict, UnsupportedSuite
+    from e4core.plugins import load_equal_suite
+
+    shown = DeviceText.parse(_scanned(scan))
+    if name not in (None, shown.name):
+        raise Conflict(f"this code is of {shown.name!r}; scan that of {name!r}")
+    about = api.get("/v1/c2")
+    if shown.suite != about["wire_name"]:
+        raise UnsupportedSuite(f"the device speaks {shown.suite}, and the C2 {about['wire_name']}")
+    public = _key_of(shown, key, load_equal_suite(about["suite"], about["wire_name"]))
+    return api.post("/v1/clients", {"name": shown.name, "id": shown.id, "key": b64encode(public).decode()})
+
+
+def _scanned(scan: Path) -> str:
+    from e4core import files
+
+    line = sys.stdin.buffer.readline(TEXT_MAX_LEN) if scan == Path("-") else files.read(scan, private=False)
+    return line.decode(errors="replace")
+
+
+def _key_of(shown: DeviceText, key: Path | None, suite: Suite) -> bytes:
+    from e4core.errors import InvalidInput
+    from e4device import keyfiles
+
+    if shown.key is not None:
+        if key is not None:
+            raise typer.BadParameter("the code has the key; leave --key out")
+        suite.device.check(shown.key)
+        return shown.key
+    if key is None:
+        raise InvalidInput("no key of the device is in the code; give its file with --key", kind="key_needed")
+    public = keyfiles.load_public(key, suite.device)
+    if shown.sha256 not in (None, hashlib.sha256(public).hexdigest()):
+        raise InvalidInput(f"{key} is not the key that the code is about; give the file of that", kind="other_key")
+    return public
 
 
 class _C2Key(NamedTuple):

@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from e4core.errors import (
+    ApprovalNeeded,
     AuthenticationFailed,
     Conflict,
     Denied,
@@ -41,7 +42,11 @@ class Exit:
 
 
 _OF_ERRORS: dict[type[E4Error], Exit] = {
-    E4Error: Exit(1, "error", "any other error of E4; of e4 conformance: the subject does not conform"),
+    E4Error: Exit(
+        1,
+        "error",
+        "any other error; of e4 conformance: the subject does not conform; of e4 doctor: a check fails",
+    ),
     InvalidInput: Exit(3, "invalid_input", "an input has the wrong form: a key, a name, a message, a file"),
     AuthenticationFailed: Exit(4, "not_authentic", "not made by the holder of the key, changed, or a wrong passphrase"),
     NotFresh: Exit(5, "not_fresh", "accepted before, too old, from the future, or without a clock to tell"),
@@ -58,6 +63,7 @@ _OF_ERRORS: dict[type[E4Error], Exit] = {
     Tampered: Exit(16, "tampered", "what was stored is not what was written: an integrity alarm"),
     TransportError: Exit(17, "transport", "the broker cannot be reached, refused, or the link was lost"),
     StorageError: Exit(18, "storage", "a file or database cannot be read or written as it must be"),
+    ApprovalNeeded: Exit(20, "approval_needed", "another has to approve it first; then repeat it with --approval ID"),
     KmsDenied: Exit(19, "kms_denied", "the key management service does not let us in, or not do this"),
 }
 

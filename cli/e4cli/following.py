@@ -11,7 +11,7 @@ from e4cli.progress import progress
 from e4core.errors import E4Error, TransportError
 
 UNDONE = ("pending", "sending")
-REFUSED = "refused"
+DEAD = ("refused", "expired")
 _POLL_S = (0.05, 1.0)
 """Least and longest time between two questions."""
 
@@ -46,8 +46,9 @@ def check(operation: Document, timeout_s: float) -> None:
             f"e4 commands show {operation['id']}",
             kind="undelivered",
         )
-    if refused := operation["counts"].get(REFUSED, 0):
-        raise E4Error(f"{refused} commands were refused; see e4 commands list --state {REFUSED}", kind=REFUSED)
+    for state in DEAD:
+        if dead := operation["counts"].get(state, 0):
+            raise E4Error(f"{dead} commands were {state}; see e4 commands list --state {state}", kind=state)
 
 
 def undone(operation: Document) -> int:

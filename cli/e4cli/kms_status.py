@@ -8,7 +8,7 @@ from e4cli.output import Output, Row, remark, show_record, show_rows
 
 
 def show_status(output: Output, status: Document) -> None:
-    if output is Output.JSON:
+    if output is not Output.TABLE:
         show_record(output, status)
         return
     show_rows(output, [_readable(status, key) for key in status["deks"]])

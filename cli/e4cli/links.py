@@ -10,12 +10,19 @@ import typer
 
 from e4cli.api_client import Api, Document
 from e4cli.asking import LimitOption, changes, lists
+from e4cli.completing import known_clients
 from e4cli.output import Row
 
 app = typer.Typer(no_args_is_help=True, help="Say whose signatures a client believes, in public-key suites.")
 
-HolderArgument = Annotated[str, typer.Argument(metavar="HOLDER", help="Name of the client that holds public keys.")]
-PeerArgument = Annotated[str, typer.Argument(metavar="PEER", help="Name of the client whose public key it is.")]
+HolderArgument = Annotated[
+    str,
+    typer.Argument(metavar="HOLDER", help="Name of the client that holds public keys.", autocompletion=known_clients),
+]
+PeerArgument = Annotated[
+    str,
+    typer.Argument(metavar="PEER", help="Name of the client whose public key it is.", autocompletion=known_clients),
+]
 
 
 @app.command()

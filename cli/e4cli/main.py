@@ -19,20 +19,31 @@ from typer.exceptions import TyperException
 from typer.main import get_command
 
 from e4cli import (
+    approvals,
+    audit,
+    backup,
     clients,
     commands,
     conformance,
     demo,
     device,
+    doctor,
+    enrolments,
+    events,
     exits,
     general,
+    identities,
     keygen,
     kms,
     links,
+    login,
+    plans,
     serve,
     streams,
     token,
     topics,
+    traffic,
+    webhooks,
 )
 from e4cli.output import visible
 from e4cli.streams import ReaderGone
@@ -48,15 +59,30 @@ app = typer.Typer(
 app.command("suites")(general.suites)
 app.command("exit-codes")(general.exit_codes)
 app.command("keygen")(keygen.keygen)
+app.command("login")(login.login)
+app.command("logout")(login.logout)
+app.command("whoami")(login.whoami)
 app.command("serve")(serve.serve)
+app.command("doctor")(doctor.doctor)
 app.add_typer(device.app, name="device")
 app.add_typer(clients.app, name="clients")
 app.add_typer(topics.app, name="topics")
+topics.app.command("protect")(traffic.protect)
+topics.app.command("unprotect")(traffic.unprotect)
+app.add_typer(plans.app, name="plans")
 app.add_typer(links.app, name="links")
 app.add_typer(commands.c2, name="c2")
 app.add_typer(commands.app, name="commands")
 app.add_typer(kms.app, name="kms")
+app.command("events")(events.events)
+app.add_typer(webhooks.app, name="webhook")
+app.add_typer(backup.app, name="backup")
+app.add_typer(backup.recovery, name="recovery")
 app.add_typer(token.app, name="token")
+app.add_typer(identities.app, name="identity")
+app.add_typer(enrolments.app, name="enrolment")
+app.add_typer(approvals.app, name="approvals")
+app.add_typer(audit.app, name="audit")
 app.add_typer(conformance.app, name="conformance")
 app.command("demo")(demo.demo)
 

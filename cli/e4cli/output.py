@@ -1,16 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What commands print: tables for people, JSON for scripts, results on stdout and remarks on stderr. Never a secret.
+"""What commands print: tables for people, JSON and CSV for programs, results on stdout and remarks on stderr. Never a secret.
 
-A command that answers prints one JSON document; one that goes on prints one JSON object a line, each as soon as it is known.
-Text from outside reaches a terminal only with its control characters made visible. What a stream does that cannot be written:
-`e4cli.streams`.
+A command that answers prints one JSON document; one that goes on prints one JSON object a line, each as soon as it is known. CSV
+(RFC 4180) has what JSON has: a line of names, then a line for each item of a list, or one for an object. Text from outside reaches
+a terminal only with its control characters made visible. What a stream does that cannot be written: `e4cli.streams`.
 """
 
 from __future__ import annotations
 
+import csv
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
 from io import StringIO
 from shutil import get_terminal_size
@@ -29,34 +30,68 @@ Row = Mapping[str, Value]
 class Output(StrEnum):
     TABLE = "table"
     JSON = "json"
+    CSV = "csv"
+
+
+class Stream(StrEnum):
+    """Of commands that go on: what they tell is of several kinds, which no CSV can hold."""
+
+    TABLE = "table"
+    JSON = "json"
 
 
 OutputOption = Annotated[
-    Output, typer.Option("--output", "-o", help="How to print: table for people, json for scripts.")
+    Output, typer.Option("--output", "-o", help="How to print: table for people, json and csv for programs.")
 ]
+StreamOption = Annotated[
+    Stream, typer.Option("--output", "-o", help="How to print: table for people, json for programs.")
+]
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "'")
+"""Spreadsheets take text that begins so for a formula, until one of the last stands before it, which they do not show."""
 
 
 def show_rows(output: Output, rows: Sequence[Row]) -> None:
-    """A list: a table with one column for each field of the first row, or a JSON array."""
-    if output is Output.JSON:
-        _print_json(rows, indent=2)
-    elif rows:
-        _print_table(list(rows[0]), [[_text(value) for value in row.values()] for row in rows], header=True)
-    else:
-        remark("none")
+    """A list: a table with one column for each field of the first row, a JSON array, or CSV with all fields of all rows."""
+    match output:
+        case Output.JSON:
+            _print_json(rows, indent=2)
+        case Output.CSV:
+            columns = list(dict.fromkeys(name for row in rows for name in row))
+            _print_csv([columns, *([row.get(name) for name in columns] for row in rows)] if rows else [])
+        case Output.TABLE if rows:
+            _print_table(list(rows[0]), [[_text(value) for value in row.values()] for row in rows], header=True)
+        case Output.TABLE:
+            remark("none")
 
 
 def show_record(output: Output, record: Row) -> None:
-    """One thing: a table with a line for each field, or a JSON object."""
-    if output is Output.JSON:
-        _print_json(record, indent=2)
-    else:
-        _print_table(["", ""], [[name.replace("_", " "), _text(value)] for name, value in record.items()], header=False)
+    """One thing: a table with a line for each field, a JSON object, or CSV with one row."""
+    match output:
+        case Output.JSON:
+            _print_json(record, indent=2)
+        case Output.CSV:
+            _print_csv([list(record), list(record.values())])
+        case Output.TABLE:
+            rows = [[name.replace("_", " "), _text(value)] for name, value in record.items()]
+            _print_table(["", ""], rows, header=False)
 
 
-def show_event(output: Output, event: Row, text: str) -> None:
-    """One of a stream: ``text`` for people, ``event`` as a line of JSON for scripts."""
-    if output is Output.JSON:
+def show_each(output: Output, rows: Iterable[Row], text: Callable[[Row], str]) -> None:
+    """A list without an end, of rows with the same fields: each as soon as it is known. Args: text: of a row, for people."""
+    for number, row in enumerate(rows):
+        match output:
+            case Output.JSON:
+                _print_json(row, indent=None)
+            case Output.CSV:
+                _print_csv([*([] if number else [list(row)]), list(row.values())])
+            case Output.TABLE:
+                _print(visible(text(row)), sys.stdout)
+
+
+def show_event(output: Stream, event: Row, text: str) -> None:
+    """One of a stream: ``text`` for people, ``event`` as a line of JSON for programs."""
+    if output is Stream.JSON:
         _print_json(event, indent=None)
     else:
         _print(visible(text), sys.stdout)
@@ -114,6 +149,23 @@ def _text(value: Value) -> str:
             return ", ".join(f"{visible(name)} {_text(item)}" for name, item in value.items()) or "-"
         case _:
             return ", ".join(_text(item) for item in value) or "-"
+
+
+def _cell(value: Value) -> Value:
+    """Text as it is, behind ``'`` where a spreadsheet would take it for a formula; what is nested as JSON."""
+    match value:
+        case None | int() | float() if not isinstance(value, bool):
+            return value
+        case str():
+            shown = visible(value) if sys.stdout.isatty() else value
+            return f"'{shown}" if shown.startswith(_FORMULA) else shown
+        case _:
+            return json.dumps(value)
+
+
+def _print_csv(rows: Sequence[Sequence[Value]]) -> None:
+    csv.writer(sys.stdout).writerows([_cell(value) for value in row] for row in rows)
+    sys.stdout.flush()
 
 
 def _print_json(document: Sequence[Row] | Row, indent: int | None) -> None:

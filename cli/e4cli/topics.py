@@ -9,28 +9,32 @@ from typing import Annotated
 import typer
 
 from e4cli.api_client import Api, Document
-from e4cli.asking import LimitOption, changes, lists, shows
+from e4cli.asking import LimitOption, PrefixOption, WaitSecondsOption, changes, lists, shows
+from e4cli.completing import known_clients, known_topics
 from e4cli.output import Row
 from e4core.keys import check_topic_name
 
 app = typer.Typer(no_args_is_help=True, help="Create topics, and say who may read and write them.")
 
-TopicArgument = Annotated[str, typer.Argument(metavar="TOPIC", help="Name of the topic.")]
-ClientsArgument = Annotated[list[str], typer.Argument(metavar="CLIENT", help="Names of clients.")]
+NewTopicArgument = Annotated[str, typer.Argument(metavar="TOPIC", help="Name of the topic.")]
+TopicArgument = Annotated[str, typer.Argument(metavar="TOPIC", help="Name of the topic.", autocompletion=known_topics)]
+ClientsArgument = Annotated[
+    list[str], typer.Argument(metavar="CLIENT", help="Names of clients.", autocompletion=known_clients)
+]
 
 
 @app.command()
 @shows
-def create(api: Api, topic: TopicArgument) -> Row:
+def create(api: Api, topic: NewTopicArgument) -> Row:
     """Create a topic with a fresh key and no members. Never overwrites or rotates one."""
     return api.post("/v1/topics", {"name": check_topic_name(topic)})
 
 
 @app.command("list")
 @lists
-def list_(api: Api, limit: LimitOption = None) -> Iterable[Row]:
-    """List all topics by name."""
-    return api.items("/v1/topics", limit)
+def list_(api: Api, prefix: PrefixOption = "", limit: LimitOption = None) -> Iterable[Row]:
+    """List topics by name."""
+    return api.items("/v1/topics", limit, prefix=prefix)
 
 
 @app.command()
@@ -64,9 +68,45 @@ def leave(
         bool,
         typer.Option("--rekey/--no-rekey", help="One new key for those who stay; without it the evicted can read on."),
     ] = True,
+    wait_s: WaitSecondsOption = None,
 ) -> Document:
     """Evict members from a topic."""
-    return api.post(f"{api.topic(topic)}/evict", {"clients": _ids(api, clients), "rekey": rekey})
+    waiting = {} if wait_s is None else {"wait_s": wait_s}
+    return api.post(f"{api.topic(topic)}/evict", {"clients": _ids(api, clients), "rekey": rekey, **waiting})
+
+
+@app.command()
+@lists
+def laggards(api: Api, topic: TopicArgument, limit: LimitOption = None) -> Iterable[Row]:
+    """List the members that are not known to have the present key."""
+    return api.items(f"{api.topic(topic)}/laggards", limit)
+
+
+@app.command()
+@lists
+def evicted(api: Api, topic: TopicArgument, limit: LimitOption = None) -> Iterable[Row]:
+    """List who was evicted and still knows the key, and when it is re-keyed."""
+    return api.items(f"{api.topic(topic)}/evicted", limit)
+
+
+@app.command()
+@lists
+def history(api: Api, topic: TopicArgument, limit: LimitOption = 20) -> Iterable[Row]:
+    """List the keys that a topic got, the newest first, and how long it took until all members had each."""
+    return api.items(f"{api.topic(topic)}/changes", limit)
+
+
+@app.command()
+@shows
+def aim(
+    api: Api,
+    topic: TopicArgument,
+    within: Annotated[
+        float | None, typer.Option("--within", min=0.001, metavar="SECONDS", help="Else as the settings of the C2 say.")
+    ] = None,
+) -> Row:
+    """Set how long a revocation is to take at most: until every member that stays has the new key."""
+    return api.patch(api.topic(topic), {"revoke_within_s": within})
 
 
 @app.command()

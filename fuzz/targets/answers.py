@@ -10,7 +10,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from itertools import islice
 from threading import Thread
 
-from e4cli.api_client import Api, Token
+from e4cli.api_client import Api
+from e4cli.connection import Token
 from e4core.errors import E4Error
 from e4core.keys import Secret
 from fuzz.target import Check, Target, accepted, must

@@ -108,7 +108,7 @@ _SEEDS = (
     _seed(f"POST {_ID}/enrol", {"key": _KEY, "c2_key": 0}),
     _seed(f"POST {_ID}/links", {"peer": _CLIENT}),
     _seed(f"DELETE {_ID}?rekey=false"),
-    _seed("POST /v1/tokens", {"name": "operator", "lifetime_s": 3600.5}),
+    _seed("POST /v1/tokens", {"name": "operator", "grants": [], "lifetime_s": 3600.5}),
     _seed("POST /v1/c2/key", {"reason": "compromised"}),
     _seed("POST /v1/c2/key/finish", {"force": False}),
     _seed(f"GET /v1/commands?state=pending&limit=1000&client={_CLIENT}"),

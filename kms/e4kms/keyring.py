@@ -127,6 +127,20 @@ class Keyring:
             mac = self._verifiers.get((purpose, version_bytes(version)))
             self._macs[purpose] = mac or self._not_held(purpose, version)
 
+    def follow(self, purpose: Purpose, newest: bytes) -> None:
+        """Make the version that `newest` of another keyring names the one for all that is new here, if it is a later one.
+
+        Raises: KmsUnavailable: it is not held yet. KmsError: closed.
+        """
+        mine, theirs = _version(self.newest(purpose)), _version(newest)
+        if theirs > mine:
+            try:
+                self.activate(purpose, theirs)
+            except KmsError as error:
+                raise KmsUnavailable(
+                    f"another C2 on this database has made new keys, which are on their way: {error}"
+                ) from error
+
     def forget(self, purpose: Purpose, version: int) -> None:
         """Give up a former version: what names it is neither opened nor accepted any more."""
         known = self._keys()
@@ -261,6 +275,10 @@ class Keyring:
             raise Tampered(f"{what} names no version of the {purpose} DEK that is held here", kind=UNKNOWN_VERSION)
         if not hmac.compare_digest(key.tag(message), stored):
             raise Tampered(f"{what} does not fit; it was changed in the database: restore it from a backup")
+
+
+def _version(newest: bytes) -> int:
+    return int.from_bytes(newest[-VERSION_LEN:], "little")
 
 
 def _newest(purpose: Purpose, deks: Iterable[Dek]) -> int:

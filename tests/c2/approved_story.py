@@ -10,6 +10,8 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from e4c2 import c2keys, clients, tokens, topics
+from e4c2.audit import checkpoints
+from e4c2.audit.checkpoints import Comparison
 from e4c2.idempotency import Answer, Request, digest, once
 from e4c2.locksmith import Locksmith
 from e4c2.model import Reason
@@ -93,7 +95,7 @@ def call_the_api(world: World) -> None:
         token, text = tokens.create(db, world.realm, "admin")
         assert tokens.authenticate(db, world.realm, text.decode()) == token
         request = Request(token.id, "key", digest("POST", "/v1/topics", b"", b"{}"))
-        answers = {once(db, world.realm, request, lambda: Answer(201, b"{}")) for _ in range(2)}
+        answers = {once(db, world.realm, request, bytes(32), lambda: Answer(201, b"{}")) for _ in range(2)}
         assert len(answers) == 1
 
     world.store.run(ask)
@@ -113,6 +115,15 @@ def rotate_the_database(world: ApprovedWorld) -> None:
     assert not any(world.store.run(behind, world.realm).values())
 
 
+def sign_the_log(world: World) -> None:
+    """A checkpoint of the audit log, which somebody witnesses."""
+    witnessed = world.do(checkpoints.make, checkpoints.Pace(seconds=0, records=1))
+    assert witnessed
+    compared = world.do(checkpoints.compare, witnessed)
+    assert isinstance(compared, Comparison)
+    assert compared.behind == 0
+
+
 def start_again(world: World) -> None:
     """As after a crash: all that is stored is checked."""
     world.crash()
@@ -127,6 +138,7 @@ WHOLE = (
     pass_messages,
     call_the_api,
     rotate_the_database,
+    sign_the_log,
     start_again,
     pass_messages,
     evict,

@@ -127,6 +127,10 @@ def serving(settings: Settings) -> Iterator[Served]:
                     served.stop()
 
 
+ADMIN = [{"role": "admin", "clients": ["*"], "topics": ["*"]}]
+"""Grants of every permission."""
+
+
 def bearer(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 

@@ -13,6 +13,7 @@ import httpx2
 
 from e4c2.settings import Settings
 from tests.c2.served import PATIENCE_S, Served, created, serving
+from tests.places import database_file
 
 FIRST, SECOND = URIS = ("file:kek.json", "file:second.json")
 WRAPS = [("", 409), ("/remove", 404), ("/rewrap", 404), ("/check", 404)]
@@ -26,7 +27,7 @@ def with_rows(settings: Settings) -> Iterator[Served]:
     """With rows under its keys."""
     with serving(settings) as served:
         served.topic("topic", served.client("client"))
-        created(served.http.post("/v1/tokens", json={"name": "spare"}))
+        created(served.http.post("/v1/tokens", json={"name": "spare", "grants": []}))
         yield served
 
 
@@ -63,7 +64,7 @@ def rotated(c2: Served, purpose: str, version: int = 1) -> Any:
 
 def sql(c2: Served, statement: str, *values: object) -> list[Any]:
     """What somebody with access to the database sees or does."""
-    with sqlite3.connect(c2.settings.database_file) as db:
+    with sqlite3.connect(database_file(c2.settings)) as db:
         found = db.execute(statement, values).fetchall()
     db.close()
     return found

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,8 +17,9 @@ from starlette.types import Receive, Scope, Send
 
 from e4c2.api.gate import Gate
 from e4c2.app import open_c2
-from tests.c2.served import PATIENCE_S, Served, bearer, created, problem, serving, settings_in
+from tests.c2.served import ADMIN, PATIENCE_S, Served, bearer, created, problem, serving, settings_in
 from tests.c2.test_api_routes import ROUTES
+from tests.places import database_file
 
 PROTECTED = sorted(route for route in ROUTES if not route.endswith(("/health", "/ready")))
 
@@ -70,7 +72,7 @@ def test_the_scheme_is_case_insensitive(c2: Served) -> None:
 
 def test_an_expired_token_is_refused(tmp_path_factory: pytest.TempPathFactory) -> None:
     with serving(settings_in(tmp_path_factory.mktemp("expiry"))) as c2:
-        text = created(c2.http.post("/v1/tokens", json={"name": "short", "lifetime_s": 3600}))["token"]
+        text = created(c2.http.post("/v1/tokens", json={"name": "short", "grants": ADMIN, "lifetime_s": 3600}))["token"]
         with c2.stranger(text) as http:
             c2.clock.ahead_s = 3500
             assert http.get("/v1/topics").status_code == 200
@@ -84,7 +86,7 @@ def test_a_token_of_another_c2_is_refused(c2: Served, tmp_path_factory: pytest.T
 
 
 def test_refusals_do_not_tell_an_expired_token_from_one_that_never_was(c2: Served) -> None:
-    made = created(c2.http.post("/v1/tokens", json={"name": "gone"}))
+    made = created(c2.http.post("/v1/tokens", json={"name": "gone", "grants": []}))
     c2.http.delete(f"/v1/tokens/{made['id']}")
     with c2.stranger() as http:
         texts = (made["token"], "e4_" + "A" * 43, "x")
@@ -132,7 +134,7 @@ def begun(c2: Served, token: str, route: str, body: bytes) -> Iterator[socket.so
 
 
 LATE = [
-    ("POST /v1/tokens", {"name": "successor"}),
+    ("POST /v1/tokens", {"name": "successor", "grants": []}),
     ("POST /v1/topics", {"name": "late"}),
     ("GET /v1/tokens", {}),
     ("GET /v1/kms", {}),
@@ -150,9 +152,9 @@ LATE = [
 @pytest.mark.parametrize("end", ["revoked", "expired"])
 @pytest.mark.parametrize(("route", "fields"), LATE, ids=[route for route, _ in LATE])
 def test_a_token_that_ends_while_the_body_is_on_its_way_does_nothing(
-    c2: Served, route: str, fields: dict[str, str], end: str
+    c2: Served, route: str, fields: dict[str, Any], end: str
 ) -> None:
-    made = created(c2.http.post("/v1/tokens", json={"name": "ends", "lifetime_s": 60}))
+    made = created(c2.http.post("/v1/tokens", json={"name": "ends", "grants": ADMIN, "lifetime_s": 60}))
     before = state(c2)
     body = json.dumps(fields).encode()
     with begun(c2, made["token"], route, body) as connection:
@@ -174,6 +176,30 @@ def state(c2: Served) -> dict[str, Any]:
         "topics": c2.http.get("/v1/topics").json()["items"],
         "deks": c2.http.get("/v1/kms").json()["deks"],
     }
+
+
+def test_who_shows_nothing_is_refused_without_a_look_into_the_database(tmp_path: Path) -> None:
+    async def nobody(_scope: Scope, _receive: Receive, _send: Send) -> None:
+        pytest.fail("the request was let through")
+
+    async def story() -> list[Any]:
+        sent = []
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        settings = settings_in(tmp_path)
+        async with open_c2(settings) as (c2, _token):
+            with sqlite3.connect(database_file(settings)) as db:
+                db.execute("ALTER TABLE token RENAME TO away")
+            for headers in ([], [(b"authorization", b"Bearer e4_x")]):
+                scope = {"type": "http", "method": "GET", "path": "/v1/topics", "headers": headers}
+                await Gate(nobody, c2)(scope, asyncio.Queue[Any]().get, send)
+            with sqlite3.connect(database_file(settings)) as db:
+                db.execute("ALTER TABLE away RENAME TO token")
+        return [message["status"] for message in sent if "status" in message]
+
+    assert asyncio.run(story()) == [401, 503]
 
 
 def test_a_body_is_waited_for_only_so_long(tmp_path: Path) -> None:

@@ -17,7 +17,8 @@ from e4c2.app import open_c2
 from e4c2.idempotency import Answer, Request
 from e4c2.rows import Realm
 from e4core.errors import StorageError
-from tests.c2.served import Served, bearer, created, operation, problem, serving, settings_in
+from tests.c2.served import ADMIN, Served, bearer, created, operation, problem, serving, settings_in
+from tests.places import database_file
 
 
 @pytest.fixture(scope="module")
@@ -53,13 +54,13 @@ def test_a_deletion_repeated_is_the_deletion_not_a_miss(c2: Served) -> None:
 
 
 def test_an_answer_without_a_body_is_repeated_too(c2: Served) -> None:
-    path = f"/v1/tokens/{created(c2.http.post('/v1/tokens', json={'name': 'short'}))['id']}"
+    path = f"/v1/tokens/{created(c2.http.post('/v1/tokens', json={'name': 'short', 'grants': []}))['id']}"
     answers = [c2.http.delete(path, headers=key("revoke")) for _ in range(2)]
     assert [(answer.status_code, answer.content) for answer in answers] == [(204, b"")] * 2
 
 
 def test_a_repeated_token_is_the_same_token_and_lies_sealed_in_the_database(c2: Served) -> None:
-    body = {"name": "repeated"}
+    body = {"name": "repeated", "grants": []}
     first, again = (c2.http.post("/v1/tokens", json=body, headers=key("token")) for _ in range(2))
     text = created(first)["token"]
     assert created(again)["token"] == text
@@ -71,11 +72,11 @@ def test_a_repeated_token_is_the_same_token_and_lies_sealed_in_the_database(c2: 
     ("path", "body"),
     [
         ("/v1/topics", {"name": "another"}),
-        ("/v1/tokens", {"name": "reused"}),
+        ("/v1/tokens", {"name": "reused", "grants": []}),
     ],
     ids=["body", "path"],
 )
-def test_a_key_is_not_used_for_two_requests(c2: Served, path: str, body: dict[str, str]) -> None:
+def test_a_key_is_not_used_for_two_requests(c2: Served, path: str, body: dict[str, Any]) -> None:
     c2.http.post("/v1/topics", json={"name": "reused"}, headers=key("reused"))
     problem(c2.http.post(path, json=body, headers=key("reused")), 409, "idempotency_key_reused")
 
@@ -88,7 +89,7 @@ def test_a_key_is_not_used_for_two_queries(c2: Served) -> None:
 
 
 def test_a_key_belongs_to_its_token(c2: Served) -> None:
-    other = created(c2.http.post("/v1/tokens", json={"name": "other"}))["token"]
+    other = created(c2.http.post("/v1/tokens", json={"name": "other", "grants": ADMIN}))["token"]
     body = {"name": "whose"}
     created(c2.http.post("/v1/topics", json=body, headers=key("mine")))
     problem(c2.http.post("/v1/topics", json=body, headers={**key("mine"), **bearer(other)}), 409, "conflict")
@@ -111,7 +112,7 @@ def test_answers_are_kept_for_a_day(tmp_path_factory: pytest.TempPathFactory) ->
         c2.clock.ahead_s = 24 * 3600 + 60
         problem(c2.http.post(**request), 409, "conflict")
         created(c2.http.post("/v1/topics", json={"name": "tomorrow"}, headers=key("next-day")))
-        with sqlite3.connect(c2.settings.database_file) as db:
+        with sqlite3.connect(database_file(c2.settings)) as db:
             assert db.execute("SELECT count(*) FROM idempotency").fetchone() == (1,)
         db.close()
 
@@ -147,7 +148,7 @@ def test_change_and_answer_are_committed_together_or_not_at_all(tmp_path: Path) 
             done.append(topics.create(db, realm, "made"))
             return Answer(201, b"{}")
 
-        answer = idempotency.once(db, realm, request, act)
+        answer = idempotency.once(db, realm, request, bytes(32), act)
         if dies:
             raise StorageError("the power is cut before the commit")
         return answer, len(done)

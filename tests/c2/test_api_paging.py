@@ -54,6 +54,16 @@ def test_every_item_comes_once_and_in_order(c2: Served, path: str, limit: int) -
     assert names == sorted(NAMES)
 
 
+@pytest.mark.parametrize("path", ["/v1/topics", "/v1/clients"])
+def test_a_list_may_be_of_names_that_begin_so(c2: Served, path: str) -> None:
+    for prefix in ("ä", "Z", "Z0", "z", "", "b001", "nobody"):
+        found = [item["name"] for item in items(c2, path, prefix=prefix, limit=7)]
+        assert found == sorted(name for name in NAMES if name.startswith(prefix))
+    assert items(c2, path, prefix="ä", name=NAMES[1]) == []
+    assert len(items(c2, path, prefix="ä", name=NAMES[0])) == 1
+    problem(c2.http.get(path, params={"prefix": "\0"}), 422, "invalid_input")
+
+
 def test_the_last_page_may_be_full_and_then_none_follows(c2: Served) -> None:
     assert [len(page) for page in pages(c2, "/v1/topics", limit=60)] == [60, 60]
 
@@ -69,7 +79,7 @@ def test_commands_are_paged_by_number(c2: Served) -> None:
 
 
 def test_tokens_are_paged(c2: Served) -> None:
-    made = {created(c2.http.post("/v1/tokens", json={"name": f"t{n}"}))["id"] for n in range(9)}
+    made = {created(c2.http.post("/v1/tokens", json={"name": f"t{n}", "grants": []}))["id"] for n in range(9)}
     listed = [token["id"] for token in items(c2, "/v1/tokens", limit=4)]
     assert listed == sorted(set(listed))
     assert len(made - set(listed)) == 0

@@ -117,7 +117,6 @@ def test_bad_bodies_are_refused(c2: Served, path: str, body: bytes, status: int)
         ("GET", "/docs", 404),
         ("PUT", "/v1/topics", 405),
         ("POST", "/v1/health", 405),
-        ("OPTIONS", "/v1/topics", 405),
         ("BREW", "/v1/topics", 405),
     ],
 )
@@ -198,13 +197,12 @@ def test_garbage_never_breaks_the_server(http: httpx2.Client, data: st.DataObjec
     method, template = data.draw(st.sampled_from(sorted(ROUTES))).split(" ")
     path = "/".join(part if part[:1] != "{" else _segment(data.draw(IDS)) for part in template.split("/"))
     query = "&".join(f"{_segment(name)}={_segment(value)}" for name, value in data.draw(QUERIES).items())
-    answer = http.request(
-        method,
-        f"{path}?{query}" if query else path,
-        content=data.draw(BODIES) if method == "POST" else None,
-        headers=JSON,
-    )
-    assert_well_formed(answer)
+    url = f"{path}?{query}" if query else path
+    body = data.draw(BODIES) if method == "POST" else None
+    with http.stream(method, url, content=body, headers=JSON) as answer:
+        if not answer.headers.get("content-type", "").startswith("text/event-stream"):  # which has no end
+            answer.read()
+            assert_well_formed(answer)
 
 
 def _segment(text: str) -> str:

@@ -117,7 +117,7 @@ def test_the_database_holds_neither_keys_nor_tokens_in_clear(tmp_path: Path) -> 
     key = os.urandom(32)
     with serving(settings_in(tmp_path)) as c2:
         live(c2, key)
-        tokens = [c2.token, created(c2.http.post("/v1/tokens", json={"name": "another"}))["token"]]
+        tokens = [c2.token, created(c2.http.post("/v1/tokens", json={"name": "another", "grants": []}))["token"]]
         stored = b"".join(file.read_bytes() for file in c2.settings.data.glob("c2.sqlite*"))
     for secret in [key, *(token.encode() for token in tokens)]:
         assert all(form not in stored for form in forms(secret))

@@ -18,6 +18,7 @@ from e4core import errors
 from e4core.errors import Denied, E4Error, InvalidInput, KeyNotFound, KmsError, Tampered
 from tests.c2.served import Served, serving, settings_in
 from tests.c2.served import problem as refused
+from tests.places import database_file
 
 LEAVES = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, E4Error)]
 
@@ -62,7 +63,7 @@ def c2(tmp_path: Path) -> Iterator[Served]:
 
 
 def forge(c2: Served, change: str) -> None:
-    with sqlite3.connect(c2.settings.database_file) as db:
+    with sqlite3.connect(database_file(c2.settings)) as db:
         db.execute(change)
     db.close()
 
@@ -85,8 +86,11 @@ def test_whose_token_is_forged_is_told_no_more_than_that(c2: Served, caplog: pyt
 
 
 def test_a_bug_is_answered_and_logged_without_its_text(c2: Served, caplog: pytest.LogCaptureFixture) -> None:
-    with sqlite3.connect(c2.settings.database_file) as db:
-        db.execute("INSERT INTO operation VALUES (?, 'kind', 'subject', 'no number')", (bytes(range(16)),))
+    with sqlite3.connect(database_file(c2.settings)) as db:
+        db.execute(
+            "INSERT INTO operation (id, kind, subject, created) VALUES (?, 'kind', 'subject', 'no number')",
+            (bytes(range(16)),),
+        )
     db.close()
     body = refused(c2.http.get(f"/v1/operations/{bytes(range(16)).hex()}"), 500, "internal")
     assert "no number" not in json.dumps(body)

@@ -30,6 +30,7 @@ from e4core.plugins import load_transport
 from e4core.transport import Transport
 from e4transports.memory import named
 from tests.c2.served import PATIENCE_S, serving, settings_in
+from tests.places import database_file
 from tests.servers import free_port
 
 
@@ -162,9 +163,9 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     settings = settings_in(tmp_path)
     start(settings)
     for suffix in ("-wal", "-shm", ""):
-        settings.database_file.with_name(f"c2.sqlite{suffix}").unlink(missing_ok=True)
-    settings.database_file.touch(0o600)
-    settings.database_file.write_bytes(b"not a database" * 100)
+        database_file(settings).with_name(f"c2.sqlite{suffix}").unlink(missing_ok=True)
+    database_file(settings).touch(0o600)
+    database_file(settings).write_bytes(b"not a database" * 100)
     with refused(StorageError, settings, "cannot be used as a database"):
         pass
 
@@ -305,7 +306,7 @@ def test_with_another_broker_no_embedded_one_is_offered_any_more(tmp_path: Path)
 def test_a_part_that_fails_ends_the_server_with_its_error(tmp_path: Path) -> None:
     settings = settings_in(tmp_path)
     with serving(settings) as c2:
-        with sqlite3.connect(settings.database_file) as db:
+        with sqlite3.connect(database_file(settings)) as db:
             (database_id,) = db.execute("SELECT database_id FROM realm").fetchone()
         db.close()
         thief: Transport = named(settings.broker.removeprefix("memory:")).connect(f"e4-c2-{database_id.hex()}")

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import datetime
-import ipaddress
 import socket
 import ssl
 import time
@@ -12,11 +10,9 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from e4core.errors import Conflict, InvalidInput, StorageError
+from tests.c2.pairs import self_signed
 from tests.c2.served import PATIENCE_S, problem, serving, settings_in
 from tests.servers import StartMosquitto
 
@@ -24,24 +20,7 @@ from tests.servers import StartMosquitto
 @pytest.fixture
 def certificate(tmp_path: Path) -> dict[str, Path]:
     """A self-signed certificate for 127.0.0.1, and its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "c2")])
-    now = datetime.datetime.now(datetime.UTC)
-    made = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False)
-        .sign(key, hashes.SHA256())
-    )
-    pem = serialization.Encoding.PEM
-    files = {"tls_certificate": tmp_path / "c2.pem", "tls_key": tmp_path / "c2.key"}
-    files["tls_certificate"].write_bytes(made.public_bytes(pem))
-    files["tls_key"].write_bytes(
-        key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    files["tls_key"].chmod(0o600)
-    return files
+    return self_signed(tmp_path)
 
 
 def test_a_port_in_use_is_refused(tmp_path: Path) -> None:

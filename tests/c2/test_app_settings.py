@@ -24,7 +24,7 @@ def test_nothing_needs_to_be_configured(file: Path) -> None:
     file.write_text("")
     settings = load(file)
     assert settings == Settings()
-    assert (settings.suite, settings.data, settings.database_file) == ("sk", Path("e4-data"), Path("e4-data/c2.sqlite"))
+    assert (settings.suite, settings.data, settings.place) == ("sk", Path("e4-data"), Path("e4-data/c2.sqlite"))
     assert settings.host.is_loopback
     assert settings.broker.startswith("embedded://127.0.0.1:")
 
@@ -33,7 +33,7 @@ def test_a_file_sets_what_it_names(file: Path) -> None:
     file.write_text('suite = "pk"\nport = 1\ndata = "/var/lib/e4"\nhost = "::1"\n')
     settings = load(file)
     assert (settings.suite, settings.port, settings.host) == ("pk", 1, ip_address("::1"))
-    assert settings.database_file == Path("/var/lib/e4/c2.sqlite")
+    assert settings.place == Path("/var/lib/e4/c2.sqlite")
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from e4c2 import topics
+from e4c2 import topics, traffic
 from e4c2.reports import receive_all
 from e4core.errors import E4Error
 from e4core.formats import dump
@@ -66,6 +67,23 @@ def test_what_was_protected_is_read_as_it_was_and_once(worlds: Worlds, suite: st
         assert caught.value.kind == "replayed"
 
     holds()
+
+
+@pytest.mark.parametrize("suite", EVERY)
+def test_the_c2_is_a_member_as_any_device(worlds: Worlds, suite: str) -> None:
+    world, lamp, switch = fleet(worlds, suite)
+    now, is_symmetric = world.clock.now, world.realm.suite.is_symmetric
+    data = switch.client.protect(b"on", "hall", now)
+    opened = world.do(traffic.unprotect, "hall", data)
+    assert (b64decode(opened.payload), opened.authenticated) == (b"on", not is_symmetric)
+    with world.refuses(E4Error, kind="replayed"):
+        world.do(traffic.unprotect, "hall", data)
+    if is_symmetric:
+        protected = b64decode(world.do(traffic.protect, "hall", b"off").message)
+        assert lamp.client.unprotect(protected, "hall", now).payload == b"off"
+    else:
+        with world.refuses(E4Error, kind="unsupported"):
+            world.do(traffic.protect, "hall", b"off")
 
 
 @pytest.mark.parametrize("suite", EVERY)

@@ -3,7 +3,11 @@
 
 from __future__ import annotations
 
-from e4c2 import c2keys, clients
+from collections.abc import Callable
+
+import pytest
+
+from e4c2 import c2keys, clients, topics
 from e4c2.model import Reason
 from e4core.errors import Conflict, NotFound, UnsupportedSuite
 from tests.c2.devices import Witness
@@ -118,6 +122,82 @@ def test_what_needs_no_confirmation_gets_none(pk: World, sk: World) -> None:
     pk.do(clients.new_key, "a", Reason.COMPROMISED)
     with pk.refuses(Conflict):
         pk.do(clients.confirm_c2_key, "a")
+
+
+# A change that is given up
+
+
+def abort(world: World) -> None:
+    assert world.do(c2keys.abort).state == "aborted"
+    world.crash()
+    world.settle_down()
+
+
+def test_change_that_was_given_up_leaves_everybody_reachable_whatever_they_hold(pk: World) -> None:
+    for name in "abc":
+        pk.add(name)
+    witnesses = {name: pk.add(name, Witness) for name in "uvw"}
+    names = list(pk.devices)
+    pk.topic("t", *names)
+    for name in "cw":
+        pk.devices[name].away = True
+    pk.do(c2keys.new, Reason.ROUTINE)
+    pk.carry()
+    pk.devices["b"].inbox.clear()
+    pk.devices["v"].inbox.clear()
+    pk.obey()
+    pk.reports.clear()  # a has taken it, and could not say so
+    abort(pk)
+    for name in "cw":
+        pk.devices[name].away = False
+    pk.greet()
+    pk.settle_down()
+    assert reaches(pk, *names)
+    assert witnesses["w"].client.pk_key.c2_public == pk.c2_public(1), "nobody else is told"
+    assert witnesses["u"].client.pk_key.c2_public == pk.c2_public(2)
+    assert behind(pk) == ["a"], "which is known to hold what was given up"
+    with pk.refuses(NotFound):
+        pk.do(c2keys.abort)
+    with pk.refuses(Conflict):
+        pk.do(clients.create, "new", pk.public(pk.devices["a"].private), 2)
+    pk.do(c2keys.new, Reason.ROUTINE)
+    pk.greet()
+    pk.settle_down()
+    for name in "uvw":
+        pk.do(clients.confirm_c2_key, name)
+    assert behind(pk) == []
+    assert pk.do(c2keys.finish).version == 3
+    assert reaches(pk, *names)
+
+
+@pytest.mark.parametrize("steps", range(4))
+def test_giving_up_survives_a_crash_between_any_two_steps(pk2: World, steps: int) -> None:
+    for name in "ab":
+        pk2.add(name)
+    pk2.topic("t", "a", "b")
+    pk2.do(c2keys.new, Reason.ROUTINE)
+    work: list[Callable[[], object]] = [pk2.carry, pk2.obey, pk2.receive, pk2.carry]
+    for step in work[:steps]:
+        step()
+    pk2.crash()
+    abort(pk2)
+    pk2.greet()
+    pk2.settle_down()
+    pk2.do(topics.rotate, "t")
+    pk2.settle_down()
+    assert {pk2.devices[name].key("t") for name in "ab"} == {pk2.topic_key("t")}
+    assert pk2.states("a") == pk2.states("b") == []
+    pk2.do(c2keys.new, Reason.ROUTINE)
+    pk2.settle_down()
+    assert pk2.do(c2keys.finish).version == 3
+
+
+def test_compromise_gives_up_what_was_given_up_before(pk: World) -> None:
+    pk.add("a")
+    pk.do(c2keys.new, Reason.ROUTINE)
+    pk.do(c2keys.abort)
+    pk.do(c2keys.new, Reason.COMPROMISED)
+    assert [key.state for key in pk.do(c2keys.all_versions)] == ["compromised", "compromised", "active"]
 
 
 def test_report_under_a_key_that_is_not_the_newest_confirms_no_newer_one(pk: World) -> None:

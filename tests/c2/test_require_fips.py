@@ -51,6 +51,11 @@ def test_a_c2_does_not_start_and_makes_nothing(tmp_path: Path) -> None:
     assert not settings.data.exists()
 
 
+def test_grpc_brings_a_tls_that_is_not_approved(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="leave out grpc_port"):
+        start(settings_in(tmp_path, require_fips=True, grpc_port=0))
+
+
 def test_nobody_gets_a_token_of_such_a_c2_either(tmp_path: Path) -> None:
     settings = settings_in(tmp_path)
     start(settings)

@@ -9,7 +9,11 @@ from itertools import pairwise
 import pytest
 import sqlalchemy as sa
 
-from e4c2 import clients, deks, idempotency, ledger, resealing, tokens, topics
+from e4c2 import clients, deks, idempotency, identities, ledger, plans, resealing, tokens, topics
+from e4c2.access import marks
+from e4c2.access.marks import FoundBy
+from e4c2.enrolment import tokens as enrolments
+from e4c2.events import webhooks
 from e4c2.idempotency import Answer, Request
 from e4c2.model import GRANTING, SEALED, Reason, metadata
 from e4c2.resealing import TABLES, Mark, Resealed
@@ -18,6 +22,7 @@ from e4core.errors import InvalidInput, Tampered
 from e4kms import file as kek_file
 from e4kms.deks import Purpose, State, create
 from e4kms.keyring import Keyring
+from tests.c2 import waiting
 from tests.c2.conftest import Worlds
 from tests.c2.world import World
 from tests.core.suites2 import SIV_PK
@@ -32,12 +37,18 @@ def peopled(pk2: World) -> None:
         pk2.add(name)
     pk2.befriend("a", "b")
     pk2.topic("t", "a", "b")
+    pk2.topic("planned", "a", "b")
     pk2.do(clients.new_key, "c", Reason.ROUTINE)
     pk2.carry()
     pk2.obey()
     pk2.receive()  # its offer
     pk2.do(tokens.create, "operator")
-    pk2.do(lambda db, realm: idempotency.once(db, realm, ASKED, lambda: Answer(200, b"done")))
+    pk2.do(plans.begin, "planned", plans.Terms())
+    pk2.do(enrolments.create, "line 1", "plant/*", ["t"], 2, 600.0)
+    pk2.do(webhooks.create, "hook", "https://receiver.example/")
+    waiting.decided(pk2)
+    pk2.do(identities.create, "somebody", marks.Mark(FoundBy.SAN, "", "dns:press.example"))
+    pk2.do(lambda db, realm: idempotency.once(db, realm, ASKED, bytes(32), lambda: Answer(200, b"done")))
 
 
 @pytest.fixture
@@ -154,9 +165,9 @@ def test_a_token_and_a_repeated_request_are_known_after_their_key_was_rotated(fl
     token, text = fleet.do(tokens.create, "kept")
     rotate(fleet, Purpose.LOOKUP)
     assert fleet.do(tokens.authenticate, text.decode()).id == token.id
-    again = fleet.do(lambda db, realm: idempotency.once(db, realm, ASKED, lambda: Answer(500, b"twice")))
+    again = fleet.do(lambda db, realm: idempotency.once(db, realm, ASKED, bytes(32), lambda: Answer(500, b"twice")))
     assert again == Answer(200, b"done")
-    assert fleet.do(resealing.behind)[Purpose.LOOKUP] == 3
+    assert fleet.do(resealing.behind)[Purpose.LOOKUP] == 4
     assert fleet.store.run(resealing.is_named, Purpose.LOOKUP, 1)
 
 
@@ -209,7 +220,7 @@ FORGED = {
 
 
 def answer(db: sa.Connection, realm: Realm, asked: Request = ASKED) -> Answer:
-    return idempotency.once(db, realm, asked, lambda: Answer(200, b"done"))
+    return idempotency.once(db, realm, asked, bytes(32), lambda: Answer(200, b"done"))
 
 
 @pytest.mark.parametrize("limit", [1, 2, 500])

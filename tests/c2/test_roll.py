@@ -47,9 +47,9 @@ def sums(world: World) -> Iterator[list[str]]:
         if statement.split() == ["SELECT", "membership.mac", "FROM", "membership"]:
             seen.append(statement)
 
-    sa.event.listen(world.store._writer, "before_cursor_execute", look)
+    sa.event.listen(sa.Engine, "before_cursor_execute", look)
     yield seen
-    sa.event.remove(world.store._writer, "before_cursor_execute", look)
+    sa.event.remove(sa.Engine, "before_cursor_execute", look)
 
 
 @pytest.fixture

@@ -11,14 +11,18 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from e4c2 import c2keys, deks, idempotency, ledger, links, tokens, topics
+from e4c2 import c2keys, deks, idempotency, identities, ledger, links, plans, tokens, topics
+from e4c2.access.marks import FoundBy, Mark
+from e4c2.enrolment import tokens as enrolments
+from e4c2.events import webhooks
 from e4c2.idempotency import Answer, Request
 from e4c2.model import GRANTING, Delivery, Reason, metadata
 from e4c2.rows import Realm, find_all
-from e4c2.store.engine import NoText
 from e4c2.store.first_start import open_realm
+from e4c2.store.sqlite import NoText
 from e4core.errors import StorageError, Tampered
 from e4kms import file as kek_file
+from tests.c2 import waiting
 from tests.c2.conftest import Worlds
 from tests.c2.world import World
 from tests.core.suites2 import SIV_PK
@@ -31,7 +35,13 @@ def peopled(pk2: World) -> None:
         pk2.add(name)
     pk2.do(links.send, "a", "b")
     pk2.topic("t", "a", "b")
+    pk2.topic("planned", "a", "b")
     pk2.do(tokens.create, "admin", 60.0)
+    pk2.do(plans.begin, "planned", plans.Terms())
+    pk2.do(enrolments.create, "line 1", "plant/*", ["t"], 2, 600.0)
+    waiting.decided(pk2)
+    pk2.do(webhooks.create, "hook", "https://receiver.example/")
+    pk2.do(identities.create, "somebody", Mark(FoundBy.SAN, "", "dns:press.example"))
     pk2.do(c2keys.new, Reason.ROUTINE)
 
 
@@ -162,7 +172,7 @@ ASKED = Request("token", "key", bytes(32))
 
 
 def ask(db: sa.Connection, realm: Realm) -> Answer:
-    return idempotency.once(db, realm, ASKED, lambda: Answer(200, b"done"))
+    return idempotency.once(db, realm, ASKED, bytes(32), lambda: Answer(200, b"done"))
 
 
 @pytest.mark.parametrize("change", ["answer = 'text'", "answer = 5", "answer = CAST(x'ff' AS TEXT)"])

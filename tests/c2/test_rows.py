@@ -13,12 +13,20 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from e4c2 import c2keys, clients, deks, links, sequences, tokens, topics
+from e4c2 import approvals, c2keys, clients, deks, epochs, identities, links, plans, sequences, tokens, topics
+from e4c2.access.marks import FoundBy, Mark
+from e4c2.audit import chain, checkpoints
+from e4c2.audit.records import Act
+from e4c2.enrolment import tokens as enrolments
+from e4c2.events import webhooks
 from e4c2.model import GRANTING, Reason, metadata
+from e4c2.recovery import restored
 from e4c2.rows import Realm, find_all
 from e4core.errors import Conflict, Denied, E4Error, NotFound, Tampered
 from e4core.keys import Secret
+from tests.c2 import waiting
 from tests.c2.conftest import Worlds
+from tests.c2.waiting import SECOND
 from tests.c2.world import World
 from tests.core.suites2 import SIV_PK
 
@@ -31,6 +39,9 @@ FORGED: dict[str, Any] = {
     "c2_key": 9,
     "reports": 0,
     "state": "retired",
+    "backup": bytes(16),
+    "made": 1.5,
+    "since": 2.5,
     "private": b"\x01" * 67,
     "public": b"\x09" + bytes(31),
     "check_value": bytes(16),
@@ -39,9 +50,30 @@ FORGED: dict[str, Any] = {
     "hash": bytes(32),
     "last": 2**32 - 1,
     "confirmed": 1,
+    "grants": b"[[]]",
+    "found_by": "group",
+    "issuer": "https://other.example",
+    "value": "other",
+    "clients": "*",
+    "topics": b"[]",
+    "uses": 99,
+    "used": 99,
+    "number": 99,
+    "base_number": 99,
+    "base_hash": bytes(32),
+    "algorithm": "other",
+    "url": "https://other.example",
+    "kinds": "other",
+    "secret": b"\x01" * 67,
+    "requester": "token/2",
+    "digest": b"\x01" * 32,
+    "about": b"{}",
+    "decider": b"{}",
     "generation": 77,
     "mac": b"\x01\0\0\0" + bytes(32),
 }
+TOPICS = ("t", "u", "planned")
+CERTIFICATE = Mark(FoundBy.SAN, "", "dns:press.example")
 UNIQUE = {("client", "name"): "name || :it", ("topic", "name"): "name || :it"}
 CELLS = [
     (table, column) for table, columns in GRANTING.items() for column in (*columns, "generation", "mac") if columns
@@ -57,6 +89,16 @@ def peopled(world: World) -> None:
     world.topic("u", "a")
 
 
+def in_all_tables(world: World) -> None:
+    peopled(world)
+    world.topic("planned", "a", "b")
+    world.do(plans.begin, "planned", plans.Terms())
+    world.do(enrolments.create, "line 1", "plant/*", ["t"], 2, 600.0)
+    world.do(webhooks.create, "hook", "https://receiver.example/")
+    world.do(identities.create, "somebody", CERTIFICATE)
+    waiting.decided(world)
+
+
 @pytest.fixture
 def fleet(worlds: Worlds) -> World:
     """Of Format 2, which has something in every table."""
@@ -64,22 +106,40 @@ def fleet(worlds: Worlds) -> World:
 
 
 @pytest.fixture
+def whole(worlds: Worlds) -> World:
+    """With a row in every table."""
+    return worlds.peopled(SIV_PK.name, in_all_tables)
+
+
+@pytest.fixture
 def fleet1(worlds: Worlds) -> World:
     return worlds.peopled("pk", peopled)
+
+
+def ids(db: sa.Connection, table: str) -> list[str]:
+    return [each.hex() for each in db.scalars(sa.select(metadata.tables[table].c.id))]
 
 
 def use(db: sa.Connection, realm: Realm, table: str, token: str) -> None:
     """Act on all rows of a table, old and forged names included; only a row that was tampered with may stop it."""
     uses: dict[str, list[Callable[[], object]]] = {
         "client": [partial(clients.show, db, realm, name) for name in ("other", "a", "b")],
-        "topic": [partial(topics.rotate, db, realm, name) for name in ("other", "t", "u")],
-        "topic_epoch": [partial(topics.rotate, db, realm, name) for name in "tu"],
+        "topic": [partial(topics.rotate, db, realm, name) for name in ("other", *TOPICS)],
+        "topic_epoch": [partial(topics.rotate, db, realm, name) for name in TOPICS],
         "command_sequence": [partial(sequences.held, db, realm, [realm.suite.derive_id(name) for name in "ab"])],
-        "membership": [partial(topics.join, db, realm, name, ["a", "b"]) for name in "tu"],
+        "membership": [partial(topics.join, db, realm, name, ["a", "b"]) for name in TOPICS],
         "link": [partial(links.remove, db, realm, *pair) for pair in ("ab", "ba")],
         "c2_key": [partial(c2keys.all_versions, db, realm), partial(c2keys.finish, db, realm)],
         "dek": [partial(deks.verify, db, realm)],
         "token": [partial(tokens.authenticate, db, realm, token)],
+        "recovery": [partial(restored.is_paused, db, realm)],
+        "topic_next": [partial(epochs.of, db, realm, [bytes.fromhex(each) for each in ids(db, "topic")])],
+        "approval": [partial(approvals.show, db, realm, (each, SECOND)) for each in ids(db, "approval")],
+        "identity": [partial(identities.show, db, realm, each) for each in ids(db, "identity")],
+        "enrolment": [partial(enrolments.show, db, realm, each) for each in ids(db, "enrolment")],
+        "webhook": [partial(webhooks.show, db, realm, each) for each in ids(db, "webhook")],
+        "audit_head": [partial(chain.append, db, realm, Act("test"))],
+        "audit_key": [partial(checkpoints.public_key, db, realm)],
     }
     for each in uses[table]:
         with suppress(NotFound, Conflict):
@@ -87,18 +147,18 @@ def use(db: sa.Connection, realm: Realm, table: str, token: str) -> None:
 
 
 @pytest.mark.parametrize(("table", "column"), [cell for cell in CELLS if cell != ("token", "lookup")])
-def test_changed_cell_of_a_granting_row_is_found_when_it_is_used(fleet: World, table: str, column: str) -> None:
-    token = fleet.do(tokens.create, "admin", 60.0)[1].decode()
-    fleet.do(c2keys.new, Reason.ROUTINE)
-    fleet.settle_down()
+def test_changed_cell_of_a_granting_row_is_found_when_it_is_used(whole: World, table: str, column: str) -> None:
+    token = whole.do(tokens.create, "admin", 60.0)[1].decode()
+    whole.do(c2keys.new, Reason.ROUTINE)
+    whole.settle_down()
     key = ", ".join(column.name for column in metadata.tables[table].primary_key)
-    fleet.sql(
+    whole.sql(
         f"UPDATE {table} SET {column} = :it WHERE ({key}) = (SELECT {key} FROM {table} LIMIT 1)", it=FORGED[column]
     )
-    with fleet.refuses(Tampered):
-        fleet.do(find_all, metadata.tables[table])
-    with fleet.refuses(Tampered):
-        fleet.do(use, table, token)
+    with whole.refuses(Tampered):
+        whole.do(find_all, metadata.tables[table])
+    with whole.refuses(Tampered):
+        whole.do(use, table, token)
 
 
 def test_token_moved_to_another_text_is_found(sk: World) -> None:

@@ -19,6 +19,7 @@ from e4core.errors import Conflict, Denied, KeyNotFound, NotFound
 from tests.c2.served import bearer, created, serving, settings_in
 from tests.c2.test_app import start
 from tests.c2.world import World
+from tests.places import database_file
 
 
 def names(world: World) -> set[str]:
@@ -64,7 +65,7 @@ def test_a_start_makes_a_token_when_all_are_expired(tmp_path: Path) -> None:
     settings = settings_in(tmp_path)
     with serving(settings) as c2:
         first = c2.token
-        body = {"name": "short", "lifetime_s": 0.001}
+        body = {"name": "short", "grants": [], "lifetime_s": 0.001}
         short = created(c2.http.post("/v1/tokens", json=body))
         (admin,) = [token["id"] for token in c2.http.get("/v1/tokens").json()["items"] if token["id"] != short["id"]]
         assert c2.http.delete(f"/v1/tokens/{admin}").status_code == 204
@@ -108,7 +109,7 @@ def test_none_is_made_for_who_has_the_database_and_not_its_key(tmp_path: Path) -
     start(settings)
     stolen = settings_in(tmp_path, data=tmp_path / "stolen")
     stolen.data.mkdir(0o700)
-    shutil.copy(settings.database_file, stolen.database_file)
+    shutil.copy(database_file(settings), database_file(stolen))
     with pytest.raises(KeyNotFound):
         asyncio.run(recover(stolen))
     assert not stolen.admin_token_file.exists()

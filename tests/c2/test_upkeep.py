@@ -116,7 +116,7 @@ def test_token_that_was_tampered_with_does_not_keep_the_c2_from_starting(sk: Wor
     sk.do(tokens.create, "short", 60.0)
     sk.clock.now += LATER_S
     sk.sql("UPDATE token SET name = 'admin'")
-    sk.do(delivery.resume)
+    sk.do(delivery.begin)
     assert sk.names(tokens.page) == ["admin"]
 
 
@@ -296,5 +296,5 @@ def test_many_reports_do_not_keep_others_who_write_waiting(sk: World) -> None:
     number = 500
     forged = b"\2\2" + bytes(report.LONGEST - 2)
     waiting, still_waiting = reports_while_the_writer_is_busy(sk, report_topic(sk.add("a").id), forged, number)
-    assert waiting > 400
+    assert waiting >= 400
     assert still_waiting >= waiting - 100

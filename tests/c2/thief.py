@@ -17,7 +17,7 @@ from e4c2.model import GRANTING, client, token
 from e4c2.rows import authority, row_id
 from e4core.kms import Kms
 from e4kms.deks import Binding, Purpose, unwrap
-from e4kms.records import AES_256_GCM, Cell, MacKey, RecordKey
+from e4kms.records import AES_256_GCM, Cell, MacKey, RecordKey, version_bytes
 
 _LEDGER = Cell("ledger", "sum", bytes([1, *bytes(7)]))
 
@@ -53,7 +53,7 @@ class Thief:
 
     def insert_token(self, text: str) -> None:
         lookup = self._macs[Purpose.LOOKUP].tag(text.encode())
-        self.insert(token, id=os.urandom(16), name="forged", lookup=lookup, expires=None)
+        self.insert(token, id=os.urandom(16), name="forged", lookup=lookup, expires=None, grants=None)
 
     def insert_client(self, identity: bytes, name: str, key: bytes) -> None:
         sealed = self._records.seal(Cell("client", "key", identity), key)
@@ -63,5 +63,7 @@ class Thief:
     def balance(self) -> None:
         """Make the ledger fit to what is in the database."""
         macs = [mac for name in GRANTING for (mac,) in self.sql(f"SELECT mac FROM {name}")]
-        content = self.ledger_key + (2**40).to_bytes(8, "little") + ledger._bytes(ledger._sum(self.ledger_key, macs))
+        versions = b"".join(version_bytes(self._macs[of].version) for of in Purpose if of is not Purpose.RECORDS)
+        total = ledger._bytes(ledger._sum(self.ledger_key, macs))
+        content = self.ledger_key + (2**40).to_bytes(8, "little") + versions + total
         self.sql("UPDATE ledger SET sum = :sealed", sealed=self._records.seal(_LEDGER, content))

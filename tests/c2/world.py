@@ -17,13 +17,14 @@ from typing import Any, Concatenate, NamedTuple, ParamSpec, Protocol, TypeVar
 import pytest
 import sqlalchemy as sa
 
-from e4c2 import c2keys, clients, commands, links, topics
+from e4c2 import c2keys, clients, commands, digests, links, topics
 from e4c2.commands import requeue
-from e4c2.delivery import settle
 from e4c2.format import Sealed
 from e4c2.model import Delivery, metadata, outbox, topic
-from e4c2.reports import expected_digest, receive, receive_all
+from e4c2.reports import receive, receive_all
 from e4c2.rows import Realm, reveal
+from e4c2.settling import settle
+from e4c2.store.address import Address
 from e4c2.store.engine import Store
 from e4c2.store.first_start import open_realm
 from e4core import command, command2, control2
@@ -45,7 +46,7 @@ class Named(Protocol):
 
 
 NOW = 1_800_000_000.25
-DONE = {Delivery.CONFIRMED.value, Delivery.SUPERSEDED.value}
+DONE = {Delivery.CONFIRMED.value, Delivery.SUPERSEDED.value, Delivery.EXPIRED.value}
 
 
 class Clock:
@@ -86,14 +87,19 @@ _OPEN = {1: _open1, 2: _open2}
 class World:
     """Attributes: wire: all that was ever published. devices: by name. reports: sent and not yet received."""
 
-    def __init__(self, suite: Suite, database: Path, kek_uri: str, clock: Clock | None = None) -> None:
-        self.suite, self.database, self.clock = suite, database, clock or Clock()
+    def __init__(self, suite: Suite, place: Path | Address, kek_uri: str, clock: Clock | None = None) -> None:
+        self.suite, self.place, self.clock = suite, place, clock or Clock()
         self._kek_uri = kek_uri
         self.devices: dict[str, Device] = {}
         self.wire: list[Sent] = []
         self.reports: deque[Incoming] = deque()
         self.privates: dict[str, list[Secret]] = {}
         self.open()
+
+    @property
+    def database(self) -> Path:
+        assert isinstance(self.place, Path)
+        return self.place
 
     def again(self, database: Path) -> World:
         """This fleet as it is after a start of all, on a copy of its database; its own is closed, and nothing on its way."""
@@ -106,7 +112,7 @@ class World:
         return other
 
     def open(self) -> None:
-        self.store = Store(self.database)
+        self.store = Store(self.place)
         kms = {self._kek_uri: kek_file.open_kms(self._kek_uri)}
         self.realm = self.store.run(open_realm, self.suite, kms, self.clock)
 
@@ -257,7 +263,7 @@ class World:
 
     def digest_fits(self, name: str) -> bool:
         device = self.devices[name]
-        expected = self.do(lambda db, realm: expected_digest(db, realm, clients.require(db, realm, name)))
+        expected = self.do(digests.expected, [device.id])[device.id]
         return isinstance(device, Ours) and device.digest() == expected
 
     def sent_to(self, name: str, since: int = 0, privates: Sequence[Secret] | None = None) -> list[tuple[int, Any]]:

@@ -115,7 +115,7 @@ def server(reply: Reply) -> Iterator[tuple[str, list[Asked]]]:
             asked.append(Asked(self.command, self.path, headers, self.rfile.read(length)))
             reply(asked[-1], self)
 
-        do_GET = do_POST = do_DELETE = _answer
+        do_GET = do_POST = do_PATCH = do_DELETE = _answer
 
         def log_message(self, format: str, *args: object) -> None:
             pass

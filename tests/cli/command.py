@@ -17,13 +17,15 @@ from tests import forks
 
 PROGRAM = (sys.executable, "-m", "e4cli")
 PATIENCE_S = 30.0
-_LATE = ("E4_", "_E4_", "COMP_", "TERM", "TMPDIR")
+NOWHERE = "/nonexistent"
+"""No profile of whoever runs the tests is found there."""
+_LATE = ("E4_", "_E4_", "COMP_", "XDG_", "TERM", "TMPDIR")
 _CLEARED = ("E4_STATE", "E4_STATE_PASSPHRASE", "E4_BROKER", "E4_DEBUG")
 
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     inherited = {name: value for name, value in os.environ.items() if name not in _CLEARED}
-    return {**inherited, "TERM": "dumb", "COLUMNS": "200", **(extra or {})}
+    return {**inherited, "TERM": "dumb", "COLUMNS": "200", "XDG_CONFIG_HOME": NOWHERE, **(extra or {})}
 
 
 def e4(

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from e4c2.api.status import status_of
-from e4cli.api_client import UNANSWERED, Api, Token
+from e4cli.api_client import UNANSWERED, Api
+from e4cli.connection import Token
 from e4core import errors
 from e4core.errors import (
     Conflict,

@@ -62,7 +62,7 @@ def test_only_what_the_broker_took_counts_as_acknowledged(bench: Path) -> None:
             return future
 
     async def story() -> int:
-        stopwatch = runpy.run_path(str(bench / "rotate.py"))["_Stopwatch"](Link())
+        stopwatch = runpy.run_path(str(bench / "carrying.py"))["Stopwatch"](Link())
         stopwatch.wanted = 2
         sent = [stopwatch.publish("a", b"", 1) for _ in range(4)]
         await asyncio.gather(*sent, return_exceptions=True)

@@ -101,6 +101,17 @@ class TestClients:
         assert sum(c2.answer("clients", "remove", goes, "--no-rekey")["counts"].values()) == 0
         assert sum(c2.answer("clients", "remove", goes_too)["counts"].values()) == 1
 
+    def test_many_are_removed_at_once_or_none(self, c2: C2) -> None:
+        goes, goes_too, stays = (client(c2) for _ in range(3))
+        on = topic(c2, goes, goes_too, stays)
+        c2.refused(8, "clients", "remove", goes, "nobody")
+        c2.refused(2, "clients", "remove", goes, goes_too, "--wait-s", "5")
+        assert c2.answer("clients", "show", goes)["status"] == "active"
+        before = len(c2.answer("topics", "history", on))
+        c2.answer("clients", "remove", goes, goes_too)
+        assert [row["name"] for row in c2.answer("topics", "members", on)] == [stays]
+        assert len(c2.answer("topics", "history", on)) == before + 1
+
     def test_the_topics_of_a_client_are_listed(self, c2: C2) -> None:
         name = client(c2)
         topics = sorted(topic(c2, name) for _ in range(3))

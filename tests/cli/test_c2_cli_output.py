@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from e4cli.api_client import Api, Token
+from e4cli.api_client import Api
+from e4cli.connection import Token
 from e4core.keys import Secret
 from tests.cli.c2_server import C2
 from tests.cli.devices import loaded
@@ -41,11 +42,12 @@ class TestLists:
 class TestTokens:
     def test_a_token_is_made_used_and_revoked(self, sk: C2) -> None:
         file = sk.folder / fresh("token")
-        made = sk.answer("token", "create", "ci pipeline", "--days", "1.5", "--out", file)
-        assert made.keys() == {"id", "name", "created", "expires", "file"}
+        made = sk.answer("token", "create", "ci pipeline", "--role", "viewer", "--days", "1.5", "--out", file)
+        assert made.keys() == {"id", "name", "created", "expires", "grants", "generation", "file"}
         assert made["expires"] == pytest.approx(made["created"] + 1.5 * 24 * 3600)
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
         listed = {row["id"]: row for row in sk.answer("token", "list")}
+        assert sk.answer("token", "show", made["id"]) == listed[made["id"]]
         assert listed[made["id"]]["name"] == "ci pipeline"
         assert sk.run("c2", "show", "--token-file", file).code == 0
         sk.ok("token", "revoke", made["id"])
@@ -56,13 +58,13 @@ class TestTokens:
         before = sk.answer("token", "list")
         file = sk.folder / fresh("token")
         file.write_text("something else")
-        sk.refused(9, "token", "create", "a", "--out", file)
+        sk.refused(9, "token", "create", "a", "--role", "viewer", "--out", file)
         assert file.read_text() == "something else"
         assert sk.answer("token", "list") == before
 
     def test_a_token_is_not_shown_where_nobody_looks(self, sk: C2) -> None:
         before = sk.answer("token", "list")
-        assert "--out" in sk.refused(3, "token", "create", "a")
+        assert "--out" in sk.refused(3, "token", "create", "a", "--role", "viewer")
         assert sk.answer("token", "list") == before
 
 
@@ -97,7 +99,7 @@ def secrets_in(path: Path) -> list[str]:
     return [private.hex(), base64.b64encode(private)[:42].decode(), repr(private)[2:-1]]
 
 
-@pytest.mark.parametrize("output", ["table", "json"])
+@pytest.mark.parametrize("output", ["table", "json", "csv"])
 def test_no_command_prints_a_secret(c2: C2, output: str) -> None:
     """The whole life of two clients, told twice, and searched for each of its keys."""
     one, two, on = fresh("client"), fresh("client"), fresh("topic")

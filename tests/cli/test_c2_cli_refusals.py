@@ -114,7 +114,7 @@ def test_what_its_state_does_not_allow_is_9(known: C2) -> None:
         ["commands", "show", "../c2"],
         ["commands", "list", "--state", "lost"],
         ["token", "revoke", "admin"],
-        ["token", "create", "a\x7f", "--out", "unwritten"],
+        ["token", "create", "a\x7f", "--role", "viewer", "--out", "unwritten"],
         ["c2", "show", "--url", "http://c2.example"],
     ],
 )
@@ -124,8 +124,8 @@ def test_a_wrong_input_is_3(known: C2, arguments: list[str]) -> None:
 
 
 def test_what_is_wrong_is_called_by_its_name(known: C2) -> None:
-    assert "token" in known.refused(3, "token", "create", "", "--out", "unwritten")
-    assert "token" in known.refused(3, "token", "create", "a" * 256, "--out", "unwritten")
+    assert "token" in known.refused(3, "token", "create", "", "--role", "viewer", "--out", "unwritten")
+    assert "token" in known.refused(3, "token", "create", "a" * 256, "--role", "viewer", "--out", "unwritten")
 
 
 @pytest.mark.parametrize("key", [b"", bytes(32), b"\x01" * 31, b"\x01" * 64])
@@ -154,8 +154,8 @@ def test_what_the_suite_does_not_have_is_11(known: C2) -> None:
         ["c2", "new-key", "--reason", "compromised"],
         ["topics", "join", "known"],
         ["clients", "list", "--limit", "0"],
-        ["token", "create", "a", "--out", "unwritten", "--days", "nan"],
-        ["token", "create", "a", "--out", "unwritten", "--days", "0"],
+        ["token", "create", "a", "--role", "viewer", "--out", "unwritten", "--days", "nan"],
+        ["token", "create", "a", "--role", "viewer", "--out", "unwritten", "--days", "0"],
     ],
 )
 def test_a_command_line_that_is_not_understood_is_2(known: C2, arguments: list[str]) -> None:
@@ -360,7 +360,7 @@ class TestWait:
 
 
 def test_a_token_is_shown_on_a_terminal(sk: C2) -> None:
-    shown = on_a_terminal([*program(), "token", "create", "mine"], sk.env, until="e4_", code=0)
+    shown = on_a_terminal([*program(), "token", "create", "mine", "--role", "viewer"], sk.env, until="e4_", code=0)
     assert "mine" in shown
 
 

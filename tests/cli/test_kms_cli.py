@@ -16,6 +16,7 @@ import pytest
 
 from tests.c2.served import PATIENCE_S, Served, serving, settings_in
 from tests.cli.c2_server import C2
+from tests.places import database_file
 
 FIRST = "file:kek.json"
 PURPOSES = ["audit", "authority", "lookup", "records"]
@@ -182,7 +183,7 @@ class TestWraps:
 
 
 def blobs(served: Served) -> list[bytes]:
-    with contextlib.closing(sqlite3.connect(served.settings.database_file, timeout=PATIENCE_S)) as db:
+    with contextlib.closing(sqlite3.connect(database_file(served.settings), timeout=PATIENCE_S)) as db:
         return [blob for (blob,) in db.execute("SELECT blob FROM dek_wrap")]
 
 
@@ -224,7 +225,7 @@ class TestNotNamed:
 
 
 def by_uri(served: Served) -> Iterator[tuple[str, set[bytes]]]:
-    with contextlib.closing(sqlite3.connect(served.settings.database_file, timeout=PATIENCE_S)) as db:
+    with contextlib.closing(sqlite3.connect(database_file(served.settings), timeout=PATIENCE_S)) as db:
         for (uri,) in db.execute("SELECT DISTINCT uri FROM dek_wrap").fetchall():
             yield uri, {blob for (blob,) in db.execute("SELECT blob FROM dek_wrap WHERE uri = ?", (uri,))}
 
@@ -286,7 +287,7 @@ class TestVerify:
             assert wraps(c2) == all_by(several)
 
     def test_a_row_that_was_changed_behind_its_back_is_an_alarm(self, c2: C2) -> None:
-        with contextlib.closing(sqlite3.connect(c2.served.settings.database_file, timeout=PATIENCE_S)) as db, db:
+        with contextlib.closing(sqlite3.connect(database_file(c2.served.settings), timeout=PATIENCE_S)) as db, db:
             assert db.execute("UPDATE client SET status = 'suspended' WHERE name = 'one'").rowcount == 1
         assert "in client does not fit" in c2.refused(16, "kms", "verify")
 

@@ -18,6 +18,7 @@ from tests.cli.c2_server import C2, Asked, send, server
 from tests.cli.command import environment, program
 from tests.cli.test_c2_cli_refusals import on_a_terminal
 from tests.cli.test_kms_cli import FIRST, PURPOSES, Shop, all_by, c2, keys, made, results, shop
+from tests.places import database_file
 
 __all__ = ["c2", "made", "shop"]
 
@@ -99,7 +100,7 @@ class TestRotate:
 
     def stop(self, c2: C2) -> None:
         """Rotate with a row that somebody has changed in the database."""
-        with contextlib.closing(sqlite3.connect(c2.served.settings.database_file)) as db:
+        with contextlib.closing(sqlite3.connect(database_file(c2.served.settings))) as db:
             db.execute("UPDATE topic SET generation = generation + 1")
             db.commit()
         c2.refused(16, "kms", "rotate", "--purpose", "records")

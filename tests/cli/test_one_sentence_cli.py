@@ -17,7 +17,7 @@ from tests.device.c2 import TinyC2
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ("suites --output xml", "'--output' / '-o': 'xml' is not one of 'table', 'json' (see e4 suites --help)"),
+        ("suites --output xml", "'--output' / '-o': 'xml' is not one of 'table', 'json', 'csv' (see e4 suites --help)"),
         (
             "keygen bogus --out key",
             "'KIND': 'bogus' is not one of 'symmetric', 'ed25519', 'curve25519' (see e4 keygen --help)",

@@ -198,6 +198,10 @@ class Terminal:
     def stop(self) -> None:
         """Ctrl-C, and wait until the shell is there again."""
         os.killpg(self._process.pid, signal.SIGINT)
+        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
+        deadline = time.monotonic() + PATIENCE_S
+        while children.read_text() and time.monotonic() < deadline:  # else it is typed to the program that ends
+            time.sleep(0.02)
         self._finish("true", "", "")
 
     def close(self) -> None:

@@ -40,7 +40,7 @@ ROOT = Path(__file__).parents[2]
 PORTS = ("8884", "1883")
 """Of the API and of the broker, as pages show them."""
 PATIENCE_S = 30.0
-STAYS = re.compile(r"\be4 serve\b|\be4 device run\b.*--subscribe\b")
+STAYS = re.compile(r"^(?:\w+=\S* )*e4 (?:serve|audit witness)\b|\be4 device run\b.*--subscribe\b")
 ASKS = re.compile(r"curl (?!.*(?:--json|-X|-d) )|e4 \w+ (?:list|show|members|topics)\b")
 _PAUSE_S = 0.1
 

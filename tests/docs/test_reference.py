@@ -22,7 +22,7 @@ PAGES = [page for page in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.
 COMMANDS = dict(reference.commands())
 GROUPS = {name.rpartition(" ")[0] for name in COMMANDS} - {""}
 SCHEMAS = reference.openapi()["components"]["schemas"]
-NOT_OF_REQUESTS = {"bad_setting", "bad_uri", "bad_report", "overload"}
+NOT_OF_REQUESTS = {"bad_setting", "bad_uri", "bad_report", "overload", "exists", "not_empty"}
 """Kinds of errors that the C2 tells its operator or its log."""
 
 

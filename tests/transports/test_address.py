@@ -50,7 +50,7 @@ def test_every_option_is_read() -> None:
         ("mqtt://broker:0", "port"),
         ("mqtt://broker:66000", "port"),
         ("mqtt://broker:many", "port"),
-        ("mqtt://broker?tls=yes", "known: version, qos, password-file, ca, cert, key, keepalive, timeout"),
+        ("mqtt://broker?tls=yes", "known: version, qos, password-file, ca, cert, key, keepalive, session, timeout"),
         ("mqtt://broker?qos", "form"),
         ("mqtt://broker?qos=3", "0, 1 or 2"),
         ("mqtt://broker?qos=1&qos=2", "twice"),

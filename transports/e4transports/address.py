@@ -12,6 +12,8 @@ from e4core.errors import StorageError
 from e4core.uri import Option, options, path, refuse, seconds
 
 _MAX_KEEPALIVE_S = 65_535
+_MAX_SESSION_S = 2**32 - 2
+"""One more is for ever (MQTT 5.0, section 3.1.2.11.2)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +22,7 @@ class BrokerAddress:
 
     Attributes: max_qos: highest QoS that is used. keepalive_s: seconds of silence after which the link is tested.
     timeout_s: seconds allowed for the first connection.
+    session_s: seconds for which the broker keeps a session whose link was lost.
     """
 
     host: str
@@ -34,6 +37,7 @@ class BrokerAddress:
     key: Path | None = None
     keepalive_s: int = 60
     timeout_s: float = 10.0
+    session_s: int | None = None
 
     def __str__(self) -> str:
         return f"{self.host}:{self.port}"
@@ -117,6 +121,12 @@ def _whole_seconds(text: str) -> int:
     return found
 
 
+def _any_seconds(text: str) -> int:
+    if not 0 <= (found := int(text)) <= _MAX_SESSION_S:
+        raise ValueError
+    return found
+
+
 _OPTIONS: dict[str, Option] = {
     "version": ("version", {"3.1.1": "3.1.1", "5": "5"}.__getitem__, "3.1.1 or 5"),
     "qos": ("max_qos", {"0": 0, "1": 1, "2": 2}.__getitem__, "0, 1 or 2"),
@@ -125,5 +135,6 @@ _OPTIONS: dict[str, Option] = {
     "cert": ("cert", path, "the path of a PEM certificate"),
     "key": ("key", path, "the path of a PEM private key"),
     "keepalive": ("keepalive_s", _whole_seconds, "1 to 65535 whole seconds"),
+    "session": ("session_s", _any_seconds, "0 to 4294967294 whole seconds"),
     "timeout": ("timeout_s", seconds(_MAX_KEEPALIVE_S), "a number of seconds above 0"),
 }

@@ -49,14 +49,16 @@ class PahoClient(Client):
         super().__init__(
             CallbackAPIVersion.VERSION2,
             client_id=client_id or (f"e4-{secrets.token_hex(8)}" if modern else ""),
-            clean_session=None if modern else not client_id,
+            clean_session=None if modern else not client_id or address.session_s == 0,
             protocol=MQTTProtocolVersion.MQTTv5 if modern else MQTTProtocolVersion.MQTTv311,
         )
         self.on_broken: Callable[[Exception], None] = lambda _error: None
         self.on_round: Callable[[], None] = lambda: None
         self._address = address
         self._modern = modern
-        self._keeps_session = bool(client_id)
+        kept_s = _KEPT_SESSION_S if client_id else _PASSING_SESSION_S
+        self._session_s = kept_s if address.session_s is None else address.session_s
+        self._keeps_session = bool(client_id) and self._session_s > 0
         self._closing = False
         self._bulk: BulkSocket | None = None
         self.max_inflight_messages_set(INFLIGHT)
@@ -125,7 +127,7 @@ class PahoClient(Client):
         properties = None
         if self._modern:
             start = False if self._keeps_session else MQTT_CLEAN_START_FIRST_ONLY
-            properties = _expiry(PacketTypes.CONNECT, _KEPT_SESSION_S if self._keeps_session else _PASSING_SESSION_S)
+            properties = _expiry(PacketTypes.CONNECT, self._session_s)
             properties.ReceiveMaximum = _RECEIVE_MAXIMUM
         address = self._address
         self.connect_async(address.host, address.port, address.keepalive_s, clean_start=start, properties=properties)

@@ -98,14 +98,14 @@ class Link:
         finally:
             self.inbox.close()
 
-    def publish(self, topic: str, payload: bytes, qos: int) -> asyncio.Future[None]:
+    def publish(self, topic: str, payload: bytes, qos: int, retain: bool = False) -> asyncio.Future[None]:
         """Done when the broker has acknowledged, or for QoS 0 when the socket has it; cancelled before it left, it never does."""
         done: asyncio.Future[None] = self._loop.create_future()
         if len(payload) + 3 * len(topic) + _HEADER_LEN > self.max_packet_len:
             too_long = f"a message of {len(payload)} bytes is too long; this broker takes {self.max_packet_len}"
             done.set_exception(TransportError(too_long))
             return done
-        self._queue.append(_Outgoing(topic, payload, qos, done))
+        self._queue.append(_Outgoing(topic, payload, qos, done, retain))
         if not self._leaving:
             self._leaving = True
             self._loop.call_soon(self._leave)
@@ -122,7 +122,7 @@ class Link:
             message = self._queue.popleft()
             if message.done.done():
                 continue
-            info = self._client.publish(message.topic, message.payload, message.qos)
+            info = self._client.publish(message.topic, message.payload, message.qos, message.retain)
             if info.rc == MQTTErrorCode.MQTT_ERR_NO_CONN and not message.qos:
                 # lost just now; paho keeps messages of QoS 1 and 2 for the next connection, but not these
                 self._queue.appendleft(message)
@@ -276,3 +276,4 @@ class _Outgoing(NamedTuple):
     payload: bytes
     qos: int
     done: asyncio.Future[None]
+    retain: bool

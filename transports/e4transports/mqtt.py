@@ -3,7 +3,8 @@
 
 With a client id the broker keeps the session for 7 days (3.1.1: as long as it likes). Without one, MQTT 5 keeps it for a few
 minutes after a lost link and ends it on closing; 3.1.1 keeps none, so that a message may arrive twice, or be missed, across a
-lost link. An arriving message is acknowledged when it is received, not when it is read. Nothing is retained.
+lost link. An arriving message is acknowledged when it is received, not when it is read. Nothing is retained but
+by `publish_retained`.
 """
 
 from __future__ import annotations
@@ -70,11 +71,11 @@ class MqttTransport:
         Raises: InvalidInput: topic, or QoS; TransportError: not open. The future, TransportError: closed meanwhile, refused, or too
         long for the broker.
         """
-        link = self._require_link()
-        check_topic(topic)
-        if qos not in (0, 1, 2):
-            raise InvalidInput("a QoS is 0, 1 or 2")
-        return link.publish(topic, payload, min(qos, link.max_qos))
+        return self._hand_over(topic, payload, qos)
+
+    def publish_retained(self, topic: str, payload: bytes, /) -> asyncio.Future[None]:
+        """As `publish` at QoS 1; the broker keeps it for who subscribes later, until the next one on this topic."""
+        return self._hand_over(topic, payload, 1, retain=True)
 
     async def subscribe(self, topic: str, /) -> None:
         """Raises: InvalidInput: the topic; TransportError: not open, closed meanwhile, or refused."""
@@ -92,6 +93,13 @@ class MqttTransport:
 
     def __aiter__(self) -> AsyncIterator[Incoming]:
         return self._require_link().inbox
+
+    def _hand_over(self, topic: str, payload: bytes, qos: int, retain: bool = False) -> asyncio.Future[None]:
+        link = self._require_link()
+        check_topic(topic)
+        if qos not in (0, 1, 2):
+            raise InvalidInput("a QoS is 0, 1 or 2")
+        return link.publish(topic, payload, min(qos, link.max_qos), retain)
 
     def _require_link(self) -> Link:
         if self._link is None:

@@ -3,28 +3,45 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Callable
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from http import HTTPStatus
-from typing import Annotated, Concatenate, ParamSpec, TypeVar, cast
+from typing import Annotated, Concatenate, ParamSpec, Self, TypeVar, cast
 
 import sqlalchemy as sa
 from fastapi import Depends, Request, Response
+from fastapi.routing import APIRoute
 from pydantic_core import to_json
 
-from e4c2 import idempotency
-from e4c2.api.bearer import require
+from e4c2 import approvals, idempotency, principals
+from e4c2.access import grants
+from e4c2.access.grants import Permission
+from e4c2.access.needs import Noting
+from e4c2.access.principal import Access, Principal, PrincipalKind
+from e4c2.api import conditions
+from e4c2.api.conditions import Shown
+from e4c2.api.four_eyes import Guarded, Wanted, guarded
+from e4c2.api.objects import WHOLE, Objects, made, named
 from e4c2.api.parts import C2
+from e4c2.audit import chain
+from e4c2.audit.records import Act
 from e4c2.idempotency import Answer
 from e4c2.locksmith import Locksmith
 from e4c2.rows import Realm
-from e4c2.tokens import Token
-from e4core.errors import InvalidInput
+from e4core.errors import ApprovalNeeded, Denied, E4Error, InvalidInput, KmsError, StorageError
+
+log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
+Found = TypeVar("Found")
 
-UseCase = Callable[Concatenate[sa.Connection, Realm, P], T]
+UseCase = Callable[Concatenate[sa.Connection, Realm, Found, P], T]
+"""Takes what was found of the objects that were named, and nothing that was not admitted."""
 
 IDEMPOTENCY_KEY = "idempotency-key"
 
@@ -32,66 +49,213 @@ IDEMPOTENCY_KEY = "idempotency-key"
 class Caller:
     """Who asks, and for what.
 
-    The token was looked at before the body came, which takes as long as the caller likes: so it is looked at again before
-    anything is done for it, in the very transaction where there is one. A token that was revoked does nothing from then on.
+    The credentials were looked at before the body came, which takes as long as the caller likes: so they are looked at again before
+    anything is done, in the very transaction where there is one; and there what they let do. A token that was revoked does nothing
+    from then on.
     """
 
     def __init__(self, request: Request) -> None:
         self._request = request
-        self._token = cast(Token, request.state.token)
+        self.principal = cast(Principal, request.state.principal)
         self.c2 = cast(C2, request.app.state.c2)
+        self._keeps_answers = True
 
-    async def read(self, use_case: UseCase[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a use case that changes nothing. Raises: Denied; what it raises."""
+    def forgetting(self) -> Self:
+        """Keep no answer for who sends the request again: payloads are never in the database."""
+        self._keeps_answers = False
+        return self
+
+    async def read(
+        self,
+        permission: Permission,
+        objects: Objects[Found],
+        use_case: UseCase[Found, P, T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """Run a use case that changes nothing. Raises: Denied. NotFound; what it raises."""
 
         def look(db: sa.Connection, realm: Realm) -> T:
-            require(db, realm, self._token.id)
-            return use_case(db, realm, *args, **kwargs)
+            found = objects.found(db, realm, self._access(db, realm, permission))
+            return use_case(db, realm, found, *args, **kwargs)
 
         return await self.c2.store.read(look, self.c2.realm)
 
-    async def locksmith(self) -> Locksmith:
-        """For what takes several transactions, and KMSes between them. Raises: Denied."""
-        await self.c2.store.read(require, self.c2.realm, self._token.id)
+    async def show(
+        self,
+        permission: Permission,
+        objects: Objects[Found],
+        use_case: UseCase[Found, P, Shown],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> Response:
+        """`read` of one thing that has versions: its answer names this one, and is empty for who has it. Raises: as `read`."""
+        found = await self.read(permission, objects, use_case, *args, **kwargs)
+        return conditions.shown(self._request, found)
+
+    async def use(
+        self,
+        permission: Permission,
+        objects: Objects[Found],
+        use_case: UseCase[Found, P, T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """`read`, for what is then done outside of the database: it is on record before that begins. Raises: as `read`."""
+        attempt = self.act(*named(objects))
+
+        def look(db: sa.Connection, realm: Realm) -> T:
+            found = use_case(db, realm, objects.found(db, realm, self._access(db, realm, permission)), *args, **kwargs)
+            chain.append(db, realm, attempt)
+            return found
+
+        async with self.attempting(attempt):
+            return await self.c2.store.write(look, self.c2.realm)
+
+    async def locksmith(self, permission: Permission) -> Locksmith:
+        """For what takes several transactions, and KMSes between them; of the whole fleet. Raises: Denied."""
+        await self.admit(permission, WHOLE)
         return self.c2.locksmith
 
-    async def change(
-        self, status: HTTPStatus, use_case: UseCase[P, object], *args: P.args, **kwargs: P.kwargs
-    ) -> Response:
-        """Run a use case that changes something, once for each idempotency key; its result becomes the answer.
+    async def admit(self, permission: Permission, objects: Objects[object]) -> None:
+        """For what is not done in one transaction: before it begins. Raises: Denied. NotFound."""
+
+        def look(db: sa.Connection, realm: Realm) -> None:
+            objects.found(db, realm, self._access(db, realm, permission))
+
+        await self.c2.store.read(look, self.c2.realm)
+
+    async def keys(self, work: Callable[[Locksmith, Act], Awaitable[T]], *objects: str) -> T:
+        """Let the locksmith change the keys of the database, by this act; an approval is used up at its beginning.
 
         Raises: Denied; what it raises.
         """
+        locksmith, attempt = await self.locksmith(Permission.KMS_CHANGE), self.act(*objects)
+        guard = await self._guarded(attempt, await self._digest())
+        async with self.attempting(attempt), self._asking(guard, attempt):
+            if guard:
+                await self.c2.store.write(self._begin, self.c2.realm, guard, attempt)
+            return await work(locksmith, attempt)
+
+    async def change(
+        self,
+        status: HTTPStatus,
+        permission: Permission,
+        objects: Objects[Found],
+        use_case: UseCase[Found, P, object],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> Response:
+        """Run a use case that changes something, once for each idempotency key; its result becomes the answer.
+
+        Raises: Denied. NotFound; what it raises.
+        """
 
         def act(db: sa.Connection, realm: Realm) -> Answer:
-            require(db, realm, self._token.id)
+            access = Noting(self._access(db, realm, permission).principal, permission)
 
             def once() -> Answer:
-                result = use_case(db, realm, *args, **kwargs)
-                return Answer(status, b"" if result is None else to_json(result))
+                found = objects.found(db, realm, access)
+                conditions.require(db, self._request)
+                used = [guard.use(db, realm, access)] if guard else []
+                result = use_case(db, realm, found, *args, **kwargs)
+                answer = Answer(status, b"" if result is None else to_json(result))
+                told = [made(objects, _id(answer))] if status == HTTPStatus.CREATED else []
+                chain.append(db, realm, replace(attempt.of(*told, *used), digest=chain.digest(realm, digest)))
+                return answer
 
-            return idempotency.once(db, realm, asked, once)
+            may = hashlib.sha256(grants.dump(access.principal.grants)).digest()
+            return idempotency.once(db, realm, asked, may, once)
 
-        asked = await self._asked()
-        answer = await self.c2.store.write(act, self.c2.realm)
+        digest = await self._digest()
+        asked, attempt = self._asked(digest), self.act(*named(objects))
+        guard = await self._guarded(attempt, digest)
+        async with self.attempting(attempt), self._asking(guard, attempt):
+            answer = await self.c2.store.write(act, self.c2.realm)
         self.c2.courier.wake()
         return self._respond(answer)
 
-    async def _asked(self) -> idempotency.Request | None:
+    def _access(self, db: sa.Connection, realm: Realm, permission: Permission) -> Access:
+        """Raises: Denied."""
+        self.principal = principals.again(db, realm, self.principal)
+        return Access(self.principal, permission)
+
+    async def _guarded(self, attempt: Act, digest: bytes) -> Guarded | None:
+        return await guarded(self._request, self.c2.four_eyes_above, attempt.action, digest)
+
+    @asynccontextmanager
+    async def _asking(self, guard: Guarded | None, attempt: Act) -> AsyncIterator[None]:
+        """Around what may need an approval. Raises: ApprovalNeeded: it has been asked for."""
+        try:
+            yield
+        except Wanted as wanted:
+            assert guard
+            terms = (self.principal, guard.asked, wanted.needs, attempt)
+            raise ApprovalNeeded(approval=await self.c2.store.write(approvals.ask, self.c2.realm, *terms)) from None
+
+    def _begin(self, db: sa.Connection, realm: Realm, guard: Guarded, attempt: Act) -> None:
+        """What takes several transactions."""
+        access = Noting(self._access(db, realm, Permission.KMS_CHANGE).principal, Permission.KMS_CHANGE)
+        WHOLE.found(db, realm, access)
+        chain.append(db, realm, attempt.step("approval_used", guard.use(db, realm, access), *attempt.objects))
+
+    def act(self, *objects: str) -> Act:
+        """What this request is about to do, for the audit log."""
+        scope, peer = self._request.scope, self._request.client
+        action = operation_id(cast(APIRoute, scope["route"]))
+        who = f"{self.principal} {self.principal.name}"
+        return Act(action, who, peer.host if peer else "", self._request.state.request_id, objects)
+
+    @asynccontextmanager
+    async def attempting(self, attempt: Act) -> AsyncIterator[None]:
+        """Around a change: one that is refused is on record too; who is not let in is counted (`e4c2.api.gate`).
+
+        So is who has an enrolment token, which many devices hold: they fill no audit log, nor are refused as often as they like.
+        """
+        try:
+            yield
+        except E4Error as error:
+            if self.principal.kind is PrincipalKind.ENROLMENT:
+                self.c2.limits.refused(attempt.source, str(self.principal))
+            if not isinstance(error, Denied):
+                await self._record(attempt, error.kind)
+            raise
+
+    async def _record(self, attempt: Act, outcome: str) -> None:
+        if self.principal.kind is PrincipalKind.ENROLMENT:
+            return self.c2.notary.refusals.count(outcome, attempt.source, attempt.principal)
+        try:
+            await self.c2.store.write(chain.append, self.c2.realm, attempt, outcome)
+        except (KmsError, StorageError) as error:  # why it was refused is what the caller is to hear
+            log.error("a refusal (%s) is not in the audit log: %s", outcome, error)
+
+    def _asked(self, digest: bytes) -> idempotency.Request | None:
         keys = self._request.headers.getlist(IDEMPOTENCY_KEY)
-        if not keys:
+        if not keys or not self._keeps_answers:
             return None
         if len(keys) > 1:
             raise InvalidInput("give one Idempotency-Key")
+        return idempotency.Request(str(self.principal), keys[0], digest)
+
+    async def _digest(self) -> bytes:
         url = self._request.scope
-        digest = idempotency.digest(url["method"], url["path"], url["query_string"], await self._request.body())
-        return idempotency.Request(self._token.id, keys[0], digest)
+        return idempotency.digest(url["method"], url["path"], url["query_string"], await self._request.body())
 
     def _respond(self, answer: Answer) -> Response:
-        headers = {}
+        headers = conditions.tagged(answer.body)
         if answer.status == HTTPStatus.CREATED:
-            headers["Location"] = f"{self._request.scope['path']}/{json.loads(answer.body)['id']}"
+            headers["Location"] = f"{self._request.scope['path']}/{_id(answer)}"
         return Response(answer.body, answer.status, headers, "application/json" if answer.body else None)
+
+
+def operation_id(route: APIRoute) -> str:
+    """What a route is called in the description of the API, and in the audit log."""
+    return f"{route.tags[0]}_{route.name.strip('_')}"
+
+
+def _id(answer: Answer) -> str:
+    """Of what was made."""
+    return str(json.loads(answer.body)["id"])
 
 
 async def _caller(request: Request) -> Caller:
@@ -99,14 +263,3 @@ async def _caller(request: Request) -> Caller:
 
 
 Asking = Annotated[Caller, Depends(_caller)]
-
-
-def by_id(
-    name_of: Callable[[sa.Connection, str], str], use_case: Callable[Concatenate[sa.Connection, Realm, str, P], T]
-) -> Callable[Concatenate[sa.Connection, Realm, str, P], T]:
-    """``use_case``, which takes a name, for an id: both looked at in one transaction."""
-
-    def run(db: sa.Connection, realm: Realm, identity: str, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return use_case(db, realm, name_of(db, identity), *args, **kwargs)
-
-    return run

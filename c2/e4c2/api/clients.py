@@ -3,27 +3,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from http import HTTPStatus
-from typing import Annotated, Concatenate, ParamSpec, TypeVar
+from typing import Annotated
 
 import sqlalchemy as sa
 from fastapi import APIRouter, Query, Response
 from pydantic import Field
 
-from e4c2 import c2keys, clients, topics
-from e4c2.api.caller import Asking, by_id
-from e4c2.api.values import Body, DeviceKey, Id, Page, Paging, Parameters, page
+from e4c2 import c2keys, clients, standing, topics
+from e4c2.access.grants import Permission
+from e4c2.access.principal import Access
+from e4c2.api import objects
+from e4c2.api.caller import Asking
+from e4c2.api.objects import SEEN, SeenOf
+from e4c2.api.values import Body, DeviceKey, Id, Page, Paging, Parameters, Prefix, Wait, page
 from e4c2.clients import Client
 from e4c2.commands import Operation
+from e4c2.holdings import Holding
 from e4c2.model import Reason
 from e4c2.rows import Realm
 from e4c2.topics import Topic
 from e4core.errors import NotFound
 from e4core.keys import Secret
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 router = APIRouter(prefix="/v1/clients", tags=["clients"])
 
@@ -52,45 +53,61 @@ class NewKey(Body):
     )
 
 
-class Enrolment(Body):
+class Enrolling(Body):
     key: DeviceKey
     c2_key: Version = None
 
 
 class Named(Paging):
     name: str | None = Field(None, description="only the one with exactly this name")
+    prefix: Prefix = ""
 
 
 class Removal(Parameters):
     rekey: bool = Field(True, description="re-key the topics that it leaves")
+    wait_s: Wait = None
 
 
 @router.post("", status_code=201, response_model=Client, summary="Register a client; none is ever overwritten")
 async def create(asking: Asking, new: NewClient) -> Response:
     """409 `conflict`: the name or the id is taken, or the C2 key is given to no device any more."""
-    return await asking.change(HTTPStatus.CREATED, _create, new.name, new.key, new.id, new.c2_key)
+    made = objects.NewClient(new.name, new.id)
+    return await asking.change(HTTPStatus.CREATED, Permission.CLIENTS_ENROL, made, _create, new.key, new.id, new.c2_key)
 
 
 @router.get("", summary="List clients by name")
 async def list_(asking: Asking, query: Annotated[Named, Query()]) -> Page[Client]:
-    if query.name is not None:
-        return page(await asking.read(_named, query.name), query.limit, _mark)
-    return page(await asking.read(clients.page, query.after(), query.limit + 1), query.limit, _mark)
+    found = await asking.read(
+        Permission.CLIENTS_READ, SEEN, _page, query.name, query.prefix, query.after(), query.limit + 1
+    )
+    return page(found, query.limit, _mark)
 
 
-@router.get("/{client}", summary="Show a client")
-async def show(asking: Asking, client: Id) -> Client:
-    return await asking.read(_of(clients.show), client)
+@router.get("/{client}", response_model=Client, summary="Show a client")
+async def show(asking: Asking, client: Id) -> Response:
+    return await asking.show(Permission.CLIENTS_READ, objects.Client(client), clients.show)
 
 
 @router.delete("/{client}", status_code=202, response_model=Operation, summary="Forget a client, evicted everywhere")
 async def remove(asking: Asking, client: Id, query: Annotated[Removal, Query()]) -> Response:
-    return await asking.change(HTTPStatus.ACCEPTED, _of(clients.remove), client, query.rekey)
+    removal = (query.rekey, query.wait_s)
+    return await asking.change(
+        HTTPStatus.ACCEPTED, Permission.CLIENTS_REMOVE, objects.Client(client), clients.remove, *removal
+    )
 
 
 @router.get("/{client}/topics", summary="List the topics that a client is a member of, by name")
 async def list_topics(asking: Asking, client: Id, query: Annotated[Paging, Query()]) -> Page[Topic]:
-    return page(await asking.read(_of(topics.of_client), client, query.after(), query.limit + 1), query.limit, _mark)
+    seen = SeenOf(objects.Client(client))
+    found = await asking.read(Permission.CLIENTS_READ, seen, _topics, query.after(), query.limit + 1)
+    return page(found, query.limit, _mark)
+
+
+@router.get("/{client}/holdings", summary="List the topics of a client, and whether it has their present keys")
+async def list_holdings(asking: Asking, client: Id, query: Annotated[Paging, Query()]) -> Page[Holding]:
+    seen = SeenOf(objects.Client(client))
+    held = await asking.read(Permission.CLIENTS_READ, seen, _holdings, query.after(), query.limit + 1)
+    return page(held, query.limit, lambda holding: holding.topic)
 
 
 @router.post(
@@ -101,7 +118,9 @@ async def list_topics(asking: Asking, client: Id, query: Annotated[Paging, Query
 )
 async def new_key(asking: Asking, client: Id, new: NewKey) -> Response:
     """409 `conflict`: a routine change while another is under way, or of a suspended client."""
-    return await asking.change(HTTPStatus.ACCEPTED, _of(clients.new_key), client, new.reason)
+    return await asking.change(
+        HTTPStatus.ACCEPTED, Permission.CLIENTS_REKEY, objects.Client(client), clients.new_key, new.reason
+    )
 
 
 @router.post(
@@ -109,13 +128,15 @@ async def new_key(asking: Asking, client: Id, new: NewKey) -> Response:
 )
 async def confirm_key(asking: Asking, client: Id) -> Response:
     """409 `conflict`: no change is under way, or the client is suspended."""
-    return await asking.change(HTTPStatus.ACCEPTED, _of(clients.confirm_key), client)
+    return await asking.change(
+        HTTPStatus.ACCEPTED, Permission.CLIENTS_REKEY, objects.Client(client), clients.confirm_key
+    )
 
 
 @router.post("/{client}/key/cancel", response_model=Client, summary="Tell that the device still uses its old key")
 async def cancel_key(asking: Asking, client: Id) -> Response:
     """409 `conflict`: no change is under way, its command may still arrive, or the client is suspended."""
-    return await asking.change(HTTPStatus.OK, _of(clients.cancel_key), client)
+    return await asking.change(HTTPStatus.OK, Permission.CLIENTS_REKEY, objects.Client(client), clients.cancel_key)
 
 
 @router.post(
@@ -123,15 +144,17 @@ async def cancel_key(asking: Asking, client: Id) -> Response:
 )
 async def confirm_c2_key(asking: Asking, client: Id) -> Response:
     """409 `conflict`: it is known, the key was not sent, or the client is suspended. 409 `unsupported`: in symmetric suites."""
-    return await asking.change(HTTPStatus.OK, _of(clients.confirm_c2_key), client)
+    return await asking.change(HTTPStatus.OK, Permission.CLIENTS_REKEY, objects.Client(client), clients.confirm_c2_key)
 
 
 @router.post(
     "/{client}/enrol", status_code=202, response_model=Operation, summary="Give a suspended client a key made anew"
 )
-async def enrol(asking: Asking, client: Id, enrolment: Enrolment) -> Response:
+async def enrol(asking: Asking, client: Id, enrolment: Enrolling) -> Response:
     """409 `conflict`: the client is not suspended, or this is the key of before, or the C2 key is given to no device any more."""
-    return await asking.change(HTTPStatus.ACCEPTED, _of(_enrol), client, enrolment.key, enrolment.c2_key)
+    return await asking.change(
+        HTTPStatus.ACCEPTED, Permission.CLIENTS_ENROL, objects.Client(client), _enrol, enrolment.key, enrolment.c2_key
+    )
 
 
 @router.post(
@@ -139,13 +162,7 @@ async def enrol(asking: Asking, client: Id, enrolment: Enrolment) -> Response:
 )
 async def reset(asking: Asking, client: Id) -> Response:
     """409 `conflict`: the client is suspended."""
-    return await asking.change(HTTPStatus.ACCEPTED, _of(clients.reset), client)
-
-
-def _of(
-    use_case: Callable[Concatenate[sa.Connection, Realm, str, P], T],
-) -> Callable[Concatenate[sa.Connection, Realm, str, P], T]:
-    return by_id(clients.name_of, use_case)
+    return await asking.change(HTTPStatus.ACCEPTED, Permission.CLIENTS_RESET, objects.Client(client), clients.reset)
 
 
 def _mark(row: Client | Topic) -> str:
@@ -159,11 +176,26 @@ def _create(
     return clients.create(db, realm, name, key, _version(db, realm, c2_key), chosen)
 
 
-def _named(db: sa.Connection, realm: Realm, name: str) -> list[Client]:
+def _page(
+    db: sa.Connection, realm: Realm, access: Access, name: str | None, prefix: str, after: str, limit: int
+) -> list[Client]:
+    seen = access.clients.beginning(prefix)
+    if name is None:
+        return clients.page(db, realm, after, limit, seen)
     try:
-        return [clients.show(db, realm, name)]
+        return [clients.show(db, realm, name)] if seen.match(name) else []
     except NotFound:
         return []
+
+
+def _holdings(db: sa.Connection, realm: Realm, of: tuple[str, Access], after: str, limit: int) -> list[Holding]:
+    name, access = of
+    return standing.held_by(db, realm, name, after, limit, access.topics)
+
+
+def _topics(db: sa.Connection, realm: Realm, of: tuple[str, Access], after: str, limit: int) -> list[Topic]:
+    name, access = of
+    return topics.of_client(db, realm, name, after, limit, access.topics)
 
 
 def _enrol(db: sa.Connection, realm: Realm, name: str, key: Secret, c2_key: int | None) -> Operation:

@@ -3,22 +3,25 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Annotated
 
 import sqlalchemy as sa
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Path, Query, Response
 from pydantic import Field
 
-from e4c2 import clients, commands
+from e4c2 import clients, commands, dead_letters
+from e4c2.access.grants import Permission
+from e4c2.access.principal import Access
+from e4c2.api import objects
 from e4c2.api.caller import Asking
-from e4c2.api.values import Id, Page, Paging, page
+from e4c2.api.objects import SEEN
+from e4c2.api.values import NUMBER, Id, Page, Paging, page
 from e4c2.commands import Command, Operation
 from e4c2.model import Delivery
 from e4c2.rows import Realm
 
 router = APIRouter(prefix="/v1", tags=["commands"])
-
-_NUMBER = r"[0-9]{1,18}"
 
 
 class Chosen(Paging):
@@ -28,22 +31,35 @@ class Chosen(Paging):
 
 @router.get("/commands", summary="List commands, oldest first")
 async def list_(asking: Asking, query: Annotated[Chosen, Query()]) -> Page[Command]:
-    after = int(query.after(_NUMBER) or 0)
-    found = await asking.read(_page, after, query.limit + 1, query.client, query.state)
+    after = int(query.after(NUMBER) or 0)
+    wanted = (query.client, query.state)
+    found = await asking.read(Permission.COMMANDS_READ, SEEN, _page, after, query.limit + 1, *wanted)
     return page(found, query.limit, lambda command: str(command.id))
+
+
+@router.post(
+    "/commands/{command}/retry",
+    status_code=202,
+    response_model=Operation,
+    summary="Send anew what a device has refused, or never answered",
+)
+async def retry(asking: Asking, command: Annotated[int, Path(ge=1, lt=2**63)]) -> Response:
+    """409 `conflict`: it is neither refused nor expired."""
+    about = objects.Command(command)
+    return await asking.change(HTTPStatus.ACCEPTED, Permission.COMMANDS_RETRY, about, dead_letters.retry)
 
 
 @router.get("/operations/{operation}", summary="Show how far the commands of a change are")
 async def show(asking: Asking, operation: Id) -> Operation:
-    return await asking.read(_count, operation)
+    return await asking.read(Permission.COMMANDS_READ, objects.Operation(operation), _count)
 
 
 def _page(
-    db: sa.Connection, _realm: Realm, after: int, limit: int, client: str | None, state: Delivery | None
+    db: sa.Connection, _realm: Realm, access: Access, after: int, limit: int, client: str | None, state: Delivery | None
 ) -> list[Command]:
-    name = None if client is None else clients.name_of(db, client)
-    return commands.page(db, after, limit, name, state)
+    name = None if client is None else clients.name_of(db, client, access.clients)
+    return commands.page(db, after, limit, name, state, access.clients, access.topics)
 
 
-def _count(db: sa.Connection, _realm: Realm, operation: str) -> Operation:
-    return commands.count(db, commands.parse_id(operation))
+def _count(db: sa.Connection, _realm: Realm, operation: bytes) -> Operation:
+    return commands.count(db, operation)

@@ -10,9 +10,11 @@ import asyncio
 import logging
 import resource
 import socket
+import ssl
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
+from uvicorn._types import ASGI3Application, ASGIReceiveCallable, ASGISendCallable, Scope
 from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
@@ -47,6 +49,9 @@ class Connection(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        tls = transport.get_extra_info("ssl_object")
+        if certificate := tls and tls.getpeercert(binary_form=True):
+            self.app = _Vouched(self.app, ssl.DER_cert_to_PEM_cert(certificate))
         self._limit = self.loop.call_later(self._limits.head_s, transport.abort)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -80,6 +85,17 @@ class Connection(H11Protocol):
         if self._limit is not None:
             self._limit.cancel()
         self._limit = None
+
+
+class _Vouched:
+    """The application, told of the certificate that the other end has shown and TLS has verified."""
+
+    def __init__(self, app: ASGI3Application, pem: str) -> None:
+        self._app = app
+        self._tls = {"tls": {"client_cert_chain": [pem]}}
+
+    async def __call__(self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+        await self._app(cast(Scope, {**scope, "extensions": self._tls}), receive, send)
 
 
 class Door(socket.socket):

@@ -10,10 +10,12 @@ from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, Field, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from e4c2 import deks, resealing
+from e4c2 import deks, key_acts, resealing
+from e4c2.access.grants import Permission
 from e4c2.api.caller import Asking
+from e4c2.api.objects import WHOLE, no_object
 from e4c2.api.values import Body, Page, Paging, Parameters, cursor
-from e4c2.locksmith import Provider
+from e4c2.providers import Provider
 from e4c2.resealing import Mark
 from e4c2.rows import Realm
 from e4kms import deks as stored
@@ -86,7 +88,7 @@ class Looked(BaseModel):
 
 @router.get("", summary="Show the keys of the database, who can open them, and what is under former ones")
 async def show(asking: Asking) -> Status:
-    keys, behind, rows = await asking.read(_all)
+    keys, behind, rows = await asking.read(Permission.KMS_READ, WHOLE, no_object(_all))
     left = asking.c2.realm.keyring.seconds_left
     return Status(
         held_s=None if left == float("inf") else left,
@@ -102,7 +104,7 @@ async def show(asking: Asking) -> Status:
 
 @router.get("/providers", summary="List the configured KMSes, and whether they answer")
 async def providers(asking: Asking) -> Page[Provider]:
-    return Page(items=await (await asking.locksmith()).providers(), next=None)
+    return Page(items=await (await asking.locksmith(Permission.KMS_READ)).providers(), next=None)
 
 
 @router.post("/deks/{purpose}/{version}/rotate", status_code=202, summary="Make the version that follows this one")
@@ -112,13 +114,20 @@ async def rotate(asking: Asking, purpose: Of, version: Version) -> Dek:
     409 `conflict`: it is not the active one; rows of the rotation before are still behind; or a KMS opens it, beside others, that
     the settings do not name, and that would not open the next one. 503 `kms_unavailable`.
     """
-    return _view(await (await asking.locksmith()).rotate(purpose, version))
+    return _view(
+        await asking.keys(lambda smith, act: smith.rotate(purpose, version, act), key_acts.name(purpose, version))
+    )
 
 
 @router.post("/deks/{purpose}/{version}/wraps", status_code=201, summary="Let another KMS open a version")
 async def add_wrap(asking: Asking, purpose: Of, version: Version, new: NewWrap) -> Dek:
     """409 `conflict`: it can already. 422 `invalid_input`: not one of the settings."""
-    return _view(await (await asking.locksmith()).add_wrap(purpose, version, new.uri, new.first))
+    return _view(
+        await asking.keys(
+            lambda smith, act: smith.add_wrap(purpose, version, new.uri, new.first, act),
+            key_acts.name(purpose, version),
+        )
+    )
 
 
 @router.post("/deks/{purpose}/{version}/wraps/remove", summary="Take a version's wrap by a KMS away")
@@ -126,19 +135,28 @@ async def remove_wrap(
     asking: Asking, purpose: Of, version: Version, at: At, query: Annotated[Rehearsal, Query()]
 ) -> Dek:
     """404 `not_found`: it has none. 409 `conflict`: nothing else opens the version now."""
-    return _view(await (await asking.locksmith()).remove_wrap(purpose, version, at.uri, query.dry_run))
+    return _view(
+        await asking.keys(
+            lambda smith, act: smith.remove_wrap(purpose, version, at.uri, query.dry_run, act),
+            key_acts.name(purpose, version),
+        )
+    )
 
 
 @router.post("/deks/{purpose}/{version}/wraps/rewrap", summary="Wrap a version anew, under the KMS's newest key")
 async def rewrap(asking: Asking, purpose: Of, version: Version, at: At) -> Dek:
     """404 `not_found`: it has no wrap there. 422 `invalid_input`: not one of the settings."""
-    return _view(await (await asking.locksmith()).rewrap(purpose, version, at.uri))
+    return _view(
+        await asking.keys(
+            lambda smith, act: smith.rewrap(purpose, version, at.uri, act), key_acts.name(purpose, version)
+        )
+    )
 
 
 @router.post("/deks/{purpose}/{version}/wraps/check", summary="Prove that a wrap opens")
 async def check_wrap(asking: Asking, purpose: Of, version: Version, at: At) -> Checked:
     """404 `not_found`: it has no wrap there. 500 `tampered`: it opens to something else."""
-    return Checked(lost=await (await asking.locksmith()).check_wrap(purpose, version, at.uri))
+    return Checked(lost=await (await asking.locksmith(Permission.KMS_CHANGE)).check_wrap(purpose, version, at.uri))
 
 
 @router.post(
@@ -150,14 +168,20 @@ async def retire(asking: Asking, purpose: Of, version: Version, query: Annotated
 
     409 `conflict`: it is not a former one, or something is still under it.
     """
-    return _view(await (await asking.locksmith()).retire(purpose, version, query.dry_run))
+    return _view(
+        await asking.keys(
+            lambda smith, act: smith.retire(purpose, version, query.dry_run, act), key_acts.name(purpose, version)
+        )
+    )
 
 
 @router.get("/rows", summary="Open and verify the next rows of the database")
 async def look(asking: Asking, query: Annotated[Paging, Query()]) -> Looked:
     """500 `tampered`: a row was changed, or is missing."""
     after = query.after(_MARK)
-    found = await asking.read(resealing.look, Mark.parse(after) if after else None, query.limit)
+    found = await asking.read(
+        Permission.KMS_READ, WHOLE, no_object(resealing.look), Mark.parse(after) if after else None, query.limit
+    )
     return Looked(checked=found.checked, next=None if found.after is None else cursor(str(found.after)))
 
 

@@ -9,14 +9,14 @@ import errno
 import socket
 import ssl
 from collections.abc import Callable, Iterator
+from ipaddress import IPv4Address, IPv6Address
 
 import uvicorn
 from starlette.types import ASGIApp
 
 from e4c2.api.connection import LIMITS, Connection, Door, Limits
 from e4c2.settings import Settings
-from e4core import files
-from e4core.errors import Conflict, InvalidInput, StorageError
+from e4core.errors import Conflict, InvalidInput
 
 GRACE_S = 10
 """Time for running requests when the server is stopped."""
@@ -30,7 +30,7 @@ class Listener(uvicorn.Server):
     """Serves until `stop`; signals are the business of whoever runs it."""
 
     def __init__(
-        self, app: ASGIApp, tls: ssl.SSLContext | None, started: Callable[[], object], limits: Limits = LIMITS
+        self, app: ASGIApp, tls: ssl.SSLContext | None, started: Callable[[], object] = int, limits: Limits = LIMITS
     ) -> None:
         config = uvicorn.Config(
             app,
@@ -73,20 +73,20 @@ class Listener(uvicorn.Server):
         return Connection(self.config, self.server_state, self.lifespan.state, self._limits)
 
 
-def bind(settings: Settings) -> socket.socket:
-    """A socket bound to the address of the API, on which nobody is heard yet. Raises: Conflict: in use. InvalidInput."""
-    host = str(settings.host)
-    family = socket.AF_INET6 if settings.host.version == 6 else socket.AF_INET
+def bind(address: IPv4Address | IPv6Address, port: int, setting: str = "port") -> socket.socket:
+    """A socket bound to an address, on which nobody is heard yet. Raises: Conflict: in use. InvalidInput."""
+    host = str(address)
+    family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
     # named as TCP, for asyncio turns off Nagle's delay only then: 40 ms with each answer
     made = Door(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        made.bind((host, settings.port))
+        made.bind((host, port))
     except OSError as error:
         made.close()
         if error.errno == errno.EADDRINUSE:
-            raise Conflict(f"port {settings.port} of {host} is in use; choose another one with E4_PORT") from error
-        raise InvalidInput(f"the API cannot listen at {host}, port {settings.port}: {error.strerror}") from error
+            raise Conflict(f"port {port} of {host} is in use; choose another one with E4_{setting.upper()}") from error
+        raise InvalidInput(f"the API cannot listen at {host}, port {port}: {error.strerror}") from error
     return made
 
 
@@ -95,21 +95,3 @@ def url(settings: Settings, bound: socket.socket) -> str:
     scheme = "http" if settings.tls_certificate is None else "https"
     host = f"[{settings.host}]" if settings.host.version == 6 else str(settings.host)
     return f"{scheme}://{host}:{bound.getsockname()[1]}"
-
-
-def tls(settings: Settings) -> ssl.SSLContext | None:
-    """TLS as configured; None: none is. Raises: StorageError: a file cannot be read or used, or the key is not private."""
-    if settings.tls_certificate is None or settings.tls_key is None:
-        return None
-    files.check(settings.tls_key)
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    try:
-        context.load_cert_chain(settings.tls_certificate, settings.tls_key, password=_no_password)
-    except OSError as error:
-        both = f"{settings.tls_certificate} and {settings.tls_key}"
-        raise StorageError(f"{both} cannot be used for TLS: {error.strerror or error}") from error
-    return context
-
-
-def _no_password() -> str:
-    raise StorageError("the key of the API is encrypted; it must be a plain PEM file that only its owner can read")

@@ -1,27 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``/v1/c2``, ``/v1/health`` and ``/v1/ready``: the C2 itself."""
+"""``/v1/c2``: the C2 itself."""
 
 from __future__ import annotations
 
 import asyncio
 from http import HTTPStatus
-from typing import Annotated, Literal, cast
+from typing import Annotated
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import sqlalchemy as sa
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 
-from e4c2 import c2keys, clients
+from e4c2 import c2keys, clients, standing
+from e4c2.access.grants import Grant, Permission
+from e4c2.access.principal import Access, PrincipalKind
 from e4c2.api.caller import Asking
-from e4c2.api.parts import C2
+from e4c2.api.objects import SEEN, WHOLE, no_object
 from e4c2.api.values import Body, Page, Paging, page
 from e4c2.c2keys import C2Key
 from e4c2.clients import Client
 from e4c2.commands import Operation
 from e4c2.model import Reason
+from e4c2.rows import Realm
+from e4c2.standing import KeyChange
 from e4c2.token_keys import Pair, PairNeeded
-from e4core.errors import KmsUnavailable, TransportError
 
 router = APIRouter(prefix="/v1", tags=["c2"])
 
@@ -49,29 +52,16 @@ class Finish(Body):
     force: bool = Field(False, description="with clients left that have not confirmed; they stay reachable")
 
 
-class Alive(BaseModel):
-    status: Literal["ok"] = "ok"
+class Known(BaseModel):
+    kind: PrincipalKind = Field(description="what was shown to be known")
+    id: str
+    name: str
+    grants: list[Grant] = Field(description="what this principal may do; a permission is needed within one of them")
 
 
-@router.get("/health", summary="Whether the process answers; needs no token")
-async def health() -> Alive:
-    return Alive()
-
-
-@router.get("/ready", summary="Whether database, broker and KMS can be used; needs no token")
-async def ready(request: Request) -> Alive:
-    """503 `storage`: the database. 503 `transport`: the broker. 503 `kms_unavailable`: the database's keys could not be unwrapped
-    anew, or commands and reports wait for the token of the C2's own key.
-    """
-    c2 = cast(C2, request.app.state.c2)
-    await c2.store.read(_ask)
-    if c2.locksmith.failure:
-        raise KmsUnavailable(f"the keys of the database could not be opened anew{c2.locksmith.failing}")
-    if c2.courier.failure:
-        raise KmsUnavailable
-    if not c2.transport.connected:
-        raise TransportError
-    return Alive()
+@router.get("/self", summary="Who asks, and what they may do")
+async def show_self(asking: Asking) -> Known:
+    return await asking.read(Permission.SELF_READ, SEEN, _self)
 
 
 @router.get("/c2", summary="Suite, broker and public keys of this C2")
@@ -82,15 +72,21 @@ async def show(asking: Asking) -> About:
         wire_name=suite.wire_name,
         format=suite.format,
         symmetric=suite.is_symmetric,
-        c2_keys=await asking.read(c2keys.all_versions),
+        c2_keys=await asking.read(Permission.C2_READ, SEEN, no_object(c2keys.all_versions)),
         broker=public_uri(asking.c2.broker),
     )
 
 
 @router.get("/c2/laggards", summary="List the active clients that are not known to hold the newest C2 key, by name")
 async def list_laggards(asking: Asking, query: Annotated[Paging, Query()]) -> Page[Client]:
-    behind = await asking.read(clients.laggards, query.after(), query.limit + 1)
+    behind = await asking.read(Permission.CLIENTS_READ, SEEN, _laggards, query.after(), query.limit + 1)
     return page(behind, query.limit, lambda client: client.name)
+
+
+@router.get("/key-changes", summary="List the devices that are to get another key and have not confirmed it, by name")
+async def list_key_changes(asking: Asking, query: Annotated[Paging, Query()]) -> Page[KeyChange]:
+    under_way = await asking.read(Permission.CLIENTS_READ, SEEN, _key_changes, query.after(), query.limit + 1)
+    return page(under_way, query.limit, lambda change: change.name)
 
 
 @router.post(
@@ -104,7 +100,9 @@ async def new_key(asking: Asking, new: NewC2Key) -> Response:
     made: Pair | None = None
     while True:
         try:
-            return await asking.change(HTTPStatus.ACCEPTED, c2keys.new, new.reason, made)
+            return await asking.change(
+                HTTPStatus.ACCEPTED, Permission.C2_REKEY, WHOLE, no_object(c2keys.new), new.reason, made
+            )
         except PairNeeded as needed:
             made = await asyncio.to_thread(needed.make)
 
@@ -112,7 +110,13 @@ async def new_key(asking: Asking, new: NewC2Key) -> Response:
 @router.post("/c2/key/finish", response_model=C2Key, summary="Make the new C2 key the active one")
 async def finish_key(asking: Asking, finish: Finish) -> Response:
     """404 `not_found`: no change is under way. 409 `conflict`: clients are left, and this is not forced."""
-    return await asking.change(HTTPStatus.OK, c2keys.finish, finish.force)
+    return await asking.change(HTTPStatus.OK, Permission.C2_REKEY, WHOLE, no_object(c2keys.finish), finish.force)
+
+
+@router.post("/c2/key/abort", response_model=C2Key, summary="Give the new C2 key up; who has taken it stays reachable")
+async def abort_key(asking: Asking) -> Response:
+    """404 `not_found`: no change is under way."""
+    return await asking.change(HTTPStatus.OK, Permission.C2_REKEY, WHOLE, no_object(c2keys.abort))
 
 
 def public_uri(uri: str) -> str:
@@ -122,5 +126,14 @@ def public_uri(uri: str) -> str:
     return parts._replace(netloc=parts.netloc.rpartition("@")[2], query=urlencode(options), fragment="").geturl()
 
 
-def _ask(db: sa.Connection) -> None:
-    db.execute(sa.select(1))
+def _self(_db: sa.Connection, _realm: Realm, access: Access) -> Known:
+    who = access.principal
+    return Known(kind=who.kind, id=who.id, name=who.name, grants=list(who.grants))
+
+
+def _laggards(db: sa.Connection, realm: Realm, access: Access, after: str, limit: int) -> list[Client]:
+    return clients.laggards(db, realm, after, limit, access.clients)
+
+
+def _key_changes(db: sa.Connection, realm: Realm, access: Access, after: str, limit: int) -> list[KeyChange]:
+    return standing.key_changes(db, realm, after, limit, access.clients)

@@ -11,6 +11,7 @@ from typing import Annotated, Generic, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, StringConstraints, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from e4c2.departures import WAITS_AT_MOST_S
 from e4core.errors import InvalidInput
 from e4core.keys import Secret
 
@@ -20,6 +21,19 @@ LIMIT_MAX = 1000
 LIMIT = 100
 
 Id = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$"), Field(description="16 bytes in hexadecimal")]
+
+
+NUMBER = r"[0-9]{1,18}"
+"""Shape of what a list that is sorted by a number goes on after."""
+
+Wait = Annotated[
+    float | None,
+    Field(
+        ge=0,
+        le=WAITS_AT_MOST_S,
+        description="seconds for which others may leave before the re-key, then one for all; without it, as the settings say",
+    ),
+]
 
 
 def _key(value: object) -> Secret:
@@ -32,11 +46,21 @@ def _key(value: object) -> Secret:
     raise PydanticCustomError("base64", "should be standard base64 with padding")
 
 
+Base64 = Annotated[
+    bytes,
+    PlainValidator(_key),
+    WithJsonSchema({"type": "string", "format": "byte"}),
+]
+
 DeviceKey = Annotated[
     Secret,
     PlainValidator(_key),
     WithJsonSchema({"type": "string", "format": "byte", "writeOnly": True}),
     Field(description="what the C2 knows of a device: its 32-byte key in symmetric suites, else its public key"),
+]
+
+Prefix = Annotated[
+    str, StringConstraints(pattern=r"^[^\x00]*$", max_length=512), Field(description="only those whose names begin so")
 ]
 
 

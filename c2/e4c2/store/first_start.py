@@ -9,14 +9,22 @@ from collections.abc import Callable, Mapping
 import sqlalchemy as sa
 
 from e4c2 import c2keys, deks, formats, ledger
+from e4c2.audit import chain, checkpoints
+from e4c2.audit.records import Act
 from e4c2.model import realm as realm_table
+from e4c2.model import restoring
+from e4c2.recovery import restored
 from e4c2.rows import Realm, Row, strange, typed
 from e4c2.token_keys import TokenKeys
-from e4core.errors import Conflict, Tampered
+from e4core.errors import Conflict, StorageError, Tampered
 from e4core.kms import Kms
 from e4core.suite import Suite
 from e4kms.deks import DATABASE_ID_LEN, Purpose, create
 from e4kms.keyring import UNLIMITED, Keyring, Lease
+
+FIRST_START, LOG_BEGUN = "c2_first_start", "audit_begun"
+"""Acts of the C2 by itself: it made this database, or found one that had no audit log yet."""
+INTERRUPTED = "a restore into this database did not come to its end; do it again: e4 backup restore"
 
 
 def open_realm(
@@ -44,7 +52,15 @@ def open_realm(
     ledger.verify(db, realm.keyring)
     deks.verify(db, realm)
     c2keys.verify(db, realm)
+    restored.begin(db, realm)
+    if not chain.is_begun(db):
+        _begin_log(db, realm, LOG_BEGUN)
     return realm
+
+
+def is_new(db: sa.Connection) -> bool:
+    """Whether there are no keys yet. Raises: Tampered."""
+    return _stored(db) is None
 
 
 def _stored(db: sa.Connection) -> Row | None:
@@ -56,6 +72,8 @@ def _stored(db: sa.Connection) -> Row | None:
         if len(typed(realm_table, row)["database_id"]) != DATABASE_ID_LEN:
             raise strange(realm_table)
         return row
+    if db.scalar(sa.select(restoring.c.id)) is not None:
+        raise StorageError(INTERRUPTED)
     return None
 
 
@@ -75,4 +93,12 @@ def _create(
     for each in made:
         deks.add(db, realm, each)
     c2keys.first(db, realm)
+    restored.begin(db, realm)
+    _begin_log(db, realm, FIRST_START)
     return realm
+
+
+def _begin_log(db: sa.Connection, realm: Realm, action: str) -> None:
+    chain.begin(db, realm)
+    checkpoints.make_key(db, realm)
+    chain.append(db, realm, Act(action))

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from e4cli.output import Output, OutputOption
+from e4cli.output import Stream, StreamOption
 
 
 def demo(
@@ -21,7 +21,7 @@ def demo(
         str | None,
         typer.Option(metavar="URI", help="A broker where everybody may subscribe to #; else one inside this process."),
     ] = None,
-    output: OutputOption = Output.TABLE,
+    output: StreamOption = Stream.TABLE,
 ) -> None:
     """Run a C2 and five devices on a broker, attack them, and check that nothing comes of it."""
     from e4cli.signals import run_until_stopped

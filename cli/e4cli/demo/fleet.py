@@ -17,7 +17,8 @@ from typing import Any, ParamSpec, Self, TypeVar, cast
 
 from e4c2.app import Started, serve
 from e4c2.settings import Settings
-from e4cli.api_client import Api, Document, Token
+from e4cli.api_client import Api, Document
+from e4cli.connection import Token
 from e4cli.demo.wire import Eavesdropper, eventually
 from e4core.errors import TransportError
 from e4core.formats import AnyClient, AnyState, new_client, new_state

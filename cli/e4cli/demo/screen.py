@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from e4cli.demo.events import Act, Claim, Event, Note, Sight
-from e4cli.output import Output, Row, Value, show_event, table_box, write_bytes
+from e4cli.output import Row, Stream, Value, show_event, table_box, write_bytes
 
 _WIDTH = 110
 
@@ -24,8 +24,8 @@ class Screen(Protocol):
     def end(self, claims: int, failed: int, /) -> None: ...
 
 
-def screen(output: Output) -> Screen:
-    return Lines() if output is Output.JSON else Pictures()
+def screen(output: Stream) -> Screen:
+    return Lines() if output is Stream.JSON else Pictures()
 
 
 class Lines:
@@ -50,10 +50,10 @@ class Lines:
                 self._print({"event": "sight", "topic": topic, "sender": sender, "said": said, **both})
 
     def end(self, claims: int, failed: int) -> None:
-        show_event(Output.JSON, {"event": "end", "claims": claims, "failed": failed}, "")
+        show_event(Stream.JSON, {"event": "end", "claims": claims, "failed": failed}, "")
 
     def _print(self, event: Row) -> None:
-        show_event(Output.JSON, {**event, "suite": self._suite}, "")
+        show_event(Stream.JSON, {**event, "suite": self._suite}, "")
 
 
 class Pictures:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Alembic's entry: runs migrations on the connection that `e4c2.store.engine.migrate` hands over."""
+"""Alembic's entry: runs migrations on the connection that `e4c2.store.schema.migrate` hands over."""
 
 from __future__ import annotations
 

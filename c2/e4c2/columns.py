@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Column types that mean the same in SQLite, PostgreSQL and MariaDB.
+
+MariaDB cannot index a BLOB, counts time in 4 bytes if it may, and takes letters for the same that differ in case; every database
+sorts text in an order of its own. Names are compared and sorted by their bytes everywhere, as paging and uniqueness rest on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import mysql, postgresql
+
+_MARIADB = ("mysql", "mariadb")
+
+Number = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+"""What the database counts up."""
+Time: sa.types.TypeEngine[float] = sa.Double()
+"""Unix seconds."""
+
+
+def Bytes(length: int) -> sa.types.TypeEngine[bytes]:  # a type, as those of SQLAlchemy
+    """At most so many bytes, and few enough for an index."""
+    return sa.LargeBinary(length).with_variant(mysql.VARBINARY(length), *_MARIADB)
+
+
+def Blob(length: int) -> sa.types.TypeEngine[bytes]:
+    """At most so many bytes."""
+    return sa.LargeBinary(length)
+
+
+def Text(length: int) -> sa.types.TypeEngine[str]:
+    """At most so many characters."""
+    exact: dict[str, Any] = {"postgresql": sa.String(length, collation="C")}
+    exact |= dict.fromkeys(_MARIADB, mysql.VARCHAR(length, charset="utf8mb4", collation="utf8mb4_nopad_bin"))
+    kind: sa.types.TypeEngine[str] = sa.String(length)
+    for dialect, variant in exact.items():
+        kind = kind.with_variant(variant, dialect)
+    return kind
+
+
+def among(db: sa.Connection, column: sa.ColumnElement[Any], values: Sequence[Any]) -> sa.ColumnElement[bool]:
+    """``column`` is one of these.
+
+    To PostgreSQL bytes and numbers go as one array: a list of parameters is searched from its beginning for each row, and each
+    length of it is another statement. Text does not, for the order of names stands in its column alone.
+    """
+    if not takes_array(db, column):
+        return column.in_(values)
+    return _in_array(column, sa.bindparam(None, list(values), type_=postgresql.ARRAY(column.type)))
+
+
+def takes_array(db: sa.Connection, column: sa.ColumnElement[Any]) -> bool:
+    """Whether `among` gives an array."""
+    return db.dialect.name == "postgresql" and not isinstance(column.type, sa.String)
+
+
+def given(column: sa.ColumnElement[Any], as_array: bool) -> sa.ColumnElement[bool]:
+    """`among`, for a statement that is made once: the values are the parameter ``of``."""
+    if not as_array:
+        return column.in_(sa.bindparam("of", expanding=True))
+    return _in_array(column, sa.bindparam("of", type_=postgresql.ARRAY(column.type)))
+
+
+def _in_array(column: sa.ColumnElement[Any], values: sa.BindParameter[Any]) -> sa.ColumnElement[bool]:
+    return column.in_(sa.select(sa.func.unnest(sa.cast(values, postgresql.ARRAY(column.type)))))

@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which devices come first: those to which a revocation goes, however much routine waits. Each still gets its own in order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import sqlalchemy as sa
+
+from e4c2.model import Delivery, operation, outbox
+
+URGENT = ("leave", "rekey", "remove_client", "remove_topic", "new_key_compromised", "new_c2_key_compromised")
+"""Kinds of operations that take something away from somebody."""
+FIRST_FOR_S = 3600
+"""How long they come first; a device that is not reached until then waits like others."""
+
+Lane = list[sa.ColumnElement[bool]]
+_LATELY = sa.select(operation.c.id).where(operation.c.kind.in_(URGENT), operation.c.created > sa.bindparam("since"))
+_REVOKED = (
+    sa.select(outbox.c.client)
+    .distinct()
+    .where(outbox.c.operation.in_(_LATELY), outbox.c.state == Delivery.PENDING.value)
+)
+
+
+def lanes(db: sa.Connection, now: float, limit: int) -> Iterator[Lane]:
+    """What holds of the deliveries of each lane, in the order in which they are to be sent."""
+    first = list(db.scalars(_REVOKED.limit(limit), {"since": now - FIRST_FOR_S}))
+    if first:
+        yield [outbox.c.client.in_(first)]
+        yield [outbox.c.client.not_in(first)]
+    else:
+        yield []

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is still to be sent, and what became of it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import sqlalchemy as sa
+
+from e4c2 import columns
+from e4c2.model.base import ID, NAME, TIME, metadata
+
+
+class Kind(StrEnum):
+    """What a delivery brings about at a device; the content is read when it is sealed, so it is always the present one."""
+
+    TOPIC = "topic"
+    NEXT = "next_key"
+    """The key that a topic is to have next, to be held and not yet used (Format 2)."""
+    PEER = "peer"
+    RESET_TOPICS = "reset_topics"
+    RESET_PEERS = "reset_peers"
+    ID_KEY = "id_key"
+    C2_KEY = "c2_key"
+    SYNC = "sync"
+    SWITCH = "switch"
+    """Nothing but a command under a key that the device is to take into use (Format 2)."""
+
+
+class Delivery(StrEnum):
+    """State of a delivery. The first two are still to be done; `SENT` ends there for devices that do not report."""
+
+    PENDING = "pending"
+    SENDING = "sending"
+    SENT = "sent"
+    CONFIRMED = "confirmed"
+    REFUSED = "refused"
+    SUPERSEDED = "superseded"
+    EXPIRED = "expired"
+    """Sent to a device that reports, and never answered."""
+
+
+class Reason(StrEnum):
+    """Why a key is changed."""
+
+    ROUTINE = "routine"
+    COMPROMISED = "compromised"
+
+
+operation = sa.Table(
+    "operation",
+    metadata,
+    sa.Column("id", ID, primary_key=True),
+    sa.Column("kind", columns.Text(32), nullable=False),
+    sa.Column("subject", NAME, nullable=False),
+    sa.Column("created", TIME, nullable=False),
+    sa.Column("look_at", TIME, index=True),
+    sa.Index("ix_operation_kind_created", "kind", "created"),
+)
+"""``look_at``: when to see whether it is over; none: it was, and that is told."""
+
+outbox = sa.Table(
+    "outbox",
+    metadata,
+    sa.Column("id", columns.Number, primary_key=True),
+    sa.Column("client", ID, sa.ForeignKey("client.id"), nullable=False),
+    sa.Column("kind", columns.Text(16), nullable=False),
+    sa.Column("object", ID, nullable=False),
+    sa.Column("purge", sa.Boolean, nullable=False),
+    sa.Column("state", columns.Text(16), nullable=False),
+    sa.Column("operation", ID, sa.ForeignKey("operation.id")),
+    sa.Column("created", TIME, nullable=False),
+    sa.Column("not_before", TIME, nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("second", sa.BigInteger),
+    sa.Column("tags", columns.Blob(256)),
+    sa.Column("purge_tags", columns.Blob(256)),
+    sa.Column("refusal", columns.Text(32)),
+    sa.Column("sequence", sa.BigInteger),
+    sa.Column("holder", ID),
+    sa.Index("ix_outbox_state_id", "state", "id"),
+    sa.Index("ix_outbox_operation_state", "operation", "state"),
+    sa.Index("ix_outbox_client_state", "client", "state"),
+    sa.Index("ix_outbox_client_second", "client", "second"),
+    sa.Index("ix_outbox_client_object", "client", "kind", "object"),
+    sqlite_autoincrement=True,
+)
+
+replica = sa.Table(
+    "replica",
+    metadata,
+    sa.Column("id", ID, primary_key=True),
+    sa.Column("beats", sa.BigInteger, nullable=False),
+    sa.Column("deks", columns.Bytes(32), nullable=False),
+    sa.Column("started", TIME, nullable=False),
+    sa.Column("linked", sa.Boolean, nullable=False),
+)
+"""The C2 processes at work (`e4c2.replicas`); ``holder`` of the outbox names the one that has a command in hand."""
+
+idempotency = sa.Table(
+    "idempotency",
+    metadata,
+    sa.Column("key", columns.Bytes(36), primary_key=True),
+    sa.Column("answer", columns.Blob(2**24 - 1), nullable=False),
+    sa.Column("created", TIME, nullable=False, index=True),
+)

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What became of deliveries at the broker, written down for many at once: one at a time costs more than the sending."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import sqlalchemy as sa
+
+from e4c2.columns import among
+from e4c2.commands import requeue
+from e4c2.model import Delivery, outbox
+from e4c2.rows import portions
+
+
+def settle(db: sa.Connection, sent: Iterable[tuple[int, int]], lost: Iterable[tuple[int, int, float]]) -> None:
+    """Write down what the broker has, (delivery, attempt), and what it may not have: with the second from which to try again.
+
+    A report may have been quicker: then the delivery is confirmed already, and stays so.
+    """
+    for these in _portions(db, sent):
+        flying = [these, outbox.c.state == Delivery.SENDING.value]
+        db.execute(sa.update(outbox).where(*flying).values(state=Delivery.SENT.value))
+    lost = list(lost)
+    for these in _portions(db, ((row, attempt) for row, attempt, _ in lost)):
+        requeue(db, these)
+    if lost:
+        this = [outbox.c.id == sa.bindparam("row"), outbox.c.attempts == sa.bindparam("attempt")]
+        waits = sa.update(outbox).where(*this, outbox.c.state == Delivery.PENDING.value)
+        again = [{"row": row, "attempt": attempt, "at": again_at} for row, attempt, again_at in lost]
+        db.execute(waits.values(not_before=sa.bindparam("at")), again)
+
+
+def _portions(db: sa.Connection, flown: Iterable[tuple[int, int]]) -> Iterator[sa.ColumnElement[bool]]:
+    """Which deliveries these are, unless they were sealed anew since; each portion fits in a statement."""
+    by_attempt: dict[int, list[int]] = {}
+    for row, attempt in flown:
+        by_attempt.setdefault(attempt, []).append(row)
+    for attempt, ids in by_attempt.items():
+        for portion in portions(ids):
+            yield sa.and_(among(db, outbox.c.id, portion), outbox.c.attempts == attempt)
