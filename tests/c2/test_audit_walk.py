@@ -39,7 +39,13 @@ ONLY_REFUSED = {
     "POST /v1/topics/{topic}/unprotect",
 }
 """What needs more than there is here to be done."""
-ONLY_DONE = {"POST /v1/clients/batch", "POST /v1/clients/batch/remove", "POST /v1/tokens", "POST /v1/topics/batch"}
+ONLY_DONE = {
+    "POST /v1/clients/batch",
+    "POST /v1/clients/batch/remove",
+    "POST /v1/enrolments",
+    "POST /v1/tokens",
+    "POST /v1/topics/batch",
+}
 WEBHOOK = {"name": "hook", "url": "http://127.0.0.1:9/"}
 
 
