@@ -199,13 +199,12 @@ class Fleet:
         self.history.append(await asyncio.to_thread(self.world.topic_key, TOPIC))
         assert self.history[-1] != before
 
-    async def converge(self, within_s: float) -> float:
-        """Seconds until all hold the newest key."""
+    async def converge(self, within_s: float) -> None:
+        """Wait until all hold the newest key."""
         begun = time.monotonic()
         while (held := self.swarm.holding(self.history[-1])) < len(self.swarm.members):
             assert time.monotonic() - begun < within_s, f"{held} of {len(self.swarm.members)} hold the newest key"
             await asyncio.sleep(0.1)
-        return time.monotonic() - begun
 
     def check_order(self) -> None:
         """Nobody ever went back to an older key; what was sent again may have been taken again."""

@@ -171,6 +171,7 @@ class Server:
 async def _fulfil(future: Future[T], work: Coroutine[Any, Any, T]) -> None:
     try:
         future.set_result(await work)
+    # The border between two threads: whoever waits in the other one is told, whatever it was.
     except BaseException as error:
         future.set_exception(error)
 
