@@ -62,13 +62,16 @@ folder = os.environ.get("PYTHONPATH")
 if folder and os.path.isdir(folder) and any(name.endswith(".dist-info") for name in os.listdir(folder)):
     os.execv("{python}", ["{python}", "-m", "e4cli", *sys.argv[1:]])
 import array, marshal, _signal as signal, _socket as socket
+ends = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+signal.pthread_sigmask(signal.SIG_BLOCK, ends)  # the command may be at work before this knows its number
 link = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 link.connect("{path}")
 request = marshal.dumps([sys.argv[1:], dict(os.environ), os.getcwd(), given])
 link.sendmsg([request], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", given))])
 process = int(link.recv(32))
-for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+for number in ends:
     signal.signal(number, lambda number, _: os.kill(process, number))
+signal.pthread_sigmask(signal.SIG_UNBLOCK, ends)
 status = int(link.recv(32))
 if status < 0:
     signal.signal(-status, signal.SIG_DFL)

@@ -34,9 +34,10 @@ def answer(db: sa.Connection, realm: Realm, row: Row, opened: Opened) -> None:
         _acknowledged(db, realm, row, opened.content, opened)
 
 
-def answers(ack: Ack, undone: Sequence[Row], _sequence: Row | None) -> bool:
-    """Whether ``ack`` is of the one delivery that is unconfirmed, and no former key was to be erased with it."""
-    return len(undone) == 1 and not undone[0]["purge_tags"] and ack.subject in _split(undone[0]["tags"])
+def answers(ack: Ack, undone: Sequence[Row], _sequence: Row | None) -> Sequence[Row]:
+    """The one that ``ack`` is of; none if a former key was to be erased with it, as that has an ack of its own."""
+    answered = _of(ack, undone)
+    return [] if answered is None or answered["purge_tags"] else [answered]
 
 
 def greets(_hello: Hello, _sequence: Row | None) -> float:
@@ -91,10 +92,14 @@ def _compare(db: sa.Connection, realm: Realm, row: Row, digest: bytes) -> None:
 
 def _answered(db: sa.Connection, row: Row, ack: Ack) -> Row | None:
     statement = sa.select(outbox).where(outbox.c.client == row["id"], outbox.c.state.in_(commands.UNCONFIRMED))
-    for delivery in db.execute(statement.order_by(outbox.c.id)).mappings():
-        if ack.subject in (*_split(delivery["tags"]), *_split(delivery["purge_tags"])):
-            return delivery
-    return None
+    return _of(ack, db.execute(statement.order_by(outbox.c.id)).mappings().all())
+
+
+def _of(ack: Ack, undone: Sequence[Row]) -> Row | None:
+    """The unconfirmed one of these that ``ack`` is of; they come in the order of their ids."""
+    unconfirmed = (row for row in undone if row["state"] in commands.UNCONFIRMED)
+    tags = ((row, (*_split(row["tags"]), *_split(row["purge_tags"]))) for row in unconfirmed)
+    return next((row for row, known in tags if ack.subject in known), None)
 
 
 def _split(tags: bytes | None) -> list[bytes]:

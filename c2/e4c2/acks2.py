@@ -57,11 +57,12 @@ def answer(db: sa.Connection, realm: Realm, row: Row, opened: Opened) -> None:
         commands.enqueue(db, realm, None, [row["id"]], Kind.SWITCH)
 
 
-def answers(ack: Ack, undone: Sequence[Row], sequence: Row | None) -> bool:
-    """Whether ``ack`` is of the command that carried all that is unconfirmed, and that was really sent."""
+def answers(ack: Ack, undone: Sequence[Row], sequence: Row | None) -> Sequence[Row]:
+    """All of them, if ``ack`` is of the command that carried whatever is unconfirmed, and that was really sent."""
     number = int.from_bytes(ack.subject[:8], "little")
     is_sent = sequence is not None and ack.last_sequence <= sequence["last"] and number <= sequence["last"]
-    return is_sent and ack.subject == report.subject(number) and all(row["sequence"] == number for row in undone)
+    carried = all(row["sequence"] == number and row["state"] in commands.UNCONFIRMED for row in undone)
+    return undone if is_sent and ack.subject == report.subject(number) and carried else []
 
 
 def greets(hello: Hello, sequence: Row | None) -> float | None:

@@ -18,8 +18,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from e4c2 import events, holdings
+from e4c2.columns import portions
 from e4c2.model import Cause, client, membership, outbox, topic, topic_change
-from e4c2.rows import Realm, Row, portions
+from e4c2.rows import Realm, Row
 
 log = logging.getLogger(__name__)
 

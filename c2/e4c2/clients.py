@@ -9,11 +9,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from e4c2 import c2keys, commands, events, rotation, sequences
+from e4c2 import c2keys, catching_up, commands, events, rotation, sequences
 from e4c2.access.patterns import EVERY, Patterns
+from e4c2.columns import portions
 from e4c2.commands import Operation, is_text, parse_id
 from e4c2.model import Delivery, Kind, Reason, Status, client, link, membership, outbox, topic
-from e4c2.rows import Realm, Row, delete, find_all, find_ids, insert, portions, reveal, update
+from e4c2.rows import Realm, Row, delete, find_all, find_ids, insert, reveal, update
 from e4core.errors import Conflict, InvalidInput, NotFound, UnsupportedSuite
 from e4core.keys import ClientId, check_client_name
 
@@ -49,7 +50,7 @@ def create(
     check(realm, name, key)
     c2keys.check_version(db, realm, c2_key)
     row = insert(db, realm, client, **fresh(realm, name, key, c2_key, client_id))
-    commands.tell_c2_key(db, realm, row, None)
+    commands.tell_c2_keys(db, realm, [row])
     events.tell(db, realm, events.Kind.CLIENT_ENROLLED, client=name, anew=False)
     return view(row)
 
@@ -171,7 +172,7 @@ def cancel_key(db: sa.Connection, realm: Realm, name: str) -> Client:
     row = require_active(db, realm, name)
     _require_pending(row)
     realm.format.key_change.check_cancel(db, realm, row)
-    commands.close(db, row["id"], (Kind.ID_KEY,))
+    commands.close(db, [row["id"]], (Kind.ID_KEY,))
     return view(update(db, realm, client, row, pending_key=None, pending_private=None))
 
 
@@ -207,7 +208,7 @@ def confirm_c2_key(db: sa.Connection, realm: Realm, name: str) -> Client:
     unsent = [outbox.c.state == Delivery.PENDING.value, outbox.c.attempts == 0]
     if db.scalar(sa.select(outbox.c.id).where(*mine, *unsent).limit(1)) is not None:
         raise Conflict(f"the C2's new key was not yet sent to {name}; confirm it when it was")
-    commands.close(db, row["id"], (Kind.C2_KEY,), Delivery.CONFIRMED)
+    commands.close(db, [row["id"]], (Kind.C2_KEY,), Delivery.CONFIRMED)
     return view(update(db, realm, client, row, c2_key=newest))
 
 
@@ -228,7 +229,7 @@ def enrol(db: sa.Connection, realm: Realm, name: str, key: bytes, c2_key: int) -
     row = update(db, realm, client, row, status=Status.ACTIVE.value, **fresh)
     sequences.begin_anew(db, realm, row["id"])
     operation = commands.begin(db, realm, "enrol", name)
-    commands.catch_up(db, realm, row, operation)
+    catching_up.fill(db, realm, [row], operation)
     commands.enqueue_holders(db, realm, operation, [row["id"]], purge=True)
     events.tell(db, realm, events.Kind.CLIENT_ENROLLED, client=name, anew=True)
     return commands.count(db, operation)
@@ -238,7 +239,7 @@ def reset(db: sa.Connection, realm: Realm, name: str) -> Operation:
     """Empty the device and give it again all that it should hold. Raises: NotFound. Conflict: suspended."""
     row = require_active(db, realm, name)
     operation = commands.begin(db, realm, "reset", name)
-    commands.catch_up(db, realm, row, operation)
+    catching_up.fill(db, realm, [row], operation)
     return commands.count(db, operation)
 
 
@@ -248,7 +249,7 @@ def adopt_pending_key(db: sa.Connection, realm: Realm, row: Row, operation: byte
         raise Conflict(f"no new key of {row['name']} is known")
     public = reveal(realm, client, row, "pending_key")
     after = update(db, realm, client, row, key=public, pending_key=None, pending_private=None)
-    commands.close(db, row["id"], (Kind.ID_KEY,), Delivery.CONFIRMED)
+    commands.close(db, [row["id"]], (Kind.ID_KEY,), Delivery.CONFIRMED)
     commands.enqueue_holders(db, realm, operation, [row["id"]])
     events.tell(db, realm, events.Kind.CLIENT_KEY_CHANGED, client=row["name"])
     return after
@@ -329,7 +330,7 @@ def _suspend(db: sa.Connection, realm: Realm, row: Row, operation: bytes) -> Non
     So does the public part of a key that was under way: it was sent under the compromised one.
     """
     update(db, realm, client, row, status=Status.SUSPENDED.value, pending_private=None)
-    commands.close(db, row["id"], tuple(Kind))
+    commands.close(db, [row["id"]], tuple(Kind))
     realm.channels.clear()
     commands.enqueue_holders(db, realm, operation, [row["id"]], purge=True)
     events.tell(db, realm, events.Kind.CLIENT_SUSPENDED, client=row["name"], operation=operation.hex())

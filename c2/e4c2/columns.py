@@ -7,13 +7,17 @@ sorts text in an order of its own. Names are compared and sorted by their bytes 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql, postgresql
 
-_MARIADB = ("mysql", "mariadb")
+T = TypeVar("T")
+
+MARIADB = ("mysql", "mariadb")
+PORTION = 500
+"""Values in one statement, as databases limit parameters."""
 
 Number = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 """What the database counts up."""
@@ -23,7 +27,7 @@ Time: sa.types.TypeEngine[float] = sa.Double()
 
 def Bytes(length: int) -> sa.types.TypeEngine[bytes]:  # a type, as those of SQLAlchemy
     """At most so many bytes, and few enough for an index."""
-    return sa.LargeBinary(length).with_variant(mysql.VARBINARY(length), *_MARIADB)
+    return sa.LargeBinary(length).with_variant(mysql.VARBINARY(length), *MARIADB)
 
 
 def Blob(length: int) -> sa.types.TypeEngine[bytes]:
@@ -34,7 +38,7 @@ def Blob(length: int) -> sa.types.TypeEngine[bytes]:
 def Text(length: int) -> sa.types.TypeEngine[str]:
     """At most so many characters."""
     exact: dict[str, Any] = {"postgresql": sa.String(length, collation="C")}
-    exact |= dict.fromkeys(_MARIADB, mysql.VARCHAR(length, charset="utf8mb4", collation="utf8mb4_nopad_bin"))
+    exact |= dict.fromkeys(MARIADB, mysql.VARCHAR(length, charset="utf8mb4", collation="utf8mb4_nopad_bin"))
     kind: sa.types.TypeEngine[str] = sa.String(length)
     for dialect, variant in exact.items():
         kind = kind.with_variant(variant, dialect)
@@ -66,3 +70,9 @@ def given(column: sa.ColumnElement[Any], as_array: bool) -> sa.ColumnElement[boo
 
 def _in_array(column: sa.ColumnElement[Any], values: sa.BindParameter[Any]) -> sa.ColumnElement[bool]:
     return column.in_(sa.select(sa.func.unnest(sa.cast(values, postgresql.ARRAY(column.type)))))
+
+
+def portions(values: Iterable[T]) -> Iterator[list[T]]:
+    """All ``values``, in lists of which each fits in a statement."""
+    listed = list(values)
+    return (listed[start : start + PORTION] for start in range(0, len(listed), PORTION))

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 
 from e4c2 import graces, queueing
 from e4c2.access.patterns import EVERY, Patterns
+from e4c2.columns import among, portions
 from e4c2.model import (
     C2KeyState,
     Delivery,
@@ -27,10 +28,10 @@ from e4c2.model import (
     operation,
     outbox,
     topic,
-    topic_next,
 )
 from e4c2.queueing import AT, NEXTS, PEERS, TOPICS
-from e4c2.rows import Realm, Row, portions
+from e4c2.rows import Realm, Row
+from e4c2.setwise import Given, Setwise
 from e4core.errors import NotFound
 
 _WAITING = (Delivery.PENDING.value,)
@@ -192,33 +193,8 @@ def enqueue_holders(
     queueing.insert(db, realm, operation_id, PEERS, parts, purge=purge)
 
 
-def catch_up(db: sa.Connection, realm: Realm, row: Row, operation_id: bytes | None, not_before: float = 0) -> None:
-    """Empty a device and bring it everything that it should hold, from ``not_before`` (Unix seconds) on."""
-    me = [row["id"]]
-    close(db, row["id"], (Kind.TOPIC, Kind.NEXT, Kind.PEER, Kind.RESET_TOPICS, Kind.RESET_PEERS))
-    enqueue(db, realm, operation_id, me, Kind.RESET_TOPICS)
-    mine = [outbox.c.client == row["id"]]
-    queueing.insert(db, realm, operation_id, TOPICS, [membership.c.client == row["id"]], mine)
-    if nexts := list(db.scalars(sa.select(topic_next.c.topic).where(topic_next.c.key.is_not(None)))):
-        parts = [membership.c.topic.in_(portion) for portion in portions(nexts)]
-        queueing.insert(
-            db, realm, operation_id, NEXTS, [sa.and_(membership.c.client == row["id"], part) for part in parts], mine
-        )
-    if not realm.suite.is_symmetric:
-        enqueue(db, realm, operation_id, me, Kind.RESET_PEERS)
-        queueing.insert(db, realm, operation_id, PEERS, [link.c.holder == row["id"]], mine)
-    tell_c2_key(db, realm, row, operation_id)
-    waiting = outbox.c.state == Delivery.PENDING.value
-    db.execute(sa.update(outbox).where(*mine, waiting, outbox.c.not_before < not_before).values(not_before=not_before))
-
-
-def tell_c2_key(db: sa.Connection, realm: Realm, row: Row, operation_id: bytes | None) -> None:
-    """Send the C2's newest key to a client that is not known to hold it."""
-    tell_c2_keys(db, realm, [row], operation_id)
-
-
 def tell_c2_keys(db: sa.Connection, realm: Realm, rows: Collection[Row], operation_id: bytes | None = None) -> None:
-    """As `tell_c2_key`, for many clients."""
+    """Send the C2's newest key to clients that are not known to hold it."""
     given = c2_key.c.state != C2KeyState.ABORTED.value
     newest = db.scalar(sa.select(sa.func.max(c2_key.c.version)).where(given))
     behind = [row["id"] for row in rows if newest is not None and row["c2_key"] < newest]
@@ -226,10 +202,12 @@ def tell_c2_keys(db: sa.Connection, realm: Realm, rows: Collection[Row], operati
         enqueue(db, realm, operation_id, behind, Kind.C2_KEY)
 
 
-def close(db: sa.Connection, client_id: bytes, kinds: Collection[Kind], state: Delivery = Delivery.SUPERSEDED) -> None:
-    """What is still open for a client of these kinds has no purpose any more, or is known to be done."""
-    where = [outbox.c.client == client_id, outbox.c.kind.in_([k.value for k in kinds]), outbox.c.state.in_(OPEN)]
-    db.execute(sa.update(outbox).where(*where).values(state=state.value))
+def close(
+    db: sa.Connection, clients: Sequence[bytes], kinds: Collection[Kind], state: Delivery = Delivery.SUPERSEDED
+) -> None:
+    """What is still open for these clients of these kinds has no purpose any more, or is known to be done."""
+    of = [among(db, outbox.c.client, clients), outbox.c.kind.in_([k.value for k in kinds])]
+    db.execute(sa.update(outbox).where(*of, outbox.c.state.in_(OPEN)).values(state=state.value))
 
 
 def requeue(db: sa.Connection, *which: sa.ColumnElement[bool]) -> None:
@@ -237,24 +215,12 @@ def requeue(db: sa.Connection, *which: sa.ColumnElement[bool]) -> None:
 
     Of what is the same the newest will do (rule 3); it inherits the purge. A handful of statements, however many devices there are.
     """
-    undone = _is_any(outbox, UNCONFIRMED)
-    first = sa.select(outbox.c.client, sa.func.min(outbox.c.id)).where(undone, *which).group_by(outbox.c.client)
+    first = sa.select(outbox.c.client, sa.func.min(outbox.c.id)).where(_UNDONE, *which).group_by(outbox.c.client)
     # read beforehand, as the statements change what it is read from
     starts = [{"of": client_id, "start": from_id} for client_id, from_id in db.execute(first)]
-    if not starts:
-        return
-    mine, start = outbox.c.client == sa.bindparam("of"), sa.bindparam("start", type_=sa.Integer)
-    later = outbox.alias("later")
-    same = [later.c.client == outbox.c.client, later.c.kind == outbox.c.kind, later.c.object == outbox.c.object]
-    again_or_waiting = sa.or_(later.c.id >= start, _is_any(later, _WAITING))
-    unpurged = [later.c.purge.is_(True), again_or_waiting, _is_any(later, OPEN)]
-    waiting = _is_any(outbox, _WAITING)
-    again = sa.update(outbox).where(mine, outbox.c.id >= start, undone)
-    db.execute(again.values(state=Delivery.PENDING.value), starts)
-    inheriting = sa.update(outbox).where(mine, waiting, sa.exists().where(*same, *unpurged))
-    db.execute(inheriting.values(purge=True), starts)
-    newer = sa.exists().where(*same, _is_any(later, _WAITING), later.c.id > outbox.c.id)
-    db.execute(sa.update(outbox).where(mine, waiting, newer).values(state=Delivery.SUPERSEDED.value), starts)
+    _AGAIN(db, starts)
+    _INHERITING(db, starts)
+    _COLLAPSING(db, starts)
 
 
 def prune(db: sa.Connection, realm: Realm) -> None:
@@ -297,3 +263,47 @@ def _view(row: Row) -> Command:
         operation=row["operation"].hex() if row["operation"] else None,
         refusal=row["refusal"],
     )
+
+
+def _from(make: Callable[[Given], sa.Update]) -> Setwise:
+    """A change of the deliveries of a device ``of``, those from ``start`` on above all."""
+    return Setwise({"of": outbox.c.client.type, "start": outbox.c.id.type}, make)
+
+
+_LATER = outbox.alias("later")
+_UNDONE, _IS_WAITING = _is_any(outbox, UNCONFIRMED), _is_any(outbox, _WAITING)
+_SAME = [_LATER.c[name] == outbox.c[name] for name in ("client", "kind", "object")]
+_AGAIN = _from(
+    lambda of: (
+        sa.update(outbox)
+        .where(outbox.c.client == of["of"], outbox.c.id >= of["start"], _UNDONE)
+        .values(state=Delivery.PENDING.value)
+    )
+)
+_INHERITING = _from(
+    lambda of: (
+        sa.update(outbox)
+        .where(
+            outbox.c.client == of["of"],
+            _IS_WAITING,
+            sa.exists().where(
+                *_SAME,
+                _LATER.c.purge.is_(True),
+                sa.or_(_LATER.c.id >= of["start"], _is_any(_LATER, _WAITING)),
+                _is_any(_LATER, OPEN),
+            ),
+        )
+        .values(purge=True)
+    )
+)
+_COLLAPSING = _from(
+    lambda of: (
+        sa.update(outbox)
+        .where(
+            outbox.c.client == of["of"],
+            _IS_WAITING,
+            sa.exists().where(*_SAME, _is_any(_LATER, _WAITING), _LATER.c.id > outbox.c.id),
+        )
+        .values(state=Delivery.SUPERSEDED.value)
+    )
+)

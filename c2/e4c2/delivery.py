@@ -173,9 +173,12 @@ class Courier:
     async def _watch(self, publications: list[asyncio.Future[None]]) -> None:
         """Until the broker has acknowledged or refused them all."""
         with self._tracer.work("publish") as span:
-            done, _ = await asyncio.wait(publications)
-            failed = sum(1 for each in done if each.cancelled() or each.exception() is not None)
-            span.tell({"e4.publications": len(done), "e4.publications_failed": failed})
+            await asyncio.wait(publications)
+            cancelled = sum(1 for each in publications if each.cancelled())
+            errors = [error for each in publications if not each.cancelled() and (error := each.exception())]
+            span.tell({"e4.publications": len(publications), "e4.publications_failed": cancelled + len(errors)})
+        if errors:
+            log.warning("%d commands could not be published, and are sent again in a while: %s", len(errors), errors[0])
 
     def _launch(self, sealed: Sealed) -> Iterator[asyncio.Future[None]]:
         """Begin all publications of one delivery before any of the next, as they leave in the order in which they begin."""
@@ -194,9 +197,8 @@ class Courier:
         self.published["ended" if done.cancelled() else "failed" if done.exception() else "acknowledged"] += 1
         if done.cancelled():
             flight.again_at = now
-        elif (error := done.exception()) is not None:
+        elif done.exception() is not None:
             flight.again_at = now + pause(1, LONGEST_PAUSE_S, flight.attempt) * _CHANCE.uniform(0.5, 1)
-            log.warning("a command could not be published, and is sent again in a while: %s", error)
         if not flight.publications:
             if self._realm.format.commands_age and flight.again_at is None and now - flight.sealed_at > STALE_S:
                 flight.again_at = now
@@ -226,9 +228,10 @@ class Courier:
         while True:
             await asyncio.sleep(LOOK_AFTER_EVERY_S)
             with suppress(KmsUnavailable, StorageError):
-                await self._store.write(ledger.verify, self._realm.keyring)
-                await self._store.write(deks.verify, self._realm)
-                await self._store.write(tidy, self._realm)
+                await self._store.read(ledger.verify, self._realm.keyring)
+                await self._store.read(deks.verify, self._realm)
+                if await self._store.read(replicas.leads, self._realm):
+                    await self._store.write(tidy, self._realm)
 
     async def _listen(self) -> None:
         async for incoming in self._transport:

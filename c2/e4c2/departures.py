@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from e4c2.access.patterns import Patterns
+from e4c2.columns import portions
 from e4c2.model import departed
-from e4c2.rows import Realm, Row, portions
+from e4c2.rows import Realm, Row
 
 WAITS_AT_MOST_S = 30 * 24 * 3600
 

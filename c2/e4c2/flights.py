@@ -8,11 +8,11 @@ from collections.abc import Collection
 
 import sqlalchemy as sa
 
-from e4c2.columns import among
+from e4c2.columns import among, portions
 from e4c2.commands import requeue
 from e4c2.format import Sealed
 from e4c2.model import Delivery, outbox
-from e4c2.rows import Realm, portions
+from e4c2.rows import Realm
 
 
 class Flight:

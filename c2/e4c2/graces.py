@@ -12,8 +12,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from e4c2.columns import portions
 from e4c2.model import Delivery, Kind, outbox, topic
-from e4c2.rows import Realm, Row, portions, strange
+from e4c2.rows import Realm, Row, strange
 
 log = logging.getLogger(__name__)
 

@@ -8,9 +8,9 @@ from collections.abc import Collection
 import sqlalchemy as sa
 
 from e4c2 import events
-from e4c2.columns import among
+from e4c2.columns import among, portions
 from e4c2.model import client
-from e4c2.rows import Realm, Row, portions
+from e4c2.rows import Realm, Row
 
 SEEN_AFTER_S = 24 * 3600
 """A device of which nothing was heard for so long is told to be seen again."""

@@ -46,7 +46,7 @@ def reset(db: sa.Connection, realm: Realm, holder: str) -> Operation:
     to = clients.require(db, realm, holder)
     operation = commands.begin(db, realm, "reset_links", holder)
     delete(db, realm, link, *find_all(db, realm, link, link.c.holder == to["id"]))
-    commands.close(db, to["id"], (Kind.PEER,))
+    commands.close(db, [to["id"]], (Kind.PEER,))
     commands.enqueue(db, realm, operation, [to["id"]], Kind.RESET_PEERS)
     return commands.count(db, operation)
 

@@ -205,11 +205,11 @@ class Locksmith:
 
     async def _reseal(self) -> None:
         """Go on with what a crash interrupted, then with each rotation."""
-        await self._resume()
         while True:
             self._behind.clear()
             self.stopped = None
             try:
+                await self._resume()
                 await self._reseal_all()
             except Tampered as error:
                 self.stopped = str(error)

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from e4c2.rows import Row
 from e4core.report import Report
@@ -11,9 +12,13 @@ from e4core.report import Report
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """``sequence``: its `command_sequence`.  ``open``: of an ack, all deliveries to the device that are not done."""
+    """``sequence``: its `command_sequence`.  ``answered``: the deliveries that an ack shows to be done.
+
+    ``holds``: whether the device holds what it should; None: other things are under way to it, so nobody knows.
+    """
 
     device: Row
     report: Report
     sequence: Row | None
-    open: list[Row] = field(default_factory=list)
+    answered: Sequence[Row] = ()
+    holds: bool | None = None

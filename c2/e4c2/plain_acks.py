@@ -1,61 +1,96 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Acks of the one thing that was still to be confirmed: done, with the digest that there should be."""
+"""Acks of what was still to be confirmed: done, with the digest that there should be if nothing else is under way."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 import sqlalchemy as sa
 
-from e4c2 import commands, digests, sequences
-from e4c2.columns import among
+from e4c2 import catching_up, commands, digests, sequences
+from e4c2.columns import among, portions
 from e4c2.hearing import heard
 from e4c2.model import Delivery, Kind, outbox
 from e4c2.plain import Case
-from e4c2.rows import Realm, Row, plain, portions
+from e4c2.rows import Realm, Row, plain
 from e4core.report import Ack, Outcome
 
-PLAIN = (Kind.TOPIC.value, Kind.NEXT.value, Kind.PEER.value, Kind.SYNC.value)
+_SHOWN = (Kind.TOPIC.value, Kind.NEXT.value, Kind.PEER.value, Kind.SYNC.value)
 """What a digest shows to be done, and nothing more than that."""
+_EMPTYING = (Kind.RESET_TOPICS.value, Kind.RESET_PEERS.value)
+"""What no digest shows, as other things follow."""
 
 
 def fitting(db: sa.Connection, realm: Realm, cases: Collection[Case]) -> list[Case]:
     """Those that are plain, each with what it answers. Raises: Tampered."""
     acks = [each for each in cases if isinstance(each.report, Ack) and each.report.outcome is Outcome.APPLIED]
     undone = _undone(db, [each.device["id"] for each in acks])
-    plain_ones = [replace(each, open=undone.get(each.device["id"], [])) for each in acks]
-    plain_ones = [each for each in plain_ones if _is_plain(realm, each)]
-    expected = digests.expected(db, realm, [each.device["id"] for each in plain_ones]) if plain_ones else {}
-    return [each for each in plain_ones if each.report.digest == expected[each.device["id"]]]
+    answering = [
+        replace(each, answered=found) for each in acks if (found := _answered(realm, each, undone[each.device["id"]]))
+    ]
+    judged = _judged(db, realm, answering, undone)
+    lacking = [each.device["id"] for each in judged if each.holds is False]
+    may_wait = catching_up.lately(db, realm, lacking) | realm.astray.keys()
+    return [
+        each
+        for each in judged
+        if (of := each.device["id"])
+        and _is_plain(realm, each, undone[of])
+        and (each.holds is not False or of not in may_wait)
+    ]
 
 
 def write(db: sa.Connection, realm: Realm, done: Collection[Case]) -> None:
-    """Confirm what the acks among these answer."""
+    """Confirm what the acks among these answer, and fill the devices that lack something."""
     acks = [(each, each.report) for each in done if isinstance(each.report, Ack)]
     heard(db, realm, [each.device for each, _ in acks])
-    for ids in portions([row["id"] for each, _ in acks for row in each.open]):
+    for ids in portions([row["id"] for each, _ in acks for row in each.answered]):
         db.execute(sa.update(outbox).where(among(db, outbox.c.id, ids)).values(state=Delivery.CONFIRMED.value))
     sequences.confirm_all(db, realm, [(each.sequence, _number(ack)) for each, ack in acks if each.sequence])
     for each, _ in acks:
-        realm.astray.pop(each.device["id"], None)
-        realm.answered(each.open[0]["created"])
+        if each.holds:
+            realm.astray.pop(each.device["id"], None)
+        realm.answered(each.answered[0]["created"])
+    if lacking := [each.device for each, _ in acks if each.holds is False]:
+        catching_up.begin(db, realm, lacking)
 
 
 def _undone(db: sa.Connection, devices: Collection[bytes]) -> dict[bytes, list[Row]]:
     found: dict[bytes, list[Row]] = defaultdict(list)
     for portion in portions(devices):
         statement = sa.select(outbox).where(among(db, outbox.c.client, portion), outbox.c.state.in_(commands.OPEN))
-        for row in plain(db.execute(statement).all()):
+        for row in plain(db.execute(statement.order_by(outbox.c.id)).all()):
             found[row["client"]].append(row)
     return found
 
 
-def _is_plain(realm: Realm, case: Case) -> bool:
+def _answered(realm: Realm, case: Case, undone: Sequence[Row]) -> Sequence[Row]:
     assert isinstance(case.report, Ack)
-    settled = all(row["state"] in commands.UNCONFIRMED and row["kind"] in PLAIN for row in case.open)
-    return bool(case.open) and settled and realm.format.answers(case.report, case.open, case.sequence)
+    return realm.format.answers(case.report, undone, case.sequence)
+
+
+def _judged(
+    db: sa.Connection, realm: Realm, cases: Collection[Case], undone: Mapping[bytes, Sequence[Row]]
+) -> list[Case]:
+    """With whether the device holds what it should, where nothing newer is under way to it."""
+    newest = {of for each in cases if undone[of := each.device["id"]][-1]["id"] == each.answered[-1]["id"]}
+    expected = digests.expected(db, realm, newest) if newest else {}
+    return [
+        replace(each, holds=each.report.digest == expected[of]) if (of := each.device["id"]) in newest else each
+        for each in cases
+    ]
+
+
+def _is_plain(realm: Realm, case: Case, undone: Sequence[Row]) -> bool:
+    """Whether nothing follows from it but what `write` does."""
+    if case.holds and len(case.answered) < len(undone):  # it proves what was sent before, too
+        return False
+    if case.holds is False and realm.format.all_report:  # there it is a reason to wonder
+        return False
+    kinds = (*_SHOWN, *_EMPTYING) if case.holds is None else _SHOWN
+    return all(row["kind"] in kinds for row in case.answered)
 
 
 def _number(ack: Ack) -> int:

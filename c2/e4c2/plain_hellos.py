@@ -8,10 +8,10 @@ from collections.abc import Collection
 import sqlalchemy as sa
 
 from e4c2 import commands
-from e4c2.columns import among
+from e4c2.columns import among, portions
 from e4c2.model import Delivery, Kind, outbox
 from e4c2.plain import Case
-from e4c2.rows import Realm, portions
+from e4c2.rows import Realm
 from e4core.report import Hello
 
 _SYNC = outbox.c.kind == Kind.SYNC.value

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Mapping
 
 import sqlalchemy as sa
@@ -19,17 +18,13 @@ from e4core.keys import ClientId
 from e4core.report import Report
 
 
-def take(
-    db: sa.Connection, realm: Realm, keys: c2keys.Versions, reports: Collection[tuple[bytes, bytes]]
-) -> set[bytes]:
+def take(db: sa.Connection, realm: Realm, keys: c2keys.Versions, reports: Mapping[bytes, bytes]) -> set[bytes]:
     """Take the plain ones; of which devices they were.
 
     Args: reports: id of the client that each claims to be of, and its payload.
     """
-    often = Counter(of for of, _ in reports)
-    once = {of: payload for of, payload in reports if often[of] == 1}
     try:
-        cases = _cases(db, realm, keys, once)
+        cases = _cases(db, realm, keys, reports)
         done = [*plain_acks.fitting(db, realm, cases), *plain_hellos.fitting(db, realm, cases)]
     except Tampered:  # by one of these or by what one shares with others; who looks at each says so
         return set()

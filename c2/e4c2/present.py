@@ -14,10 +14,10 @@ from typing import TypeVar
 import sqlalchemy as sa
 
 from e4c2 import c2keys
-from e4c2.columns import among
+from e4c2.columns import among, portions
 from e4c2.commands import NO_OBJECT
 from e4c2.model import Delivery, Kind, Status, client, link, membership, outbox, topic
-from e4c2.rows import Realm, Row, find_ids, portions, reveal, strange
+from e4c2.rows import Realm, Row, find_ids, reveal, strange
 from e4core.errors import Tampered
 from e4core.keys import TopicKey
 from e4core.suite import Channel

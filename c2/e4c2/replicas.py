@@ -89,10 +89,14 @@ def is_known(db: sa.Connection, realm: Realm) -> bool:
     return db.scalar(sa.select(replica.c.id).where(replica.c.id == realm.replica)) is not None
 
 
+def leads(db: sa.Connection, realm: Realm) -> bool:
+    """Whether this one does what is to be done once: the first of those at work."""
+    return _first(db) in (realm.replica, None)
+
+
 def hears(db: sa.Connection, realm: Realm) -> bool:
     """Whether this one is to hear the reports of the fleet: the first of those that are connected to the broker."""
-    first = sa.select(replica.c.id).where(replica.c.linked.is_(True)).order_by(replica.c.started, replica.c.id).limit(1)
-    return db.scalar(first) == realm.replica
+    return _first(db, replica.c.linked.is_(True)) == realm.replica
 
 
 def leave(db: sa.Connection, realm: Realm) -> None:
@@ -133,6 +137,11 @@ def claimable(db: sa.Connection, realm: Realm) -> list[sa.ColumnElement[bool]] |
 def hold(db: sa.Connection) -> set[bytes]:
     """The `deks` of all that are at work."""
     return set(db.scalars(sa.select(replica.c.deks)))
+
+
+def _first(db: sa.Connection, *of: sa.ColumnElement[bool]) -> bytes | None:
+    """The one that began first."""
+    return db.scalar(sa.select(replica.c.id).where(*of).order_by(replica.c.started, replica.c.id).limit(1))
 
 
 def _others(db: sa.Connection, realm: Realm) -> list[bytes]:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import logging
 import re
+from collections import defaultdict, deque
+from itertools import chain
 
 import sqlalchemy as sa
 
-from e4c2 import c2keys, clients, commands, digests, plain_reports
-from e4c2.commands import WAITS_AT_MOST_S, pause
+from e4c2 import c2keys, catching_up, clients, commands, digests, plain_reports
 from e4c2.format import Opened
 from e4c2.model import Delivery, Kind, Status, client, outbox
 from e4c2.present import channels
@@ -29,8 +30,6 @@ log = logging.getLogger(__name__)
 
 REPORTS = "e4/+/report"
 SYNC_EVERY_S = 10
-CATCH_UP_EVERY_S = 30
-"""At most; of a device that it does not help, twice as long each time."""
 _TOPIC = re.compile(r"e4/([0-9a-f]{32})/report")
 _UNNUMBERED = 0
 _ADDED = sa.insert(outbox)
@@ -92,9 +91,9 @@ def sync(db: sa.Connection, realm: Realm, row: Row, hello: Hello, every_s: float
 
     False: not answered.
     """
-    if last(db, realm, row, Kind.SYNC, outbox.c.created) > realm.clock() - every_s:
+    if _last_sync(db, realm, row) > realm.clock() - every_s:
         return False
-    commands.close(db, row["id"], (Kind.SYNC,))
+    commands.close(db, [row["id"]], (Kind.SYNC,))
     # what `commands.enqueue` does besides is of no use here, and costs three times as much: a whole fleet may say hello at once
     kept = {"client": row["id"], "kind": Kind.SYNC.value, "object": hello.nonce, "created": realm.clock()}
     waits = {"state": Delivery.PENDING.value, "purge": False, "not_before": 0.0, "attempts": 0}
@@ -112,30 +111,31 @@ def holds(db: sa.Connection, realm: Realm, row: Row, digest: bytes) -> bool | No
     if digest == expected:
         realm.astray.pop(row["id"], None)
         return True
-    in_vain = realm.astray.get(row["id"], 0)
-    realm.astray[row["id"]] = in_vain + 1
-    wait = pause(CATCH_UP_EVERY_S, WAITS_AT_MOST_S, in_vain)
-    if in_vain:
-        log.warning(
-            "%s was caught up %d times in vain; the next time is %.0f s after the last", row["name"], in_vain, wait
-        )
-    before = max(last(db, realm, row, Kind.RESET_TOPICS, of) for of in (outbox.c.created, outbox.c.not_before))
-    commands.catch_up(db, realm, row, commands.begin(db, realm, "catch_up", row["name"]), before + wait)
+    catching_up.again(db, realm, row)
     return False
 
 
-def last(db: sa.Connection, realm: Realm, row: Row, kind: Kind, time: sa.Column[float]) -> float:
-    """The latest ``time`` of the deliveries of this kind, 0: there was none; one that seems to lie in the future does not count."""
-    where = [outbox.c.client == row["id"], outbox.c.kind == kind.value, time <= realm.clock()]
-    return db.scalar(sa.select(sa.func.max(time)).where(*where)) or 0.0
+def _last_sync(db: sa.Connection, realm: Realm, row: Row) -> float:
+    """When a hello was answered last, 0: never; one that seems to lie in the future does not count."""
+    where = [outbox.c.client == row["id"], outbox.c.kind == Kind.SYNC.value, outbox.c.created <= realm.clock()]
+    return db.scalar(sa.select(sa.func.max(outbox.c.created)).where(*where)) or 0.0
 
 
 def _not_plain(db: sa.Connection, realm: Realm, keys: c2keys.Versions, batch: list[Incoming]) -> list[Incoming]:
-    """Those that each want a look of their own."""
-    senders = [_sender(realm.suite, incoming) for incoming in batch]
-    named = [(of, incoming.payload) for of, incoming in zip(senders, batch, strict=True) if of is not None]
-    taken = plain_reports.take(db, realm, keys, named)
-    return [incoming for of, incoming in zip(senders, batch, strict=True) if of not in taken]
+    """Those that each want a look of their own, and all that the same devices reported after them."""
+    waiting: dict[bytes, deque[Incoming]] = defaultdict(deque)
+    nobodys: list[Incoming] = []
+    for incoming in batch:
+        of = _sender(realm.suite, incoming)
+        (nobodys if of is None else waiting[of]).append(incoming)
+    plain_so_far = set(waiting)
+    while plain_so_far:
+        firsts = {of: waiting[of][0].payload for of in plain_so_far}
+        taken = plain_reports.take(db, realm, keys, firsts)
+        for of in taken:
+            waiting[of].popleft()
+        plain_so_far = {of for of in taken if waiting[of]}
+    return [*nobodys, *chain.from_iterable(waiting.values())]
 
 
 def _sender(suite: Suite, incoming: Incoming) -> bytes | None:
@@ -163,7 +163,7 @@ def _learn(db: sa.Connection, realm: Realm, row: Row, opened: Opened) -> Row:
     if opened.c2_version != row["c2_key"]:
         row = update(db, realm, client, row, c2_key=opened.c2_version)
         if opened.c2_version == opened.c2_newest:
-            commands.close(db, row["id"], (Kind.C2_KEY,), Delivery.CONFIRMED)
+            commands.close(db, [row["id"]], (Kind.C2_KEY,), Delivery.CONFIRMED)
     if not row["reports"]:
         row = update(db, realm, client, row, reports=True)
     return row

@@ -8,8 +8,9 @@ from collections.abc import Collection
 import sqlalchemy as sa
 
 from e4c2 import changes, commands, departures, epochs, events
+from e4c2.columns import portions
 from e4c2.model import Cause, PlanState, planned, topic
-from e4c2.rows import Realm, Row, portions, update_all
+from e4c2.rows import Realm, Row, update_all
 
 REPLACED = "replaced"
 """Why a plan came to nothing: the topic got another key at once."""

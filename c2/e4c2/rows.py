@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
 from operator import itemgetter
@@ -18,9 +18,10 @@ from typing import Any, Generic, TypeVar
 import sqlalchemy as sa
 
 from e4c2 import ledger
-from e4c2.columns import given, takes_array
+from e4c2.columns import given, portions, takes_array
 from e4c2.format import Format
 from e4c2.model import GRANTING, LATER, SEALED, metadata
+from e4c2.setwise import Given, Setwise
 from e4c2.token_keys import TokenKeys
 from e4core.errors import Conflict, Tampered
 from e4core.formats import AnyClient
@@ -32,9 +33,6 @@ from e4kms.records import AuthorityRow, Cell, Field, canonical
 
 Row = Mapping[Any, Any]
 T = TypeVar("T")
-
-PORTION = 500
-"""Values in one statement, as databases limit parameters."""
 
 
 def _types(column: sa.Column[Any]) -> tuple[type, ...]:
@@ -71,11 +69,8 @@ _GRANTED = {
 """Table -> from a row as selected: generation, MAC, primary key, granting columns."""
 _TYPES = {name: tuple(_types(metadata.tables[name].c[column]) for column in _CHECKED[name]) for name in GRANTING}
 """Table -> what each of these may be; a database may hold something else, as SQLite does whatever is written to it."""
-_UNCHANGED = {
-    name: [metadata.tables[name].c[key] == sa.bindparam(f"of_{key}") for key in (*_PRIMARY[name], "generation")]
-    for name in GRANTING
-}
-"""Table -> what holds of a row that still is as it was read."""
+_READ = {name: (*_PRIMARY[name], "generation") for name in GRANTING}
+"""Table -> what tells a row as it was read."""
 _STORED = {table.name: {column.name: _types(column) for column in table.c} for table in metadata.sorted_tables}
 """Table -> column -> what it may be."""
 
@@ -178,14 +173,15 @@ def update_all(
         before.append(row)
         after.append(changed)
         parameters.append({**_read(table, row), **{name: changed[name] for name in (*change, "generation", "mac")}})
-    _change(db, table, sa.update(table), parameters)
+    if parameters:
+        _change(db, table, _update(table, tuple(name for name in parameters[0] if name in table.c)), parameters)
     ledger.shift(db, realm.keyring, added=[row["mac"] for row in after], removed=[row["mac"] for row in before])
     return after
 
 
 def delete(db: sa.Connection, realm: Realm, table: sa.Table, *rows: Row) -> None:
     """Delete rows that were read for use, all or none. Raises: Conflict: one was changed meanwhile."""
-    _change(db, table, sa.delete(table), [_read(table, row) for row in rows])
+    _change(db, table, _delete(table), [_read(table, row) for row in rows])
     ledger.shift(db, realm.keyring, removed=[row["mac"] for row in rows])
 
 
@@ -269,12 +265,6 @@ def only(table: sa.Table, rows: list[Row]) -> Row | None:
     return rows[0] if rows else None
 
 
-def portions(values: Iterable[T]) -> Iterator[list[T]]:
-    """All ``values``, in lists of which each fits in a statement."""
-    listed = list(values)
-    return (listed[start : start + PORTION] for start in range(0, len(listed), PORTION))
-
-
 def reveal(realm: Realm, table: sa.Table, row: Row, column: str) -> Secret:
     """What is sealed in ``column`` of a row. Raises: Tampered."""
     return realm.keyring.open(Cell(table.name, column, row_id(table, row)), row[column])
@@ -339,26 +329,31 @@ def _id_bytes(part: bytes | int | str) -> bytes:
     return part.encode() if isinstance(part, str) else part.to_bytes(8, "little", signed=True)
 
 
-def _change(
-    db: sa.Connection, table: sa.Table, statement: sa.Update | sa.Delete, parameters: list[dict[str, Any]]
-) -> None:
-    """Run ``statement`` on rows that still are as they were read (`_read`). Raises: Conflict."""
-    if not parameters:
-        return
-    counted = len(parameters) == 1 or db.dialect.supports_sane_multi_rowcount
-    key = (*_PRIMARY[table.name], "generation")
-    found = 0 if counted else _count(db, table, [tuple(each[f"of_{name}"] for name in key) for each in parameters])
-    changed = db.execute(statement.where(*_UNCHANGED[table.name]), parameters).rowcount
-    if (changed if counted else found) != len(parameters):
+def _change(db: sa.Connection, table: sa.Table, change: Setwise, parameters: list[dict[str, Any]]) -> None:
+    """Raises: Conflict: a row is not any more as it was read (`_read`)."""
+    if change(db, parameters) != len(parameters):
         raise Conflict(f"the {table.name} was changed by somebody else meanwhile; read it again")
 
 
-def _count(db: sa.Connection, table: sa.Table, known: Collection[tuple[Any, ...]]) -> int:
-    """How many rows have one of these primary keys and generations; nobody else writes in the turn of this process."""
-    columns = sa.tuple_(*[table.c[name] for name in (*_PRIMARY[table.name], "generation")])
-    counting = sa.select(sa.func.count()).select_from(table)
-    return sum(db.scalar(counting.where(columns.in_(portion))) or 0 for portion in portions(known))
+@cache
+def _update(table: sa.Table, names: tuple[str, ...]) -> Setwise:
+    """Of these columns, in rows that still are as they were read."""
+    types = {**_read_types(table), **{name: table.c[name].type for name in names}}
+    return Setwise(types, lambda to: sa.update(table).where(*_unchanged(table, to)).values({n: to[n] for n in names}))
+
+
+@cache
+def _delete(table: sa.Table) -> Setwise:
+    return Setwise(_read_types(table), lambda of: sa.delete(table).where(*_unchanged(table, of)))
+
+
+def _unchanged(table: sa.Table, given: Given) -> list[sa.ColumnElement[bool]]:
+    return [table.c[name] == given[f"of_{name}"] for name in _READ[table.name]]
+
+
+def _read_types(table: sa.Table) -> dict[str, Any]:
+    return {f"of_{name}": table.c[name].type for name in _READ[table.name]}
 
 
 def _read(table: sa.Table, row: Row) -> dict[str, Any]:
-    return {f"of_{name}": row[name] for name in (*_PRIMARY[table.name], "generation")}
+    return {f"of_{name}": row[name] for name in _READ[table.name]}

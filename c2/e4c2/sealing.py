@@ -19,6 +19,7 @@ from e4c2.lanes import lanes
 from e4c2.model import Delivery, Kind, Status, client, outbox
 from e4c2.present import Present
 from e4c2.rows import Realm, Row, plain, reveal
+from e4c2.setwise import Setwise
 from e4core.command import (
     Command,
     RemovePubKey,
@@ -151,34 +152,37 @@ def _protect(key: AeadKey, command: bytes, second: int) -> bytes:
 
 
 def _mark(db: sa.Connection, realm: Realm, sealed: list[Sealed], waiting: Mapping[bytes, float]) -> None:
-    if sealed:
-        _mark_sealed(db, realm, sealed)
-    if waiting:
-        mine = [outbox.c.client == sa.bindparam("of"), outbox.c.state == Delivery.PENDING.value]
-        seconds = [{"of": identity, "at": second} for identity, second in waiting.items()]
-        db.execute(sa.update(outbox).where(*mine).values(not_before=sa.bindparam("at")), seconds)
-
-
-def _mark_sealed(db: sa.Connection, realm: Realm, sealed: list[Sealed]) -> None:
-    db.execute(
-        sa.update(outbox)
-        .where(outbox.c.id == sa.bindparam("row"))
-        .values(
-            state=sa.bindparam("to"),
-            attempts=outbox.c.attempts + 1,
-            second=sa.bindparam("at"),
-            tags=sa.bindparam("seals"),
-            purge_tags=sa.bindparam("purge_seals"),
-            holder=realm.replica,
-        ),
+    _SEALED(
+        db,
         [
             {
                 "row": each.id,
-                "to": (Delivery.SENDING if each.payloads else Delivery.SUPERSEDED).value,
-                "at": each.second,
-                "seals": each.tags,
-                "purge_seals": each.purge_tags,
+                "state": (Delivery.SENDING if each.payloads else Delivery.SUPERSEDED).value,
+                "second": each.second,
+                "tags": each.tags,
+                "purge_tags": each.purge_tags,
+                "holder": realm.replica,
             }
             for each in sealed
         ],
     )
+    _WAITING(db, [{"of": identity, "not_before": second} for identity, second in waiting.items()])
+
+
+_MARKS = ("state", "second", "tags", "purge_tags", "holder")
+_SEALED = Setwise(
+    {"row": outbox.c.id.type, **{name: outbox.c[name].type for name in _MARKS}},
+    lambda to: (
+        sa.update(outbox)
+        .where(outbox.c.id == to["row"])
+        .values({name: to[name] for name in _MARKS} | {"attempts": outbox.c.attempts + 1})
+    ),
+)
+_WAITING = Setwise(
+    {"of": outbox.c.client.type, "not_before": outbox.c.not_before.type},
+    lambda to: (
+        sa.update(outbox)
+        .where(outbox.c.client == to["of"], outbox.c.state == Delivery.PENDING.value)
+        .values(not_before=to["not_before"])
+    ),
+)

@@ -18,14 +18,15 @@ from typing import Any
 import sqlalchemy as sa
 
 from e4c2 import c2keys, epochs, graces, present, replicas, sequences
-from e4c2.columns import among
+from e4c2.columns import among, portions
 from e4c2.commands import BATCH, NO_OBJECT, UNCONFIRMED, WAITS_AT_MOST_S
 from e4c2.epochs import Epoch
 from e4c2.format import Sealed
 from e4c2.lanes import lanes
 from e4c2.model import Delivery, Kind, Status, client, outbox
 from e4c2.present import Present
-from e4c2.rows import Realm, Row, plain, portions, reveal, strange
+from e4c2.rows import Realm, Row, plain, reveal, strange
+from e4c2.setwise import Setwise
 from e4core import control2
 from e4core.command2 import (
     ISSUED_LEN,
@@ -131,6 +132,7 @@ def claim(db: sa.Connection, realm: Realm, limit: int = BATCH) -> list[Sealed]:
 _NOW = sa.bindparam("now", type_=sa.Float)
 _TIMELY = sa.or_(outbox.c.not_before <= _NOW, outbox.c.not_before > _NOW + WAITS_AT_MOST_S)
 _DUE = sa.and_(outbox.c.state == Delivery.PENDING.value, _TIMELY)
+_UNDONE = sa.or_(_DUE, outbox.c.state.in_(UNCONFIRMED))
 _NEXT = sa.select(outbox.c.id, outbox.c.client).where(_DUE, outbox.c.id > sa.bindparam("last")).order_by(outbox.c.id)
 
 
@@ -159,16 +161,25 @@ def _pending(db: sa.Connection, now: float, where: Collection[sa.ColumnElement[b
 
 
 def _open(db: sa.Connection, clients: Sequence[bytes], now: float) -> list[Row]:
-    """All that is not yet done, save what is to wait, at the first of these devices: at all, where there is not too much."""
-    undone = sa.or_(_DUE, outbox.c.state.in_(UNCONFIRMED))
-    these = among(db, outbox.c.client, clients)
-    counts = sa.select(outbox.c.client, sa.func.count()).where(these, undone).group_by(outbox.c.client)
+    """All that is not yet done, save what is to wait, at these devices; where that is too much, at the first of them."""
+    rows = db.execute(_undone(db, clients).limit(DELIVERIES_MOST + 1), {"now": now}).all()
+    if len(rows) > DELIVERIES_MOST:
+        rows = db.execute(_undone(db, _first(db, clients, now)), {"now": now}).all()
+    return plain(rows)
+
+
+def _first(db: sa.Connection, clients: Sequence[bytes], now: float) -> Sequence[bytes]:
+    """As many as have no more than that together, and one at least."""
+    these = [among(db, outbox.c.client, clients), _UNDONE]
+    counts = sa.select(outbox.c.client, sa.func.count()).where(*these).group_by(outbox.c.client)
     number = {of: int(count) for of, count in db.execute(counts, {"now": now})}
     upto = list(accumulate(number[of] for of in clients))
-    first = clients[: max(1, bisect_right(upto, DELIVERIES_MOST))]
+    return clients[: max(1, bisect_right(upto, DELIVERIES_MOST))]
+
+
+def _undone(db: sa.Connection, clients: Sequence[bytes]) -> sa.Select[Any]:
     wanted = (outbox.c.id, outbox.c.client, outbox.c.kind, outbox.c.object, outbox.c.purge, outbox.c.attempts)
-    mine = sa.select(*wanted).where(among(db, outbox.c.client, first), undone).order_by(outbox.c.id)
-    return plain(db.execute(mine, {"now": now}).all())
+    return sa.select(*wanted).where(among(db, outbox.c.client, clients), _UNDONE).order_by(outbox.c.id)
 
 
 def _drafts(here: _Here, rows: Collection[Row]) -> dict[bytes, _Draft]:
@@ -307,30 +318,37 @@ def _mark(
     over += [each.newest["id"] for draft in drafts.values() for each in draft.idle]
     for portion in portions(over):
         db.execute(sa.update(outbox).where(among(db, outbox.c.id, portion)).values(state=Delivery.SUPERSEDED.value))
-    waiting = [
-        {"row": each.newest["id"], "at": second + WAITS_AT_MOST_S, "number": taken[of]}
-        for of, draft in drafts.items()
-        for each in draft.left
-    ]
-    if waiting:  # until the device has answered this command (`acks2`)
-        waits = sa.update(outbox).where(outbox.c.id == sa.bindparam("row")).values(state=Delivery.PENDING.value)
-        db.execute(waits.values(not_before=sa.bindparam("at"), sequence=sa.bindparam("number")), waiting)
-    sending = [
-        {"row": each.newest["id"], "forget": each.purge, "number": taken[of]}
-        for of, draft in drafts.items()
-        for each in draft.carried
-    ]
-    if sending:
-        db.execute(
-            sa.update(outbox)
-            .where(outbox.c.id == sa.bindparam("row"))
-            .values(
-                state=Delivery.SENDING.value,
-                attempts=outbox.c.attempts + 1,
-                second=second,
-                purge=sa.bindparam("forget"),
-                sequence=sa.bindparam("number"),
-                holder=realm.replica,
-            ),
-            sending,
-        )
+    _LEFT(
+        db,
+        [
+            {"row": each.newest["id"], "not_before": second + WAITS_AT_MOST_S, "sequence": taken[of]}
+            for of, draft in drafts.items()
+            for each in draft.left
+        ],
+    )
+    _SENDING(
+        db,
+        [
+            {
+                "row": each.newest["id"],
+                "second": second,
+                "purge": each.purge,
+                "sequence": taken[of],
+                "holder": realm.replica,
+            }
+            for of, draft in drafts.items()
+            for each in draft.carried
+        ],
+    )
+
+
+def _marking(state: Delivery, *names: str, **others: Any) -> Setwise:
+    """The delivery ``row`` is in this state now, with these values."""
+    types = {"row": outbox.c.id.type, **{name: outbox.c[name].type for name in names}}
+    this = sa.update(outbox).values(state=state.value, **others)
+    return Setwise(types, lambda to: this.where(outbox.c.id == to["row"]).values({name: to[name] for name in names}))
+
+
+_LEFT = _marking(Delivery.PENDING, "not_before", "sequence")
+"""They wait until the device has answered the command of that sequence (`acks2`)."""
+_SENDING = _marking(Delivery.SENDING, "second", "purge", "sequence", "holder", attempts=outbox.c.attempts + 1)

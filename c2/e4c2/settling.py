@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator
 
 import sqlalchemy as sa
 
-from e4c2.columns import among
+from e4c2.columns import among, portions
 from e4c2.commands import requeue
 from e4c2.model import Delivery, outbox
-from e4c2.rows import portions
+from e4c2.setwise import Setwise
 
 
 def settle(db: sa.Connection, sent: Iterable[tuple[int, int]], lost: Iterable[tuple[int, int, float]]) -> None:
@@ -24,11 +24,7 @@ def settle(db: sa.Connection, sent: Iterable[tuple[int, int]], lost: Iterable[tu
     lost = list(lost)
     for these in _portions(db, ((row, attempt) for row, attempt, _ in lost)):
         requeue(db, these)
-    if lost:
-        this = [outbox.c.id == sa.bindparam("row"), outbox.c.attempts == sa.bindparam("attempt")]
-        waits = sa.update(outbox).where(*this, outbox.c.state == Delivery.PENDING.value)
-        again = [{"row": row, "attempt": attempt, "at": again_at} for row, attempt, again_at in lost]
-        db.execute(waits.values(not_before=sa.bindparam("at")), again)
+    _AGAIN(db, [{"row": row, "attempt": attempt, "at": again_at} for row, attempt, again_at in lost])
 
 
 def _portions(db: sa.Connection, flown: Iterable[tuple[int, int]]) -> Iterator[sa.ColumnElement[bool]]:
@@ -39,3 +35,17 @@ def _portions(db: sa.Connection, flown: Iterable[tuple[int, int]]) -> Iterator[s
     for attempt, ids in by_attempt.items():
         for portion in portions(ids):
             yield sa.and_(among(db, outbox.c.id, portion), outbox.c.attempts == attempt)
+
+
+_AGAIN = Setwise(
+    {"row": outbox.c.id.type, "attempt": outbox.c.attempts.type, "at": outbox.c.not_before.type},
+    lambda of: (
+        sa.update(outbox)
+        .where(
+            outbox.c.id == of["row"],
+            outbox.c.attempts == of["attempt"],
+            outbox.c.state == Delivery.PENDING.value,
+        )
+        .values(not_before=of["at"])
+    ),
+)

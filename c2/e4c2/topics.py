@@ -12,9 +12,10 @@ import sqlalchemy as sa
 from e4c2 import changes, clients, commands, departures, epochs, events, rotation
 from e4c2.access.patterns import EVERY, Patterns
 from e4c2.clients import Client
+from e4c2.columns import portions
 from e4c2.commands import Operation, is_text, parse_id
 from e4c2.model import Kind, client, link, membership, planned, topic
-from e4c2.rows import Realm, Row, checked, delete, find_all, find_by, find_ids, insert, insert_all, portions, update
+from e4c2.rows import Realm, Row, checked, delete, find_all, find_by, find_ids, insert, insert_all, update
 from e4core.errors import InvalidInput, NotFound
 from e4core.keys import CONTROL_PREFIX, check_topic_name
 

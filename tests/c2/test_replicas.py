@@ -226,7 +226,8 @@ async def lose_database(one: Beating, _: Slow, __: Beating) -> None:
     one.world.store.write = lost  # type: ignore[assignment, method-assign]
 
 
-async def seem_dead(_: Beating, __: Slow, other: Beating) -> None:
+async def seem_dead(_: Beating, link: Slow, other: Beating) -> None:
+    link.is_up = False  # else it may take them again, once it is told that the others were wrong
     while not other.beat():
         other.clock.now += 15
         await asyncio.sleep(0.01)

@@ -20,8 +20,10 @@ BODY_MAX = 1024 * 1024
 """Longest body of a request, in bytes."""
 BATCH_MAX = 16 * 1024 * 1024
 """Longest body of a request that is about many things, in bytes."""
+SHORT_MAX = 64 * 1024
+"""Up to so many bytes nobody counts them: as many as there are connections fit into memory."""
 LONG_MAX = 4 * BATCH_MAX
-"""Most that is held of bodies longer than `BODY_MAX`, in bytes, of all requests together."""
+"""Most that is held of bodies longer than `SHORT_MAX`, in bytes, of all requests together."""
 BODY_S = 30.0
 """Longest time for a body to arrive, in seconds."""
 
@@ -85,7 +87,7 @@ class Bodies:
 
 
 def _counted(size: int) -> int:
-    return size if size > BODY_MAX else 0
+    return size if size > SHORT_MAX else 0
 
 
 async def _parts(receive: Receive) -> AsyncIterator[bytes]:

@@ -68,6 +68,7 @@ _KINDS = {
                 "lock_timeout": f"{_LOCK_WITHIN_S}s",
                 "idle_in_transaction_session_timeout": f"{_IDLE_S}s",
                 "synchronous_commit": "on",
+                "jit": "off",  # which takes longer than any statement here
                 **_KEEPALIVES,
             },
         },
