@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -31,3 +32,18 @@ def lanes(db: sa.Connection, now: float, limit: int) -> Iterator[Lane]:
         yield [outbox.c.client.not_in(first)]
     else:
         yield []
+
+
+def walk(
+    db: sa.Connection, statement: sa.Select[Any], among: Collection[bytes], limit: int, **given: object
+) -> Iterator[sa.Row[Any]]:
+    """Deliveries by their ids, as many at a time as are asked for at most, save those to these devices.
+
+    Args: statement: selects ``id`` and ``client`` first, and orders by ``id``, of what comes after the parameter ``last``.
+    """
+    last = 0
+    while rows := db.execute(statement.limit(limit), {"last": last, **given}).all():
+        yield from (row for row in rows if row.client not in among)
+        last = rows[-1].id
+        if len(rows) < limit:
+            return

@@ -9,7 +9,7 @@ one replica at a time (rule 9): while one has a command for it in hand, no other
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -26,7 +26,6 @@ LOOKS = 4
 """That must have seen the same count: where nobody could beat for a while, as the database was away, all stand still at first."""
 
 _OF_OTHERS = sa.select(replica.c.id).where(replica.c.id != sa.bindparam("me"))
-_THEIRS = outbox.alias("theirs")
 
 
 @dataclass(slots=True)
@@ -119,19 +118,19 @@ def ask_again(db: sa.Connection, realm: Realm) -> None:
     requeue(db, outbox.c.state == Delivery.SENT.value, lately, reporting)
 
 
-def claimable(db: sa.Connection, realm: Realm) -> list[sa.ColumnElement[bool]] | None:
-    """What holds of deliveries that this one may seal now; None: the others hold it for dead, until its next beat."""
+def busy(db: sa.Connection, realm: Realm) -> Collection[bytes] | None:
+    """Devices for which others have something in hand, which this one may seal nothing for.
+
+    None: nothing may be sealed here, as the others hold this one for dead until its next beat.
+    """
     others = _others(db, realm)
     if not others:
-        return []
+        return ()
     if not is_known(db, realm):
         return None
-    elsewhere = [
-        _THEIRS.c.client == outbox.c.client,
-        _THEIRS.c.state == Delivery.SENDING.value,
-        _THEIRS.c.holder.in_(others),
-    ]
-    return [~sa.exists().where(*elsewhere)]
+    # read beforehand: joined to what is pending, it is compared row by row by a server that thinks them few
+    theirs = [outbox.c.state == Delivery.SENDING.value, outbox.c.holder.in_(others)]
+    return set(db.scalars(sa.select(outbox.c.client).where(*theirs)))
 
 
 def hold(db: sa.Connection) -> set[bytes]:

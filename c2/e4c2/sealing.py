@@ -7,7 +7,9 @@ devices go on.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
+from itertools import islice
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -15,7 +17,7 @@ from e4c2 import c2keys, clocks, present, replicas
 from e4c2.clocks import Clock
 from e4c2.commands import BATCH, WAITS_AT_MOST_S
 from e4c2.format import Sealed
-from e4c2.lanes import lanes
+from e4c2.lanes import lanes, walk
 from e4c2.model import Delivery, Kind, Status, client, outbox
 from e4c2.present import Present
 from e4c2.rows import Realm, Row, plain, reveal
@@ -45,8 +47,8 @@ def claim(db: sa.Connection, realm: Realm, limit: int = BATCH) -> list[Sealed]:
     """
     realm.keyring.require()
     now = realm.clock()
-    allowed = replicas.claimable(db, realm)
-    rows = [] if allowed is None else list(_next(db, now, min(limit, BATCH), allowed))
+    busy = replicas.busy(db, realm)
+    rows = [] if busy is None else _next(db, now, min(limit, BATCH), busy)
     if not rows:
         return []
     c2_keys = c2keys.versions(db, realm)
@@ -66,22 +68,29 @@ def claim(db: sa.Connection, realm: Realm, limit: int = BATCH) -> list[Sealed]:
     return sealed
 
 
-def _next(db: sa.Connection, now: float, limit: int, allowed: Collection[sa.ColumnElement[bool]]) -> Iterator[Row]:
-    """Pending deliveries in their order; one that waits holds back all later ones of its device (rule 2)."""
-    earlier = outbox.alias("earlier")
-    held_back = sa.exists().where(
-        earlier.c.client == outbox.c.client,
-        earlier.c.state == Delivery.PENDING.value,
-        earlier.c.not_before > now,
-        earlier.c.not_before <= now + WAITS_AT_MOST_S,
-        earlier.c.id <= outbox.c.id,
-    )
-    wanted = (outbox.c.id, outbox.c.client, outbox.c.kind, outbox.c.object, outbox.c.purge, outbox.c.attempts)
-    statement = sa.select(*wanted).where(outbox.c.state == Delivery.PENDING.value, ~held_back, *allowed)
+_NOW = sa.bindparam("now", type_=sa.Float)
+_EARLIER = outbox.alias("earlier")
+_HELD_BACK = sa.exists().where(
+    _EARLIER.c.client == outbox.c.client,
+    _EARLIER.c.state == Delivery.PENDING.value,
+    _EARLIER.c.not_before > _NOW,
+    _EARLIER.c.not_before <= _NOW + WAITS_AT_MOST_S,
+    _EARLIER.c.id <= outbox.c.id,
+)
+"""One that waits holds back all later ones of its device (rule 2)."""
+_NEXT = (
+    sa.select(outbox.c.id, outbox.c.client, outbox.c.kind, outbox.c.object, outbox.c.purge, outbox.c.attempts)
+    .where(outbox.c.state == Delivery.PENDING.value, outbox.c.id > sa.bindparam("last"), ~_HELD_BACK)
+    .order_by(outbox.c.id)
+)
+
+
+def _next(db: sa.Connection, now: float, limit: int, busy: Collection[bytes]) -> list[Row]:
+    """Pending deliveries in their order, lane by lane; none to devices that are ``busy``."""
+    found: list[sa.Row[Any]] = []
     for lane in lanes(db, now, limit):
-        found = plain(db.execute(statement.where(*lane).order_by(outbox.c.id).limit(limit)).all()) if limit else []
-        limit -= len(found)
-        yield from found
+        found += islice(walk(db, _NEXT.where(*lane), busy, limit, now=now), limit - len(found))
+    return plain(found)
 
 
 def _seal(realm: Realm, row: Row, here: Present, clock: Clock, now: int) -> Sealed | float:

@@ -22,7 +22,7 @@ from e4c2.columns import among, portions
 from e4c2.commands import BATCH, NO_OBJECT, UNCONFIRMED, WAITS_AT_MOST_S
 from e4c2.epochs import Epoch
 from e4c2.format import Sealed
-from e4c2.lanes import lanes
+from e4c2.lanes import lanes, walk
 from e4c2.model import Delivery, Kind, Status, client, outbox
 from e4c2.present import Present
 from e4c2.rows import Realm, Row, plain, reveal, strange
@@ -108,8 +108,8 @@ def claim(db: sa.Connection, realm: Realm, limit: int = BATCH) -> list[Sealed]:
     """
     realm.keyring.require()
     now = realm.clock()
-    allowed = replicas.claimable(db, realm)
-    due = [] if allowed is None else _due(db, now, min(limit, BATCH), allowed)
+    busy = replicas.busy(db, realm)
+    due = [] if busy is None else _due(db, now, min(limit, BATCH), busy)
     if not due:
         return []
     rows = _open(db, due, now)
@@ -136,13 +136,14 @@ _UNDONE = sa.or_(_DUE, outbox.c.state.in_(UNCONFIRMED))
 _NEXT = sa.select(outbox.c.id, outbox.c.client).where(_DUE, outbox.c.id > sa.bindparam("last")).order_by(outbox.c.id)
 
 
-def _due(db: sa.Connection, now: float, limit: int, allowed: Collection[sa.ColumnElement[bool]]) -> list[bytes]:
-    """Devices that something is pending for, in the order of what is, lane by lane."""
+def _due(db: sa.Connection, now: float, limit: int, busy: Collection[bytes]) -> list[bytes]:
+    """Devices that something is pending for, in the order of what is, lane by lane; none of those that are ``busy``."""
     found: dict[bytes, None] = {}
     for lane in lanes(db, now, limit):
-        for identity, of in _pending(db, now, [*allowed, *lane]):
+        for row in walk(db, _NEXT.where(*lane), busy, BATCH, now=now):
+            of = row.client
             if not isinstance(of, bytes):
-                present.refuse(db, identity, of, strange(outbox))
+                present.refuse(db, row.id, of, strange(outbox))
                 continue
             if len(found) == limit and of not in found:
                 break
@@ -150,36 +151,16 @@ def _due(db: sa.Connection, now: float, limit: int, allowed: Collection[sa.Colum
     return list(found)
 
 
-def _pending(db: sa.Connection, now: float, where: Collection[sa.ColumnElement[bool]]) -> Iterator[sa.Row[Any, Any]]:
-    """Delivery and device, a batch at a time."""
-    last, statement = 0, _NEXT.where(*where).limit(BATCH)
-    while rows := db.execute(statement, {"now": now, "last": last}).all():
-        yield from rows
-        last = rows[-1].id
-        if len(rows) < BATCH:
-            return
-
-
 def _open(db: sa.Connection, clients: Sequence[bytes], now: float) -> list[Row]:
-    """All that is not yet done, save what is to wait, at these devices; where that is too much, at the first of them."""
-    rows = db.execute(_undone(db, clients).limit(DELIVERIES_MOST + 1), {"now": now}).all()
-    if len(rows) > DELIVERIES_MOST:
-        rows = db.execute(_undone(db, _first(db, clients, now)), {"now": now}).all()
-    return plain(rows)
-
-
-def _first(db: sa.Connection, clients: Sequence[bytes], now: float) -> Sequence[bytes]:
-    """As many as have no more than that together, and one at least."""
-    these = [among(db, outbox.c.client, clients), _UNDONE]
-    counts = sa.select(outbox.c.client, sa.func.count()).where(*these).group_by(outbox.c.client)
+    """All that is not yet done, save what is to wait, at the first of these devices: at all, where there is not too much."""
+    these = among(db, outbox.c.client, clients)
+    counts = sa.select(outbox.c.client, sa.func.count()).where(these, _UNDONE).group_by(outbox.c.client)
     number = {of: int(count) for of, count in db.execute(counts, {"now": now})}
     upto = list(accumulate(number[of] for of in clients))
-    return clients[: max(1, bisect_right(upto, DELIVERIES_MOST))]
-
-
-def _undone(db: sa.Connection, clients: Sequence[bytes]) -> sa.Select[Any]:
+    first = clients[: max(1, bisect_right(upto, DELIVERIES_MOST))]
     wanted = (outbox.c.id, outbox.c.client, outbox.c.kind, outbox.c.object, outbox.c.purge, outbox.c.attempts)
-    return sa.select(*wanted).where(among(db, outbox.c.client, clients), _UNDONE).order_by(outbox.c.id)
+    mine = sa.select(*wanted).where(among(db, outbox.c.client, first), _UNDONE).order_by(outbox.c.id)
+    return plain(db.execute(mine, {"now": now}).all())
 
 
 def _drafts(here: _Here, rows: Collection[Row]) -> dict[bytes, _Draft]:

@@ -84,6 +84,7 @@ outbox = sa.Table(
     sa.Index("ix_outbox_client_second", "client", "second"),
     sa.Index("ix_outbox_client_object", "client", "kind", "object"),
     sqlite_autoincrement=True,
+    info=columns.QUEUE,
 )
 
 replica = sa.Table(
