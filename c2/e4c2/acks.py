@@ -34,10 +34,12 @@ def answer(db: sa.Connection, realm: Realm, row: Row, opened: Opened) -> None:
         _acknowledged(db, realm, row, opened.content, opened)
 
 
-def answers(ack: Ack, undone: Sequence[Row], _sequence: Row | None) -> Sequence[Row]:
-    """The one that ``ack`` is of; none if a former key was to be erased with it, as that has an ack of its own."""
+def answers(ack: Ack, undone: Sequence[Row], _sequence: Row | None) -> Sequence[Row] | None:
+    """The one that ``ack`` is of, if any is; None if a former key was to be erased with it, as that has an ack of its own."""
     answered = _of(ack, undone)
-    return [] if answered is None or answered["purge_tags"] else [answered]
+    if answered is None:
+        return ()
+    return None if answered["purge_tags"] else (answered,)
 
 
 def greets(_hello: Hello, _sequence: Row | None) -> float:

@@ -57,12 +57,18 @@ def answer(db: sa.Connection, realm: Realm, row: Row, opened: Opened) -> None:
         commands.enqueue(db, realm, None, [row["id"]], Kind.SWITCH)
 
 
-def answers(ack: Ack, undone: Sequence[Row], sequence: Row | None) -> Sequence[Row]:
-    """All of them, if ``ack`` is of the command that carried whatever is unconfirmed, and that was really sent."""
+def answers(ack: Ack, undone: Sequence[Row], sequence: Row | None) -> Sequence[Row] | None:
+    """All of them, if ``ack`` is of the command that carried whatever is unconfirmed; none, if it is of one that was replaced."""
     number = int.from_bytes(ack.subject[:8], "little")
-    is_sent = sequence is not None and ack.last_sequence <= sequence["last"] and number <= sequence["last"]
-    carried = all(row["sequence"] == number and row["state"] in commands.UNCONFIRMED for row in undone)
-    return undone if is_sent and ack.subject == report.subject(number) and carried else []
+    is_sent = sequence is not None and max(ack.last_sequence, number) <= sequence["last"]
+    if not is_sent or ack.subject != report.subject(number):
+        return None
+    carried = [row for row in undone if row["sequence"] == number]
+    if not carried:
+        return ()
+    return (
+        undone if all(row["state"] in commands.UNCONFIRMED for row in undone) and len(carried) == len(undone) else None
+    )
 
 
 def greets(hello: Hello, sequence: Row | None) -> float | None:

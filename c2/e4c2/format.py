@@ -98,8 +98,11 @@ class Format(Generic[R]):
     """Seal what is pending, so many commands at most, and mark it as being sent. Raises: Tampered. KmsUnavailable."""
     answer: Callable[[sa.Connection, R, _Row, Opened], None]
     """What follows from a report beyond the key that it shows. Raises: E4Error: it is refused."""
-    answers: Callable[[Ack, Sequence[_Row], _Row | None], Sequence[_Row]]
-    """Which of the deliveries to a device that are not done, by id, an ack shows to be done. The last: its `command_sequence`."""
+    answers: Callable[[Ack, Sequence[_Row], _Row | None], Sequence[_Row] | None]
+    """Which of the deliveries to a device that are not done, by id, an ack is of; None: that cannot be said of them alone.
+
+    The last: its `command_sequence`.
+    """
     greets: Callable[[Hello, _Row | None], float | None]
     """How many seconds after the last a hello is answered; None: it wants a look of its own."""
     renewed: Callable[[sa.Connection, R, Collection[_Row]], None]

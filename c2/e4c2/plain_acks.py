@@ -17,6 +17,7 @@ from e4c2.plain import Case
 from e4c2.rows import Realm, Row, plain
 from e4core.report import Ack, Outcome
 
+_DONE = (Outcome.APPLIED, Outcome.ALREADY)
 _SHOWN = (Kind.TOPIC.value, Kind.NEXT.value, Kind.PEER.value, Kind.SYNC.value)
 """What a digest shows to be done, and nothing more than that."""
 _EMPTYING = (Kind.RESET_TOPICS.value, Kind.RESET_PEERS.value)
@@ -25,10 +26,12 @@ _EMPTYING = (Kind.RESET_TOPICS.value, Kind.RESET_PEERS.value)
 
 def fitting(db: sa.Connection, realm: Realm, cases: Collection[Case]) -> list[Case]:
     """Those that are plain, each with what it answers. Raises: Tampered."""
-    acks = [each for each in cases if isinstance(each.report, Ack) and each.report.outcome is Outcome.APPLIED]
+    acks = [each for each in cases if isinstance(each.report, Ack) and each.report.outcome in _DONE]
     undone = _undone(db, [each.device["id"] for each in acks])
     answering = [
-        replace(each, answered=found) for each in acks if (found := _answered(realm, each, undone[each.device["id"]]))
+        replace(each, answered=found)
+        for each in acks
+        if (found := _answered(realm, each, undone[each.device["id"]])) is not None
     ]
     judged = _judged(db, realm, answering, undone)
     lacking = [each.device["id"] for each in judged if each.holds is False]
@@ -43,8 +46,8 @@ def fitting(db: sa.Connection, realm: Realm, cases: Collection[Case]) -> list[Ca
 
 
 def write(db: sa.Connection, realm: Realm, done: Collection[Case]) -> None:
-    """Confirm what the acks among these answer, and fill the devices that lack something."""
-    acks = [(each, each.report) for each in done if isinstance(each.report, Ack)]
+    """Confirm what the acks among these answer, and fill the devices that lack something; an ack of what is over does nothing."""
+    acks = [(each, each.report) for each in done if isinstance(each.report, Ack) and each.answered]
     heard(db, realm, [each.device for each, _ in acks])
     for ids in portions([row["id"] for each, _ in acks for row in each.answered]):
         db.execute(sa.update(outbox).where(among(db, outbox.c.id, ids)).values(state=Delivery.CONFIRMED.value))
@@ -66,16 +69,18 @@ def _undone(db: sa.Connection, devices: Collection[bytes]) -> dict[bytes, list[R
     return found
 
 
-def _answered(realm: Realm, case: Case, undone: Sequence[Row]) -> Sequence[Row]:
+def _answered(realm: Realm, case: Case, undone: Sequence[Row]) -> Sequence[Row] | None:
     assert isinstance(case.report, Ack)
-    return realm.format.answers(case.report, undone, case.sequence)
+    answered = realm.format.answers(case.report, undone, case.sequence)
+    return answered if case.report.outcome is Outcome.APPLIED or not answered else None
 
 
 def _judged(
     db: sa.Connection, realm: Realm, cases: Collection[Case], undone: Mapping[bytes, Sequence[Row]]
 ) -> list[Case]:
     """With whether the device holds what it should, where nothing newer is under way to it."""
-    newest = {of for each in cases if undone[of := each.device["id"]][-1]["id"] == each.answered[-1]["id"]}
+    acks = [each for each in cases if each.answered]
+    newest = {of for each in acks if undone[of := each.device["id"]][-1]["id"] == each.answered[-1]["id"]}
     expected = digests.expected(db, realm, newest) if newest else {}
     return [
         replace(each, holds=each.report.digest == expected[of]) if (of := each.device["id"]) in newest else each
