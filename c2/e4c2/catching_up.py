@@ -68,8 +68,9 @@ def fill(
         commands.enqueue(db, realm, operation_id, ids, Kind.RESET_PEERS)
         queueing.insert(db, realm, operation_id, PEERS, [among(db, link.c.holder, ids)], mine)
     commands.tell_c2_keys(db, realm, rows, operation_id)
-    waiting = outbox.c.state == Delivery.PENDING.value
-    db.execute(sa.update(outbox).where(*mine, waiting, outbox.c.not_before < not_before).values(not_before=not_before))
+    if not_before > realm.clock():
+        waiting = [*mine, outbox.c.state == Delivery.PENDING.value, outbox.c.not_before < not_before]
+        db.execute(sa.update(outbox).where(*waiting).values(not_before=not_before))
 
 
 def _last(db: sa.Connection, realm: Realm, row: Row, time: sa.Column[float]) -> float:
