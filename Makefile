@@ -13,7 +13,7 @@ FUZZ_S ?= 60
 unexport PYTHONDONTWRITEBYTECODE
 export OQS_INSTALL_PATH ?= $(wildcard $(CURDIR)/.cache/liboqs-0.13.0-e4)
 
-.PHONY: setup demo serve test chaos sanitize timing fuzz lint format bench docs reference reports mutate servers liboqs fips-provider clean
+.PHONY: setup demo serve test sanitize timing fuzz lint format bench docs reference reports mutate servers liboqs fips-provider clean
 
 setup: $(STAMP)
 
@@ -42,10 +42,6 @@ fips-provider: servers
 
 test: setup servers liboqs
 	PATH="$$PATH:/usr/sbin" $(BIN)/python -m pytest -rs -n $(WORKERS) --dist worksteal
-
-# Three C2, 2,000 devices, and all that may happen to them, on a machine that has nothing else to do.
-chaos: setup servers
-	PATH="$$PATH:/usr/sbin" E4_CHAOS_DEVICES=2000 $(BIN)/python -m pytest tests/c2/test_chaos.py
 
 # The C extension under AddressSanitizer and UndefinedBehaviorSanitizer.
 sanitize: setup servers

@@ -20,6 +20,7 @@ from tests.servers import free_port, tool, wait_for_port
 
 Kind = Literal["postgresql", "mariadb"]
 KINDS: tuple[Kind, ...] = ("postgresql", "mariadb")
+_STOP: dict[Kind, signal.Signals] = {"postgresql": signal.SIGINT, "mariadb": signal.SIGTERM}
 _STOP_S = 20.0
 _IN_MEMORY = os.access("/dev/shm", os.W_OK)
 _USER = "e4"
@@ -44,7 +45,9 @@ class DatabaseServer:
             )
         wait_for_port(self.port, self._process)
 
-    def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
+    def stop(self, how: signal.Signals | None = None) -> None:
+        """Not waiting for those who are connected."""
+        how = how or _STOP[self._kind]
         process, self._process = self._process, None
         if process:
             process.send_signal(how)

@@ -12,7 +12,7 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Collection
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +22,21 @@ from e4c2 import topics
 from e4c2.enrolment import bulk
 from e4c2.enrolment.bulk import New
 from e4c2.rows import Realm
+from e4core.errors import StorageError
 from e4core.keys import ClientId, Secret, control_topic, report_topic
 from e4core.plugins import load_transport
 from e4core.suite import Suite
 from tests.c2.devices import Ours
 from tests.c2.shared import Replicas
 from tests.cli.command import program
+from tests.databases import DatabaseServer
 from tests.servers import free_port
 
 TOPIC = "swarm"
 QOS = 1
 HELLO_EVERY_S = 10.0
+PATIENCE_S = 5.0
+"""With one C2, before another is asked."""
 
 
 class Member(Ours):
@@ -150,6 +154,14 @@ class Served:
         found: dict[str, Any] = json.loads(line)
         return found
 
+    def pause(self) -> None:
+        assert self._process
+        self._process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        assert self._process
+        self._process.send_signal(signal.SIGCONT)
+
     def end(self, how: signal.Signals = signal.SIGKILL) -> None:
         process, self._process = self._process, None
         if process:
@@ -168,8 +180,11 @@ class Served:
 class Fleet:
     """Attributes: history: the keys that the topic had, oldest first."""
 
-    def __init__(self, several: Replicas, served: list[Served], swarm: Swarm, seed: int) -> None:
+    def __init__(
+        self, several: Replicas, database: DatabaseServer, served: list[Served], swarm: Swarm, seed: int
+    ) -> None:
         self.world = several.add()
+        self.database = database
         self.served, self.swarm = served, swarm
         self.chance = random.Random(seed)
         self.world.do(swarm.enrol)
@@ -190,14 +205,24 @@ class Fleet:
         while True:
             url = f"{self.chance.choice(self.served).url}/v1/topics/{self._topic}/rotate"
             try:
-                answer = await self._http.post(url, headers=key)
-            except httpx2.TransportError:
+                answer = await self._http.post(url, headers=key, timeout=PATIENCE_S)
+            except httpx2.TransportError:  # it is not there, or holds its breath
                 await asyncio.sleep(0.1)
                 continue
-            assert answer.status_code == 202, answer.text
-            break
-        self.history.append(await asyncio.to_thread(self.world.topic_key, TOPIC))
+            if answer.status_code == 202:
+                break
+            assert answer.status_code in (409, 500, 503), (
+                answer.text
+            )  # the database is not there; the first is still at it
+            await asyncio.sleep(0.1)
+        self.history.append(await self._key())
         assert self.history[-1] != before
+
+    async def _key(self) -> bytes:
+        while True:
+            with suppress(StorageError):
+                return await asyncio.to_thread(self.world.topic_key, TOPIC)
+            await asyncio.sleep(0.1)
 
     async def converge(self, within_s: float) -> None:
         """Wait until all hold the newest key."""

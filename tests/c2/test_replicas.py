@@ -272,6 +272,16 @@ def test_who_may_be_replaced_gives_up_what_has_not_left(
     assert left == []
 
 
+def test_one_of_those_at_work_does_what_is_to_be_done_once(several: Replicas) -> None:
+    one, other = two(several)
+    leads = [each.world.do(replicas.leads) for each in (one, other)]
+    assert sorted(leads) == [False, True]
+    leader, heir = (one, other) if leads[0] else (other, one)
+    leader.world.do(replicas.leave)
+    assert heir.world.do(replicas.leads)
+    assert not leader.world.do(replicas.leads)
+
+
 def test_each_goes_on_with_what_the_other_has_changed(several: Replicas) -> None:
     one, other = two(several)
     for count in range(3):
