@@ -66,9 +66,8 @@ def answers(ack: Ack, undone: Sequence[Row], sequence: Row | None) -> Sequence[R
     carried = [row for row in undone if row["sequence"] == number]
     if not carried:
         return ()
-    return (
-        undone if all(row["state"] in commands.UNCONFIRMED for row in undone) and len(carried) == len(undone) else None
-    )
+    is_all = len(carried) == len(undone) and all(row["state"] in commands.UNCONFIRMED for row in undone)
+    return undone if is_all else None
 
 
 def greets(hello: Hello, sequence: Row | None) -> float | None:

@@ -24,9 +24,10 @@ _EMPTIES = outbox.c.kind == Kind.RESET_TOPICS.value
 
 def begin(db: sa.Connection, realm: Realm, rows: Collection[Row], not_before: float = 0) -> None:
     """Fill these clients, for no reason but that they were found to lack something."""
-    (name,) = (row["name"] for row in rows) if len(rows) == 1 else (f"{len(rows)} clients",)
+    names = [row["name"] for row in rows]
+    operation = ("catch_up", names[0]) if len(names) == 1 else ("catch_up_many", f"{len(names)} clients")
     realm.astray.update((row["id"], realm.astray.get(row["id"], 0) + 1) for row in rows)
-    fill(db, realm, rows, commands.begin(db, realm, "catch_up", name), not_before)
+    fill(db, realm, rows, commands.begin(db, realm, *operation), not_before)
 
 
 def again(db: sa.Connection, realm: Realm, row: Row) -> None:

@@ -40,7 +40,7 @@ OPEN = (*_WAITING, *UNCONFIRMED)
 NO_OBJECT = bytes(16)
 ARROW = " <- "
 """In the subject of an operation: who is to hold whose public key."""
-_UNTOLD = ("catch_up",)
+_UNTOLD = ("catch_up", "catch_up_many")
 """What nobody has asked for, and a whole fleet may need at the same time."""
 LOOKED_AFTER_S = 1.0
 """How soon somebody looks whether an operation is over."""

@@ -178,7 +178,11 @@ class Courier:
             errors = [error for each in publications if not each.cancelled() and (error := each.exception())]
             span.tell({"e4.publications": len(publications), "e4.publications_failed": cancelled + len(errors)})
         if errors:
-            log.warning("%d commands could not be published, and are sent again in a while: %s", len(errors), errors[0])
+            log.warning(
+                "%d messages could not be published, and their commands are sent again in a while: %s",
+                len(errors),
+                errors[0],
+            )
 
     def _launch(self, sealed: Sealed) -> Iterator[asyncio.Future[None]]:
         """Begin all publications of one delivery before any of the next, as they leave in the order in which they begin."""
@@ -228,7 +232,8 @@ class Courier:
         while True:
             await asyncio.sleep(LOOK_AFTER_EVERY_S)
             with suppress(KmsUnavailable, StorageError):
-                await self._store.read(ledger.verify, self._realm.keyring)
+                await self._store.read(ledger.verify, self._realm.keyring)  # which takes long, and keeps nobody waiting
+                await self._store.write(ledger.require_newest, self._realm.keyring)
                 await self._store.read(deks.verify, self._realm)
                 if await self._store.read(replicas.leads, self._realm):
                     await self._store.write(tidy, self._realm)

@@ -8,6 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from e4c2.columns import PORTION
 from e4c2.model import Delivery, operation, outbox
 
 URGENT = ("leave", "rekey", "remove_client", "remove_topic", "new_key_compromised", "new_c2_key_compromised")
@@ -35,15 +36,15 @@ def lanes(db: sa.Connection, now: float, limit: int) -> Iterator[Lane]:
 
 
 def walk(
-    db: sa.Connection, statement: sa.Select[Any], among: Collection[bytes], limit: int, **given: object
+    db: sa.Connection, statement: sa.Select[Any], busy: Collection[bytes], **given: object
 ) -> Iterator[sa.Row[Any]]:
-    """Deliveries by their ids, as many at a time as are asked for at most, save those to these devices.
+    """Deliveries by their ids, a page at a time, save those to devices that are ``busy``.
 
     Args: statement: selects ``id`` and ``client`` first, and orders by ``id``, of what comes after the parameter ``last``.
     """
     last = 0
-    while rows := db.execute(statement.limit(limit), {"last": last, **given}).all():
-        yield from (row for row in rows if row.client not in among)
+    while rows := db.execute(statement.limit(PORTION), {"last": last, **given}).all():
+        yield from (row for row in rows if row.client not in busy)
         last = rows[-1].id
-        if len(rows) < limit:
+        if len(rows) < PORTION:
             return

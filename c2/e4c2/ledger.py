@@ -167,6 +167,15 @@ def verify(db: sa.Connection, keyring: Keyring) -> None:
     _add_up(db, held, held.state.total)
 
 
+def require_newest(db: sa.Connection, keyring: Keyring) -> None:
+    """In the turn of this process. Raises: Tampered: the ledger was put back, or changed by nobody of right."""
+    roll = roll_of(db)
+    follow(db, keyring)
+    held = _held(db, keyring)
+    if held.state != roll.state:
+        _add_up(db, held, held.state.total)
+
+
 def require_valid(db: sa.Connection, keyring: Keyring, macs: Collection[bytes]) -> None:
     """Raises: Tampered: one of these is not the MAC of a row that is valid now, or this connection cannot tell."""
     roll = roll_of(db)

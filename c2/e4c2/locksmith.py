@@ -205,11 +205,16 @@ class Locksmith:
 
     async def _reseal(self) -> None:
         """Go on with what a crash interrupted, then with each rotation."""
+        is_resumed = False
         while True:
             self._behind.clear()
             self.stopped = None
             try:
-                await self._resume()
+                if (
+                    not is_resumed
+                ):  # only what was there at the start: what is prepared now may be another C2's, at work on it
+                    await self._resume()
+                    is_resumed = True
                 await self._reseal_all()
             except Tampered as error:
                 self.stopped = str(error)

@@ -35,13 +35,13 @@ def fitting(db: sa.Connection, realm: Realm, cases: Collection[Case]) -> list[Ca
     ]
     judged = _judged(db, realm, answering, undone)
     lacking = [each.device["id"] for each in judged if each.holds is False]
-    may_wait = catching_up.lately(db, realm, lacking) | realm.astray.keys()
+    waiting = catching_up.lately(db, realm, lacking)
     return [
         each
         for each in judged
         if (of := each.device["id"])
         and _is_plain(realm, each, undone[of])
-        and (each.holds is not False or of not in may_wait)
+        and (each.holds is not False or not (of in waiting or of in realm.astray))
     ]
 
 

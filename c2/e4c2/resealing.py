@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -18,7 +17,6 @@ from e4c2 import ledger
 from e4c2.model import GRANTING, SEALED, enrolment, idempotency, metadata, token
 from e4c2.model import ledger as ledger_table
 from e4c2.rows import Realm, Row, reveal, row_id, typed, update_all, verified
-from e4c2.setwise import Setwise
 from e4core.errors import InvalidInput, Tampered
 from e4kms.deks import Purpose
 from e4kms.records import HEADER_LEN, VERSION_LEN, Cell, version_bytes
@@ -179,15 +177,11 @@ def _reseal_granting(db: sa.Connection, realm: Realm, table: sa.Table, rows: lis
 def _reseal_plain(db: sa.Connection, realm: Realm, table: sa.Table, rows: list[Row]) -> None:
     (key,) = table.primary_key
     for column in SEALED[table.name]:
+        statement = sa.update(table).where(key == sa.bindparam("of")).values({column: sa.bindparam("now")})
         filled = [row for row in rows if row[column] is not None]
-        resealed = [{"of": row[key.name], "now": _resealed(realm, table, row, column)} for row in filled]
-        _plain_change(table.c[column], key)(db, resealed)
-
-
-@cache
-def _plain_change(column: sa.Column[Any], key: sa.Column[Any]) -> Setwise:
-    types = {"of": key.type, "now": column.type}
-    return Setwise(types, lambda to: sa.update(column.table).where(key == to["of"]).values({column.name: to["now"]}))
+        # one by one, as answers may be long
+        if resealed := [{"of": row[key.name], "now": _resealed(realm, table, row, column)} for row in filled]:
+            db.execute(statement, resealed)
 
 
 def _resealed(realm: Realm, table: sa.Table, row: Row, column: str) -> bytes:

@@ -89,7 +89,7 @@ def _next(db: sa.Connection, now: float, limit: int, busy: Collection[bytes]) ->
     """Pending deliveries in their order, lane by lane; none to devices that are ``busy``."""
     found: list[sa.Row[Any]] = []
     for lane in lanes(db, now, limit):
-        found += islice(walk(db, _NEXT.where(*lane), busy, limit, now=now), limit - len(found))
+        found += islice(walk(db, _NEXT.where(*lane), busy, now=now), limit - len(found))
     return plain(found)
 
 

@@ -140,7 +140,7 @@ def _due(db: sa.Connection, now: float, limit: int, busy: Collection[bytes]) -> 
     """Devices that something is pending for, in the order of what is, lane by lane; none of those that are ``busy``."""
     found: dict[bytes, None] = {}
     for lane in lanes(db, now, limit):
-        for row in walk(db, _NEXT.where(*lane), busy, BATCH, now=now):
+        for row in walk(db, _NEXT.where(*lane), busy, now=now):
             of = row.client
             if not isinstance(of, bytes):
                 present.refuse(db, row.id, of, strange(outbox))

@@ -66,7 +66,7 @@ def _each(_types: Types, rows: Rows) -> Iterable[Parameters]:
 def _unnested(types: Types) -> Given:
     arrays = {name: postgresql.ARRAY(sa.Text() if isinstance(of, sa.String) else of) for name, of in types.items()}
     values = [sa.cast(sa.bindparam(f"given_{name}", type_=of), of) for name, of in arrays.items()]
-    table = sa.func.unnest(*values).table_valued(*_columns(types), name="given").render_derived()
+    table = sa.func.unnest(*values).table_valued(*_columns(types)).render_derived(name="given")
     return dict(table.c.items())
 
 
@@ -76,7 +76,8 @@ def _arrays(types: Types, rows: Rows) -> Iterable[Parameters]:
 
 def _of_json(types: Types) -> Given:
     columns = (
-        f"`{name}` {_JSON_TYPES[of.python_type]} PATH '$[{place}]'" for place, (name, of) in enumerate(types.items())
+        f"`{name}` {_JSON_TYPES[of.python_type]} PATH '$[{place}]' ERROR ON ERROR"
+        for place, (name, of) in enumerate(types.items())
     )
     # names and types of this program alone
     path: sa.ColumnElement[Any] = sa.literal_column(f"'$[*]' COLUMNS ({', '.join(columns)})")

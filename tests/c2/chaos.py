@@ -211,9 +211,7 @@ class Fleet:
                 continue
             if answer.status_code == 202:
                 break
-            assert answer.status_code in (409, 500, 503), (
-                answer.text
-            )  # the database is not there; the first is still at it
+            assert answer.status_code in (409, 503), answer.text  # the database is not there; the first is still at it
             await asyncio.sleep(0.1)
         self.history.append(await self._key())
         assert self.history[-1] != before

@@ -12,7 +12,7 @@ import httpx2
 import pytest
 from starlette.types import Receive
 
-from e4c2.api.bodies import BATCH_MAX, BODY_MAX, Bodies
+from e4c2.api.bodies import BATCH_MAX, SHORT_MAX, Bodies
 from e4core.errors import InvalidInput, RateExceeded
 from tests.c2.served import Served, b64, created, problem, serving, settings_in
 from tests.c2.test_api_routes import ROUTES
@@ -116,7 +116,7 @@ def test_every_batch_may_be_long_for_who_may_send_it_and_no_other_path(c2: Serve
 
 def test_of_long_bodies_only_so_much_is_held_at_once() -> None:
     async def story() -> None:
-        bodies = Bodies(long_max=2 * BODY_MAX)
+        bodies = Bodies(long_max=2 * SHORT_MAX)
 
         def sent(size: int) -> Receive:
             parts = asyncio.Queue[Any]()
@@ -125,14 +125,14 @@ def test_of_long_bodies_only_so_much_is_held_at_once() -> None:
             return parts.get
 
         for _ in range(3):  # what was held is given back, whatever became of it
-            async with bodies.read(sent(BODY_MAX), BATCH_MAX) as first, bodies.read(sent(BODY_MAX - 1), BATCH_MAX):
-                assert len(first) == BODY_MAX + 1
+            async with bodies.read(sent(SHORT_MAX), BATCH_MAX) as first, bodies.read(sent(SHORT_MAX - 1), BATCH_MAX):
+                assert len(first) == SHORT_MAX + 1
                 with pytest.raises(RateExceeded) as caught:
-                    async with bodies.read(sent(BODY_MAX), BATCH_MAX):
+                    async with bodies.read(sent(SHORT_MAX), BATCH_MAX):
                         pytest.fail("it was held")
                 assert caught.value.wait_s
             with pytest.raises(InvalidInput):
-                async with bodies.read(sent(2 * BODY_MAX), 2 * BODY_MAX):
+                async with bodies.read(sent(2 * SHORT_MAX), 2 * SHORT_MAX):
                     pytest.fail("it was held")
 
     asyncio.run(story())

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from e4backends import sk
-from e4c2 import delivery, ledger, presence, replicas, topics
+from e4c2 import deks, delivery, ledger, presence, replicas, topics
 from e4c2.delivery import Courier
 from e4c2.ear import Ear
 from e4c2.flights import Flight, reclaim
@@ -23,7 +23,7 @@ from e4core.errors import Conflict, StorageError
 from e4core.keys import ClientId, report_topic
 from e4core.suite import Suite
 from e4core.transport import Incoming
-from e4kms.deks import Purpose
+from e4kms.deks import Purpose, State
 from e4transports.memory import MemoryBroker
 from tests.c2.shared import Replicas, database
 from tests.c2.shared import replicas as replicas_fixture
@@ -339,6 +339,33 @@ def test_a_version_that_another_does_not_hold_is_not_used(several: Replicas, mon
     monkeypatch.setattr("e4c2.locksmith.FOLLOWED_WITHIN_S", 0)
     with pytest.raises(Conflict, match="does not hold"):
         asyncio.run(several.locksmith(one.world).rotate(Purpose.RECORDS, 1))
+    other.world.do(topics.rotate, "t")
+    assert_same(one.world, other.world)
+
+
+def test_nobody_takes_into_use_what_another_has_prepared(several: Replicas, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("e4c2.locksmith.LOOK_EVERY_S", 0.02)
+    monkeypatch.setattr("e4c2.locksmith.LONGEST_PAUSE_S", 0.05)
+    monkeypatch.setattr("e4c2.locksmith.FOLLOWED_WITHIN_S", 0.3)
+    one, other = two(several)
+    Beating(several).beat()  # which does not follow
+    smiths = [several.locksmith(each.world) for each in (one, other)]
+
+    async def story() -> None:
+        tasks = [asyncio.create_task(each.run()) for each in smiths]
+        await asyncio.sleep(0.3)
+        with pytest.raises(Conflict, match="does not hold"):
+            await smiths[0].rotate(Purpose.RECORDS, 1)
+        await asyncio.sleep(1)
+        assert not any(each.done() for each in tasks)
+        assert await smiths[1]._is_behind() is False  # it has seen what is prepared
+        for each in tasks:
+            each.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    asyncio.run(story())
+    states = {(each.purpose, each.version): each.state for each in one.world.store.run(deks.load)}
+    assert states[Purpose.RECORDS, 2] is State.PREPARED
     other.world.do(topics.rotate, "t")
     assert_same(one.world, other.world)
 

@@ -9,11 +9,12 @@ from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
+import sqlalchemy as sa
 
 from e4c2 import c2keys, clients, delivery, tokens, topics
 from e4c2.commands import KEPT_S, WAITS_AT_MOST_S
 from e4c2.delivery import Courier
-from e4c2.model import Reason
+from e4c2.model import Reason, metadata
 from e4core import report
 from e4core.command import ResetTopics
 from e4core.errors import Tampered
@@ -249,6 +250,35 @@ def test_what_was_forged_while_the_c2_serves_is_found_in_time(
             with pytest.raises(ExceptionGroup) as caught:
                 courier.result()
             assert caught.group_contains(Tampered)
+
+    asyncio.run(run())
+
+
+def test_a_database_that_was_put_back_as_a_whole_while_the_c2_serves_is_found_in_time(
+    sk: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery, "LOOK_AFTER_EVERY_S", 0.05)
+    sk.do(topics.create, "t")
+    before = sk.dump()
+    sk.do(topics.rotate, "t")
+
+    def put_back(db: sa.Connection) -> None:
+        for table in reversed(metadata.sorted_tables):
+            db.execute(sa.delete(table))
+        for table in metadata.sorted_tables:
+            if rows := before[table.name]:
+                db.execute(sa.insert(table), [dict(zip(table.c.keys(), row, strict=True)) for row in rows])
+
+    async def run() -> None:
+        async with MemoryBroker().connect("c2") as link:
+            courier = asyncio.create_task(Courier(sk.store, sk.realm, link).run())
+            await asyncio.sleep(0.2)
+            assert not courier.done()
+            await sk.store.write(put_back)
+            await asyncio.wait((courier,), timeout=PATIENCE_S)
+            with pytest.raises(ExceptionGroup) as caught:
+                courier.result()
+            assert caught.group_contains(Tampered, match="older state")
 
     asyncio.run(run())
 

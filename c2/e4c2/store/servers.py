@@ -55,6 +55,8 @@ class _Kind:
     first: tuple[str, ...]
     lock: str
     unlock: str
+    oldest: tuple[int, ...]
+    """Release of the server that has all that is asked of it."""
 
 
 _KINDS = {
@@ -75,6 +77,7 @@ _KINDS = {
         first=(),
         lock="SELECT pg_advisory_lock(hashtext('e4.schema'))",
         unlock="SELECT pg_advisory_unlock(hashtext('e4.schema'))",
+        oldest=(12,),
     ),
     "mariadb": _Kind(
         driver="mariadb+asyncmy",
@@ -86,6 +89,7 @@ _KINDS = {
         ),
         lock=f"SELECT GET_LOCK(CONCAT(DATABASE(), '.e4.schema'), {_LOCK_WITHIN_S})",
         unlock="SELECT RELEASE_LOCK(CONCAT(DATABASE(), '.e4.schema'))",
+        oldest=(10, 6),
     ),
 }
 
@@ -106,7 +110,7 @@ class Server:
         roll.follow(self._writer.sync_engine)
         self._thread.start()
         try:
-            self._soon(self._prepare(_KINDS[address.kind], prepare)).result()
+            self._soon(self._prepare(address.kind, prepare)).result()
         except BaseException:
             self.close()
             raise
@@ -147,9 +151,13 @@ class Server:
         if found != newest():
             raise StorageError(f"{self._where} was brought to another release meanwhile ({found}); start that one")
 
-    async def _prepare(self, kind: _Kind, prepare: Prepare) -> None:
+    async def _prepare(self, name: str, prepare: Prepare) -> None:
+        kind = _KINDS[name]
         try:
             async with self._writer.connect() as db:
+                if (db.dialect.server_version_info or kind.oldest) < kind.oldest:
+                    oldest = ".".join(map(str, kind.oldest))
+                    raise StorageError(f"{self._where}: the server is too old; {name} has to be {oldest} or later")
                 if (await db.exec_driver_sql(kind.lock)).scalar() == 0:
                     raise StorageError(
                         f"another C2 is changing {self._where} to its release; start this one after that"
