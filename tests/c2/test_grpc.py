@@ -211,8 +211,8 @@ def test_events_are_followed_from_where_they_were_left(call: Caller) -> None:
     known = max(each.id for each in call("Events.List").items)
     following = call("Events.Follow", ("last-event-id", str(known)))
     call("Topics.Create", body={"name": "event/2"})
-    event = next(following)
-    assert (event.kind, event.id > known) == ("topic.created", True)
+    event = next(each for each in following if each.kind == "topic.created")  # what else happens comes when it likes
+    assert event.id > known
     assert event in call("Events.List", after=str(known)).items
     following.cancel()
     with refused("UNAUTHENTICATED", "unauthenticated"):
