@@ -2,7 +2,7 @@
 """A C2 as a process, on PostgreSQL and mosquitto.
 
 * ``start``: until it is ready, against importing its web, gRPC and SQL frameworks.
-* ``api.read``, ``api.write``: a request that shows a topic without members (with them it costs two look-ups for each), or makes one,
+* ``api.read``, ``api.write``: a request that shows a topic without members (each costs two look-ups more), or makes one,
   against bare routes of the same framework.
 * ``rotate.answer.10000``: the answer to a rotation of a topic with 10,000 members, against a bare statement that inserts as many
   rows into a table like the outbox.
