@@ -24,6 +24,8 @@ from e4core.transport import Retains, Transport
 log = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 1.0
+AGAIN_S = 10.0
+"""After which a checkpoint that could not be published is tried again."""
 REFUSALS_EVERY = 60
 """Looks between two times that refusals are written."""
 
@@ -83,7 +85,11 @@ class Notary:
                 else:
                     await self._transport.publish(self._topic, made.encoded())
             except TransportError as error:
-                log.warning("checkpoint %d of the audit log could not be published: %s", made.number, error)
+                log.warning(
+                    "checkpoint %d of the audit log waits, as it could not be published: %s", made.number, error
+                )
+                await asyncio.sleep(AGAIN_S)
+                self._signed.set()  # that one, unless there is a newer one by then
 
     async def _is_paused(self) -> bool:
         """After a restore: what was published last says more than this database knows, and is to stay."""

@@ -17,6 +17,8 @@ from math import ceil
 import sqlalchemy as sa
 
 from e4c2 import changes, commands, departures, epochs, holdings, rotation, topics
+from e4c2.audit import chain
+from e4c2.audit.records import OWN
 from e4c2.changes import Converged
 from e4c2.commands import parse_id
 from e4c2.model import AtDeadline, Cause, Delivery, Kind, PlanState, client, membership, outbox, planned, topic
@@ -163,8 +165,16 @@ def drive(db: sa.Connection, realm: Realm, plan: bytes) -> None:
     after = {**row, **count}
     if is_ready and row["automatic"]:
         _activate(db, realm, after, None)
-    elif now >= row["deadline"]:
-        (_activate if row["at_deadline"] == AtDeadline.ACTIVATE else _abort)(db, realm, after, DEADLINE)
+        done = "plan_activated"
+    elif now < row["deadline"]:
+        return
+    elif row["at_deadline"] == AtDeadline.ACTIVATE:
+        _activate(db, realm, after, DEADLINE)
+        done = "plan_activated"
+    else:
+        _abort(db, realm, after, DEADLINE)
+        done = "plan_aborted"
+    chain.append(db, realm, OWN.step(done, f"topic:{row['topic'].hex()}", f"plan:{plan.hex()}"))
 
 
 def put_off(db: sa.Connection, plan: bytes, by_s: float) -> None:

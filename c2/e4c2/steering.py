@@ -16,6 +16,8 @@ from contextlib import suppress
 import sqlalchemy as sa
 
 from e4c2 import changes, commands, departures, endings, plans, rotation
+from e4c2.audit import chain
+from e4c2.audit.records import OWN
 from e4c2.model import topic
 from e4c2.rows import Realm, find_ids
 from e4c2.store.engine import Store
@@ -89,3 +91,4 @@ def _rekey(db: sa.Connection, realm: Realm, of: bytes) -> None:
     for row in find_ids(db, realm, topic, topic.c.id, [of]):
         rotation.rekey(db, realm, [row], commands.begin(db, realm, "rekey", row["name"]), purge=True)
     departures.take(db, [of])
+    chain.append(db, realm, OWN.step("topic_rekeyed", f"topic:{of.hex()}"))

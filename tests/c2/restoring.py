@@ -31,7 +31,7 @@ def keys_of(world: World) -> Keys:
 def back_up(world: World, path: Path) -> Backup:
     new = New.make(keys_of(world).kmses)
     made: Backup = asyncio.run(world.store.read(backups.write, world.realm, new, path))
-    world.store.run(backups.note, made)
+    world.store.run(backups.note, world.realm, made)
     return made
 
 

@@ -102,8 +102,10 @@ def requests(ids: dict[str, str]) -> dict[str, tuple[str, Any]]:
 
 def rows(c2: Served) -> list[Any]:
     with sqlite3.connect(database_file(c2.settings)) as db:
-        tables = ("client", "membership", "topic", "c2_key", "dek", "dek_wrap", "token")
-        wanted = [*(f"SELECT * FROM {each}" for each in tables), "SELECT id, kind, subject FROM operation"]
+        tables = ("client", "membership", "topic", "c2_key", "dek", "dek_wrap", "token", "identity")
+        # the C2 goes on with what was begun before, and sends it
+        columns = {"operation": "id, kind, subject", "outbox": "id, client, kind, object"}
+        wanted = [f"SELECT {columns.get(each, '*')} FROM {each}" for each in (*tables, *columns)]
         return [sorted(db.execute(each), key=repr) for each in wanted]
 
 

@@ -215,15 +215,16 @@ def test_refusals_are_counted_and_few(sk: World) -> None:
     counted = refusals.Refusals()
     for number in range(3 * refusals.MOST):
         counted.count("unauthenticated", f"10.0.{number // 250}.{number % 250}")
+    ann = Act("topics_create", "token:01 ann", "10.0.0.1")
     for _ in range(70):
-        counted.count("forbidden", "10.0.0.1", "token:01 ann")
+        counted.count_act("forbidden", ann)
     taken = counted.take()
     assert len(taken) <= refusals.MOST + 2
     assert sum(taken.values()) == 3 * refusals.MOST + 70
     assert not counted.take()
     assert {each.source for each in taken if each.kind == "forbidden"} == {refusals.OTHERS}
-    counted.give_back(Counter({Refusal("token:01 ann", "10.0.0.1", "forbidden"): 70}))
-    counted.count("forbidden", "10.0.0.1", "token:01 ann")
+    counted.give_back(Counter({Refusal("token:01 ann", "10.0.0.1", "forbidden", ("action:topics_create",)): 70}))
+    counted.count_act("forbidden", ann)
     sk.do(refusals.record, counted.take())
     found = records(sk, Filter(outcome="forbidden"))
     assert [(each.principal, each.source, each.count) for each in found] == [("token:01 ann", "10.0.0.1", 71)]

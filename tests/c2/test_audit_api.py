@@ -18,7 +18,7 @@ from e4c2.audit.records import Record
 from e4c2.audit.signing import Checkpoint, PublicKey
 from e4c2.enrolment.tokens import AGAIN_S
 from e4transports.memory import named
-from tests.c2.served import Served, b64, created, operation, problem, serving, settings_in
+from tests.c2.served import Served, b64, bearer, created, operation, problem, serving, settings_in
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +86,45 @@ def test_a_refused_attempt_is_recorded_and_changes_nothing_else(shared: Served) 
     ]
 
 
+def test_of_many_each_is_on_record_with_what_became_of_it(shared: Served) -> None:
+    """And of those that were done every one, however many records that takes."""
+    ids = [shared.client(f"many/{number}") for number in range(400)]
+    topic, absent = shared.topic("many"), "0" * 32
+    before = newest(shared)
+    body = {"clients": [*ids, absent]}
+    assert shared.http.post(f"/v1/topics/{topic}/members/batch", json=body).status_code == 200
+    told = since(shared, before)
+    assert len({each["request"] for each in told}) == 1
+    named = {
+        outcome: [o for each in told if each["outcome"] == outcome for o in each["objects"]]
+        for outcome in ("done", "not_found")
+    }
+    assert named == {
+        "done": [f"topic:{topic}", *(f"client:{each}" for each in ids)],
+        "not_found": [f"topic:{topic}", f"client:{absent}"],
+    }
+    assert len(told) == 4
+
+
+def test_what_was_refused_of_many_is_not_said_to_be_done(shared: Served) -> None:
+    mine, others = shared.client("mine/1"), shared.client("others/1")
+    grants = [
+        {"role": "operator", "clients": ["mine/*"], "topics": []},
+        {"role": "viewer", "clients": ["*"], "topics": []},
+    ]
+    shown = bearer(created(shared.http.post("/v1/tokens", json={"name": "plant", "grants": grants}))["token"])
+    before = newest(shared)
+    body = {"clients": [others]}
+    assert shared.http.post("/v1/clients/batch/remove", json=body, headers=shown).status_code == 200
+    body = {"clients": [others, mine]}
+    assert shared.http.post("/v1/clients/batch/remove", json=body, headers=shown).status_code == 200
+    assert [(each["outcome"], each["objects"]) for each in since(shared, before)] == [
+        ("forbidden", [f"client:{others}"]),
+        ("forbidden", [f"client:{others}"]),
+        ("done", [f"client:{mine}"]),
+    ]
+
+
 def test_who_is_not_let_in_is_counted(tmp_path: Path) -> None:
     settings = settings_in(tmp_path)
     with serving(settings) as c2:
@@ -102,9 +141,12 @@ def test_who_is_not_let_in_is_counted(tmp_path: Path) -> None:
         assert newest(c2) == before
     with serving(settings) as c2:  # what was counted is written at the latest when the C2 stops
         told = [each for each in since(c2, before) if each["action"] == "refused"]
-    assert {(each["principal"], each["outcome"], each["count"]) for each in told} == {
+    annas = f"token/{viewer['id']} ann"
+    assert {(each["principal"], each["outcome"], *each["objects"], each["count"]) for each in told} == {
         ("nobody", "unauthenticated", 3),
-        (f"token/{viewer['id']} ann", "forbidden", 5),
+        (annas, "forbidden", "action:topics_create", 2),
+        (annas, "forbidden", "action:audit_list", 2),
+        (annas, "forbidden", "action:audit_prune", 1),
     }
     assert {each["source"] for each in told} == {"127.0.0.1"}
 

@@ -8,7 +8,9 @@ from zlib import crc32
 
 import pytest
 
-from e4c2 import clients, plans, standing, steering, topics
+from e4c2 import changes, clients, departures, plans, standing, steering, topics
+from e4c2.audit import chain
+from e4c2.audit.chain import Filter
 from e4c2.model import AtDeadline, Reason
 from e4c2.plans import Plan, Terms
 from e4core import transition2
@@ -50,6 +52,12 @@ def now(world: World) -> Plan:
 def sends(world: World, name: str) -> int:
     """The epoch in which a device sends."""
     return int.from_bytes(world.devices[name].write("t", world.clock.now, b"x")[1:5], "little")
+
+
+def by_itself(world: World) -> list[tuple[str, str]]:
+    """What the C2 has done of itself, by the audit log, and with which plan."""
+    told = [each for each in world.do(chain.page, Filter(principal="c2")) if each.action.startswith("plan_")]
+    return [(each.action, each.objects[-1].removeprefix("plan:")) for each in told]
 
 
 def all_read(world: World) -> bool:
@@ -153,6 +161,7 @@ def test_deadline_decides_where_the_quorum_does_not(team: World, choice: AtDeadl
     team.settle_down()
     tick(team, 1000)
     assert (now(team).state, now(team).reason) == (state, "deadline")
+    assert by_itself(team) == [("plan_aborted" if choice is AtDeadline.ABORT else "plan_activated", now(team).id)]
     team.settle_down()
     team.devices["c"].away = False
     team.greet("c")
@@ -361,7 +370,8 @@ def test_topic_that_is_removed_takes_its_plan_along(team: World) -> None:
     team.do(topics.remove, "t")
     team.settle_down()
     assert team.dump()["topic_next"] == team.dump()["planned"] == []
-    assert not team.store.run(plans.due, team.realm)
+    for due in (plans.due, departures.due, changes.is_due):
+        assert not team.store.run(due, team.realm)
     assert all(team.digest_fits(name) for name in "abc")
 
 

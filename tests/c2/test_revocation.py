@@ -8,6 +8,8 @@ from dataclasses import replace
 import pytest
 
 from e4c2 import changes, clients, departures, plans, standing, steering, topics
+from e4c2.audit import chain
+from e4c2.audit.chain import Filter
 from e4c2.changes import TimeToRevoke
 from e4c2.model import Reason, topic_change
 from e4c2.rows import Realm
@@ -190,6 +192,8 @@ def test_evictions_within_a_while_are_one_rekey(world: World) -> None:
     before = len(world.wire)
     tick(world)
     assert world.topic_key("t") != key
+    (told,) = world.do(chain.page, Filter(action="topic_rekeyed"))
+    assert (told.principal, told.objects) == ("c2", (f"topic:{world.do(topics.show, 't').id}",))
     assert world.do(standing.evicted, "t") == []
     world.settle_down()
     world.clock.now = asked + 40

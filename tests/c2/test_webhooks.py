@@ -12,6 +12,8 @@ from dataclasses import replace
 import pytest
 
 from e4c2 import replicas
+from e4c2.audit import chain
+from e4c2.audit.chain import Filter
 from e4c2.events import Kind, dispatch, log, tell, webhooks
 from e4c2.events.dispatch import GIVE_UP_S, LONGEST_PAUSE_S, Dispatcher, Outcome
 from e4c2.events.webhooks import Webhook
@@ -142,6 +144,8 @@ def test_a_receiver_that_wants_no_more_is_paused_and_goes_on_when_told(sk: World
     assert not sk.do(dispatch.is_any_due)
     (told,) = sk.do(log.page, None, 10, [Kind.WEBHOOK_PAUSED]).events
     assert told.data == {"webhook": "hook", "failure": "it answers 410"}
+    (record,) = sk.do(chain.page, Filter(action="webhook_paused"))
+    assert (record.principal, record.objects) == ("c2", (f"webhook:{made.id}",))
     assert sk.do(webhooks.resume, made.id).state == "active"
     send(sk, lambda: shown(sk, made).cursor >= numbers[-1])
     assert receiver.numbers[:4] == [numbers[0], *numbers]

@@ -23,6 +23,10 @@ def test_a_database_is_backed_up_lost_and_restored(tmp_path: Path) -> None:
         assert (made["topic"], made["client"], made["suite"]) == (1, 0, "sk")
         assert "exists already" in refused(9, "backup", "create", file, env=env)
         assert "stop it first" in refused(9, "backup", "restore", file, env=env)
+        (told,) = c2.http.get("/v1/audit", params={"action": "backup_made"}).json()["items"]
+        assert told["objects"] == [f"backup:{made['id']}"]
+        c2.topic("u")
+        assert c2.http.get("/v1/audit/verification").status_code == 200
     assert answer("backup", "show", file, env=env)["id"] == made["id"]
     assert answer("backup", "verify", file, env=env)["verified_rows"] > 0
     assert "not empty" in refused(9, "backup", "restore", file, env=env)

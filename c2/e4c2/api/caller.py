@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from fastapi import Depends, Request, Response
 from fastapi.routing import APIRoute
 from pydantic_core import to_json
+from starlette.types import Scope
 
 from e4c2 import approvals, idempotency, principals
 from e4c2.access import grants
@@ -25,7 +26,7 @@ from e4c2.access.principal import Access, Principal, PrincipalKind
 from e4c2.api import conditions
 from e4c2.api.conditions import Shown
 from e4c2.api.four_eyes import Guarded, Wanted, guarded
-from e4c2.api.objects import WHOLE, Objects, made, named
+from e4c2.api.objects import WHOLE, Objects, made, named, outcomes
 from e4c2.api.parts import C2
 from e4c2.audit import chain
 from e4c2.audit.records import Act
@@ -160,8 +161,10 @@ class Caller:
                 used = [guard.use(db, realm, access)] if guard else []
                 result = use_case(db, realm, found, *args, **kwargs)
                 answer = Answer(status, b"" if result is None else to_json(result))
-                told = [made(objects, _id(answer))] if status == HTTPStatus.CREATED else []
-                chain.append(db, realm, replace(attempt.of(*told, *used), digest=chain.digest(realm, digest)))
+                new = [made(objects, _id(answer))] if status == HTTPStatus.CREATED else []
+                told = replace(attempt, digest=chain.digest(realm, digest))
+                for outcome, about in outcomes(objects, result).items():
+                    chain.append_all(db, realm, replace(told, objects=(*about, *new, *used)), outcome)
                 return answer
 
             may = hashlib.sha256(grants.dump(access.principal.grants)).digest()
@@ -201,10 +204,7 @@ class Caller:
 
     def act(self, *objects: str) -> Act:
         """What this request is about to do, for the audit log."""
-        scope, peer = self._request.scope, self._request.client
-        action = operation_id(cast(APIRoute, scope["route"]))
-        who = f"{self.principal} {self.principal.name}"
-        return Act(action, who, peer.host if peer else "", self._request.state.request_id, objects)
+        return act_of(self._request.scope).of(*objects)
 
     @asynccontextmanager
     async def attempting(self, attempt: Act) -> AsyncIterator[None]:
@@ -223,7 +223,7 @@ class Caller:
 
     async def _record(self, attempt: Act, outcome: str) -> None:
         if self.principal.kind is PrincipalKind.ENROLMENT:
-            return self.c2.notary.refusals.count(outcome, attempt.source, attempt.principal)
+            return self.c2.notary.refusals.count_act(outcome, attempt)
         try:
             await self.c2.store.write(chain.append, self.c2.realm, attempt, outcome)
         except (KmsError, StorageError) as error:  # why it was refused is what the caller is to hear
@@ -246,6 +246,15 @@ class Caller:
         if answer.status == HTTPStatus.CREATED:
             headers["Location"] = f"{self._request.scope['path']}/{_id(answer)}"
         return Response(answer.body, answer.status, headers, "application/json" if answer.body else None)
+
+
+def act_of(scope: Scope) -> Act:
+    """What somebody who is known asks for, before it is known of what."""
+    state, route = scope["state"], scope.get("route")
+    principal: Principal = state["principal"]
+    action = operation_id(route) if isinstance(route, APIRoute) else ""
+    who, source = f"{principal} {principal.name}", (scope.get("client") or ("",))[0]
+    return Act(action, who, source, state["request_id"])
 
 
 def operation_id(route: APIRoute) -> str:

@@ -16,10 +16,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from e4c2 import principals
 from e4c2.access.principal import Principal
 from e4c2.api.bodies import BODY_S, Bodies, longest
+from e4c2.api.caller import act_of
 from e4c2.api.credentials import Given
 from e4c2.api.parts import C2
 from e4c2.api.status import ENCODED, INTERNAL, of_error, problem, status_of
-from e4c2.audit.refusals import NOBODY
 from e4core.errors import Denied, E4Error, InvalidInput, KmsUnavailable
 
 log = logging.getLogger(__name__)
@@ -79,9 +79,11 @@ class Gate:
             return await self._app(scope, _replayed(body, receive), send)
 
     def _count(self, scope: Scope, error: E4Error) -> None:
-        source = scope["client"][0] if scope.get("client") else ""
-        known = scope.get("state", {}).get("principal")
-        self._c2.notary.refusals.count(error.kind, source, f"{known} {known.name}" if known else NOBODY)
+        refusals = self._c2.notary.refusals
+        if "principal" in scope.get("state", {}):
+            refusals.count_act(error.kind, act_of(scope))
+        else:
+            refusals.count(error.kind, (scope.get("client") or ("",))[0])
 
     def _is_news(self, path: str, error: E4Error) -> bool:
         """Whether to log it: an outage that anybody may ask for, as often as he likes, is told once."""

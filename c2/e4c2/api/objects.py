@@ -7,16 +7,17 @@ the request gives them: ids, and names of what is to be made.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from functools import partial
-from typing import Concatenate, Generic, ParamSpec, Protocol, TypeVar
+from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar
 
 import sqlalchemy as sa
 
 from e4c2 import clients, commands, dead_letters, endings, identities, tokens, topics
 from e4c2.access.grants import Grant, Role
 from e4c2.access.principal import FORBIDDEN, Access, Principal, PrincipalKind
+from e4c2.audit.records import DONE
 from e4c2.enrolment import tokens as enrolments
 from e4c2.rows import Realm
 from e4core.errors import Denied, E4Error, NotFound
@@ -117,6 +118,9 @@ class Each(Generic[Found]):
     def found(self, db: sa.Connection, realm: Realm, access: Access, /) -> list[Found | E4Error]:
         return [_tried(partial(one.found, db, realm, access)) for one in self.each]
 
+    def one_by_one(self) -> list[tuple[str, ...]]:
+        return [named(one) for one in self.each]
+
 
 @dataclass(frozen=True, slots=True)
 class EachClient:
@@ -126,6 +130,9 @@ class EachClient:
 
     def found(self, db: sa.Connection, _realm: Realm, access: Access, /) -> list[str | E4Error]:
         return _each(db, self.clients, access, ())
+
+    def one_by_one(self) -> list[tuple[str, ...]]:
+        return [named(Client(each)) for each in self.clients]
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +146,9 @@ class EachMember:
         topic = topics.name_of(db, self.topic, access.topics)
         access.require(topics=[topic])
         return topic, _each(db, self.clients, access, [topic])
+
+    def one_by_one(self) -> list[tuple[str, ...]]:
+        return [named(Members(self.topic, [each])) for each in self.clients]
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,6 +335,25 @@ def _tried(find: Callable[[], T]) -> T | E4Error:
 def named(objects: object) -> tuple[str, ...]:
     """What a request is about, as the audit log has it: ``KIND:ID`` or ``KIND_name:NAME``, as the fields are called."""
     return tuple(text for each in fields(objects) for text in _told(each.name, getattr(objects, each.name)))  # type: ignore[arg-type]
+
+
+def outcomes(objects: object, result: object) -> dict[str, tuple[str, ...]]:
+    """What a request has come to, each outcome with what has it: of many objects some may be refused.
+
+    Args: result: of the use case; of one that takes many the ``results``, in their order.
+    """
+    match objects, result:
+        case ((Each() | EachClient() | EachMember()), {"results": results}):
+            return _grouped(zip(results, objects.one_by_one(), strict=True))
+    return {DONE: named(objects)}
+
+
+def _grouped(results: Iterable[tuple[Mapping[str, Any], tuple[str, ...]]]) -> dict[str, tuple[str, ...]]:
+    grouped: dict[str, dict[str, None]] = {}
+    for result, names in results:
+        outcome = result["problem"]["kind"] if result["problem"] else DONE
+        grouped.setdefault(outcome, {}).update(dict.fromkeys(names))
+    return {outcome: tuple(about) for outcome, about in grouped.items()}
 
 
 def made(objects: object, identity: str) -> str:

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import sqlalchemy as sa
 
-from e4c2.audit.records import DONE, Act, Record, beginning, changed, stored_objects, texts
+from e4c2.audit.records import DONE, Act, Record, beginning, changed, portions, stored_objects, texts
 from e4c2.model import audit_head, audit_record
 from e4c2.model import realm as realm_table
 from e4c2.rows import Realm, Row, find_by, insert, plain, update
@@ -119,6 +119,12 @@ def append(db: sa.Connection, realm: Realm, act: Act, outcome: str = DONE, count
     db.execute(_INSERT, values)
     update(db, realm, audit_head, head, number=record.number, hash=upto)
     return record
+
+
+def append_all(db: sa.Connection, realm: Realm, act: Act, outcome: str) -> None:
+    """Record an act about many objects: all of them if it is done, in as many records as that takes. Raises: as `append`."""
+    for objects in portions(act.objects) if outcome == DONE else [act.objects]:
+        append(db, realm, replace(act, objects=objects), outcome)
 
 
 def recorded(

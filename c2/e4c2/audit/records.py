@@ -11,8 +11,9 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import accumulate, takewhile
 from typing import Any, Self
 
 from e4core.errors import Tampered
@@ -21,7 +22,7 @@ from e4kms.records import canonical
 DONE = "done"
 HASH_LEN = 32
 OBJECTS_MAX = 7000
-"""Characters of all objects of a record, as JSON; what is more is counted."""
+"""Characters of all objects of a record, as JSON; what is more is in the next, or counted if it was refused."""
 
 MISSING, CHANGED, CUT_OFF = "audit_missing", "audit_changed", "audit_cut_off"
 """Kinds of alarms."""
@@ -145,14 +146,25 @@ def texts(act: Act, outcome: str) -> dict[str, str]:
 def stored_objects(objects: Iterable[str]) -> str:
     """A JSON list in ASCII; of too many the first, and how many are left out."""
     listed = list(map(_storable, objects))
-    kept, length = 0, 0
-    for each in listed:
-        length += len(json.dumps(each)) + 2
-        if length > OBJECTS_MAX:
-            break
-        kept += 1
-    left_out = [f"and {len(listed) - kept} more"] if kept < len(listed) else []
-    return json.dumps(listed[:kept] + left_out)
+    fitting = _fitting(listed)
+    left_out = [f"and {len(listed) - fitting} more"] if fitting < len(listed) else []
+    return json.dumps(listed[:fitting] + left_out)
+
+
+def portions(objects: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """All of them, each portion as many as a record takes; one that is empty if there are none."""
+    while True:
+        fitting = max(1, _fitting(map(_storable, objects)))
+        yield objects[:fitting]
+        objects = objects[fitting:]
+        if not objects:
+            return
+
+
+def _fitting(objects: Iterable[str]) -> int:
+    """How many of the first a record takes."""
+    lengths = accumulate(len(json.dumps(each)) + 2 for each in objects)
+    return sum(1 for _ in takewhile(lambda length: length <= OBJECTS_MAX, lengths))
 
 
 def missing(first: int, last: int) -> Tampered:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Refusals, counted: one record a minute for each source and kind, so that strangers cannot fill the disk with their attempts."""
+"""Refusals, counted: one record a minute for each source, kind and (of who is known) action, so that nobody fills the disk."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ NOBODY = "nobody"
 
 
 class Refusal(NamedTuple):
-    """Who, from where, and the kind of the error."""
+    """Who, from where, the kind of the error, and of who is known also what they asked for: ``action:`` and an operation id."""
 
     principal: str
     source: str
     kind: str
+    objects: tuple[str, ...] = ()
 
 
 Counts = Counter[Refusal]
@@ -36,10 +37,17 @@ class Refusals:
     def __init__(self) -> None:
         self._counts = Counts()
 
-    def count(self, kind: str, source: str, principal: str = NOBODY) -> None:
-        refusal = Refusal(principal, source, kind)
+    def count(self, kind: str, source: str) -> None:
+        """Of somebody who is not known."""
+        self._count(Refusal(NOBODY, source, kind))
+
+    def count_act(self, kind: str, act: Act) -> None:
+        """Of somebody who is."""
+        self._count(Refusal(act.principal, act.source, kind, (f"action:{act.action}",)))
+
+    def _count(self, refusal: Refusal) -> None:
         if refusal not in self._counts and len(self._counts) >= MOST:
-            refusal = Refusal(NOBODY, OTHERS, kind)
+            refusal = Refusal(NOBODY, OTHERS, refusal.kind)
         self._counts[refusal] += 1
 
     def take(self) -> Counts:
@@ -55,4 +63,5 @@ class Refusals:
 def record(db: sa.Connection, realm: Realm, counts: Counts) -> None:
     """One record for each. Raises: Tampered. KmsError."""
     for refusal, count in sorted(counts.items()):
-        append(db, realm, Act(ACTION, refusal.principal, refusal.source), refusal.kind, count)
+        act = Act(ACTION, refusal.principal, refusal.source, objects=refusal.objects)
+        append(db, realm, act, refusal.kind, count)

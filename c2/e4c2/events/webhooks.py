@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from e4c2.audit import chain
+from e4c2.audit.records import OWN
 from e4c2.commands import is_text, parse_id
 from e4c2.events import log, posting, signing
 from e4c2.events.log import tell
@@ -120,6 +122,7 @@ def pause(db: sa.Connection, realm: Realm, row: Row, why: str) -> None:
     """Send nothing more until an operator says so, and tell that."""
     db.execute(sa.update(webhook).where(webhook.c.id == row["id"]).values(paused=realm.clock(), failure=why))
     tell(db, realm, EventKind.WEBHOOK_PAUSED, webhook=row["name"], failure=why)
+    chain.append(db, realm, OWN.step("webhook_paused", f"webhook:{row['id'].hex()}"))
 
 
 def pause_all(db: sa.Connection, realm: Realm, why: str) -> None:

@@ -33,7 +33,7 @@ from e4core.errors import Conflict, StorageError
 from e4core.kms import Kms
 from e4core.suite import Suite
 
-RESTORED = "database_restored"
+MADE, RESTORED = "backup_made", "database_restored"
 """What the audit log calls it."""
 AHEAD_S = 60.0
 """By which a clock may be behind that of the C2 that made a backup."""
@@ -73,10 +73,11 @@ def write(db: sa.Connection, realm: Realm, new: New, path: Path) -> Backup:
     return Backup.of(new.header, manifest)
 
 
-def note(db: sa.Connection, made: Backup) -> None:
-    """Write down that there is a backup: who looks after this C2 wants to know when the last was made."""
+def note(db: sa.Connection, realm: Realm, made: Backup) -> None:
+    """Write down that there is a backup: who looks after this C2 wants to know when the last was made. Raises: Tampered."""
     values = {"id": bytes.fromhex(made.id), "created": made.manifest.created, "row_count": made.manifest.total}
     db.execute(sa.insert(backup).values(values))
+    chain.append(db, realm, Act(MADE, objects=(f"backup:{made.id}",)))
 
 
 def last_made(db: sa.Connection) -> float | None:

@@ -41,7 +41,7 @@ async def create(settings: Settings, path: Path, clock: Clock = time.time) -> Ba
         store = stack.enter_context(closing(existing(settings.place)))
         realm = stack.enter_context(closing(await store.write(_open, keys)))
         made = await store.read(backups.write, realm, new, path)
-        await store.write(backups.note, made)
+        await store.write(backups.note, realm, made)
         return made
 
 
