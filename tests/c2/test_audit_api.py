@@ -13,10 +13,13 @@ from typing import Any
 
 import pytest
 
+from e4c2 import notary
 from e4c2.app import open_c2
 from e4c2.audit.records import Record
 from e4c2.audit.signing import Checkpoint, PublicKey
 from e4c2.enrolment.tokens import AGAIN_S
+from e4core.errors import TransportError
+from e4core.transport import Incoming
 from e4transports.memory import named
 from tests.c2.served import Served, b64, bearer, created, operation, problem, serving, settings_in
 
@@ -236,6 +239,30 @@ def test_checkpoints_are_signed_published_and_listed(tmp_path: Path) -> None:
                 break
             c2.run(asyncio.sleep(0.02))
     assert published.count(listed[-1]) == 2
+
+
+def test_a_checkpoint_that_could_not_be_published_is_published_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notary, "AGAIN_S", 0.01)
+    settings = settings_in(tmp_path, audit_checkpoint_s=1, audit_topic="witness/here")
+    tried: list[bytes] = []
+
+    def tap(seen: Incoming) -> None:
+        if seen.topic == "witness/here":
+            tried.append(seen.payload)
+            if len(tried) < 3:
+                raise TransportError("the broker is away")
+
+    named(settings.broker.partition(":")[2]).taps.append(tap)
+    with serving(settings) as c2:
+        for _ in range(600):
+            if len(tried) > 2:
+                break
+            c2.run(asyncio.sleep(0.02))
+        checkpoints = c2.http.get("/v1/audit/checkpoints").json()["items"]
+    assert Checkpoint.decode(tried[2]) in [Checkpoint.parse(each) for each in checkpoints]
+    assert len(checkpoints) < len(tried)
 
 
 def test_records_are_pruned_up_to_a_checkpoint_and_that_is_recorded(tmp_path: Path) -> None:
