@@ -17,10 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import sqlalchemy as sa
 
 from e4c2 import topics
 from e4c2.enrolment import bulk
 from e4c2.enrolment.bulk import New
+from e4c2.model import Delivery, outbox
 from e4c2.rows import Realm
 from e4core.errors import StorageError
 from e4core.keys import ClientId, Secret, control_topic, report_topic
@@ -154,7 +156,17 @@ class Served:
         found: dict[str, Any] = json.loads(line)
         return found
 
+    @property
+    def is_at_work(self) -> bool:
+        return self._process is not None
+
+    @property
+    def replica(self) -> bytes:
+        """As the database names it."""
+        return bytes.fromhex((self._folder / "e4-data" / "replica").read_text())
+
     def pause(self) -> None:
+        """It is at the mercy of whoever looks at it now."""
         assert self._process
         self._process.send_signal(signal.SIGSTOP)
 
@@ -203,7 +215,7 @@ class Fleet:
         key = {"Idempotency-Key": f"rotation-{len(self.history)}"}
         before = self.history[-1]
         while True:
-            url = f"{self.chance.choice(self.served).url}/v1/topics/{self._topic}/rotate"
+            url = f"{self.chance.choice(self._at_work or self.served).url}/v1/topics/{self._topic}/rotate"
             try:
                 answer = await self._http.post(url, headers=key, timeout=PATIENCE_S)
             except httpx2.TransportError:  # it is not there, or holds its breath
@@ -216,10 +228,46 @@ class Fleet:
         self.history.append(await self._key())
         assert self.history[-1] != before
 
+    @property
+    def _at_work(self) -> list[Served]:
+        return [each for each in self.served if each.is_at_work]
+
     async def _key(self) -> bytes:
         while True:
             with suppress(StorageError):
                 return await asyncio.to_thread(self.world.topic_key, TOPIC)
+            await asyncio.sleep(0.1)
+
+    async def a_while(self) -> None:
+        """Less than a rotation takes."""
+        await asyncio.sleep(self.chance.uniform(0, 0.5))
+
+    async def one_with_commands_in_hand(self) -> Served:
+        """A replica that has claimed commands and not yet heard of them all, paused amid that."""
+        while True:
+            for each in self._at_work:
+                if await self._in_hand(each.replica):
+                    each.pause()
+                    if await self._in_hand(each.replica):
+                        return each
+                    each.go_on()
+            await asyncio.sleep(0.02)
+
+    async def settled(self) -> None:
+        """Until nothing more is on its way to any device."""
+        before = -1
+        while (now := sum(each.received for each in self.swarm.members)) != before or await self._in_hand():
+            before = now
+            await asyncio.sleep(1)
+
+    async def _in_hand(self, holder: bytes | None = None) -> int:
+        """How many commands wait or are in hand; or only those in hand of one."""
+        states = (Delivery.SENDING,) if holder else (Delivery.PENDING, Delivery.SENDING)
+        these = outbox.c.state.in_([each.value for each in states])
+        mine = these if holder is None else sa.and_(these, outbox.c.holder == holder)
+        while True:
+            with suppress(StorageError):
+                return await self.world.store.read(lambda db: db.scalar(sa.select(sa.func.count()).where(mine)) or 0)
             await asyncio.sleep(0.1)
 
     async def converge(self, within_s: float) -> None:
@@ -230,7 +278,7 @@ class Fleet:
             await asyncio.sleep(0.1)
 
     def check_order(self) -> None:
-        """Nobody ever went back to an older key; what was sent again may have been taken again."""
+        """Nobody ever went back to an older key; what was sent again may have been taken again: by `most_received` not often."""
         place = {key: number for number, key in enumerate(self.history)}
         for each in self.swarm.members:
             applied = [place[key] for key in each.applied]
