@@ -213,9 +213,9 @@ class Scene:
     def ask(self, token: str | None, route: str, ids: dict[str, str]) -> httpx2.Response:
         method, path = route.split(" ")
         content = EXPECTED[route].body
-        body = None if content is None else _filled(content, ids)
+        body = None if content is None else filled(content, ids)
         headers = bearer(token) if token else {}
-        with self._http.stream(method, _filled(path, ids), json=body, headers=headers) as answer:
+        with self._http.stream(method, filled(path, ids), json=body, headers=headers) as answer:
             if answer.headers.get("content-type", "").partition(";")[0] != "text/event-stream":  # which has no end
                 answer.read()
         return answer
@@ -233,12 +233,12 @@ class Scene:
             return {each: sorted(db.execute(f"SELECT {COUNTED.get(each, '*')} FROM {each}"), key=repr) for each in kept}
 
 
-def _filled(value: Any, ids: dict[str, str]) -> Any:
+def filled(value: Any, ids: dict[str, str]) -> Any:
     if isinstance(value, str):
         return re.sub(r"\{(\w+)\}", lambda found: ids[found[1]], value)
     if isinstance(value, list):
-        return [_filled(each, ids) for each in value]
-    return {name: _filled(each, ids) for name, each in value.items()} if isinstance(value, dict) else value
+        return [filled(each, ids) for each in value]
+    return {name: filled(each, ids) for name, each in value.items()} if isinstance(value, dict) else value
 
 
 @pytest.fixture(scope="module", params=SUITES)
