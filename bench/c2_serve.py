@@ -34,7 +34,7 @@ from e4c2.store.address import Address
 from tests.databases import DatabaseServer
 
 CLIENTS, TOPICS, MEMBERS = 100_000, 1_000, 10_000
-REQUESTS = 2_000
+REQUESTS = 500
 REPEAT = 5
 MEMORY_MAX = 300e6
 FRAMEWORKS = "fastapi, uvicorn, grpc.aio, grpc_reflection.v1alpha.reflection, sqlalchemy.ext.asyncio, asyncpg, alembic"
