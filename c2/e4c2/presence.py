@@ -78,7 +78,25 @@ class Presence:
     async def _beat(self) -> None:
         ear = self._courier.ear
         begun = time.monotonic()
-        known, dead = await self._store.write(_beat, self._realm, self._watch, self._locksmith.held, ear.can_hear)
+        if await self._is_all_well():
+            self._beaten = begun
+        else:
+            await self._beat_in_turn(begun)
+        if self._store.is_shared:
+            ear.should(await self._store.read(replicas.hears, self._realm))
+
+    async def _is_all_well(self) -> bool:
+        """Whether the beat was all that is to be done. It waits for no turn: else who writes much would seem to be dead."""
+        if not self._store.is_shared or self._beaten is None:
+            return False
+        told = (self._locksmith.held, self._courier.ear.can_hear)
+        if not await self._store.write_own(replicas.tick, self._realm, *told):
+            return False
+        return not self._watch.dead(await self._store.read(replicas.others, self._realm))
+
+    async def _beat_in_turn(self, begun: float) -> None:
+        told = (self._watch, self._locksmith.held, self._courier.ear.can_hear)
+        known, dead = await self._store.write(_beat, self._realm, *told)
         if self._beaten is not None and not known:
             log.warning("the others held this C2 for dead")
             self._courier.give_up()
@@ -87,8 +105,6 @@ class Presence:
             log.warning("the C2 %s is not at work any more; what it had in hand is sent again", each.hex())
         if dead:
             self._courier.wake()
-        if self._store.is_shared:
-            ear.should(await self._store.read(replicas.hears, self._realm))
 
 
 def _beat(db: sa.Connection, realm: Realm, watch: Watch, deks: bytes, linked: bool) -> tuple[bool, set[bytes]]:

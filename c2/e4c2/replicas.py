@@ -67,20 +67,34 @@ def beat(db: sa.Connection, realm: Realm, watch: Watch, deks: bytes, linked: boo
 
     Args: deks: `e4c2.deks.fingerprint` of those whose keys it holds.  linked: it is connected to the broker.
     """
-    mine = replica.c.id == realm.replica
-    told = sa.update(replica).where(mine).values(beats=replica.c.beats + 1, deks=deks, linked=linked)
-    if not db.execute(told).rowcount:
+    if not tick(db, realm, deks, linked):
         first = {"id": realm.replica, "beats": 0, "deks": deks, "started": realm.clock(), "linked": linked}
         db.execute(sa.insert(replica).values(first))
         events.tell(db, realm, events.Kind.REPLICA_STARTED, replica=realm.replica.hex())
-    others = db.execute(sa.select(replica.c.id, replica.c.beats).where(~mine)).all()
-    dead = watch.dead({row.id: row.beats for row in others})
+    counts = others(db, realm)
+    dead = {each for each in watch.dead(counts) if _bury(db, each, counts[each])}
     if dead:
-        db.execute(sa.delete(replica).where(replica.c.id.in_(dead)))
         for each in sorted(dead):
             events.tell(db, realm, events.Kind.REPLICA_GONE, replica=each.hex(), dead=True)
         resume(db, realm)
     return dead
+
+
+def _bury(db: sa.Connection, dead: bytes, beats: int) -> bool:
+    """Unless it has beaten just now."""
+    return bool(db.execute(sa.delete(replica).where(replica.c.id == dead, replica.c.beats == beats)).rowcount)
+
+
+def tick(db: sa.Connection, realm: Realm, deks: bytes, linked: bool = True) -> bool:
+    """Say that this one is still at work, and nothing else; whether the others hold it for alive. Args: as `beat`."""
+    told = {"beats": replica.c.beats + 1, "deks": deks, "linked": linked}
+    return bool(db.execute(sa.update(replica).where(replica.c.id == realm.replica).values(**told)).rowcount)
+
+
+def others(db: sa.Connection, realm: Realm) -> dict[bytes, int]:
+    """The counts of all others, as a `Watch` looks at them."""
+    counts = sa.select(replica.c.id, replica.c.beats).where(replica.c.id != realm.replica)
+    return {row.id: row.beats for row in db.execute(counts)}
 
 
 def is_known(db: sa.Connection, realm: Realm) -> bool:

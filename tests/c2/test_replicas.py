@@ -6,8 +6,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from threading import Event
 
 import pytest
+import sqlalchemy as sa
 
 from e4backends import sk
 from e4c2 import deks, delivery, ledger, presence, replicas, topics
@@ -15,7 +17,7 @@ from e4c2.delivery import Courier
 from e4c2.ear import Ear
 from e4c2.flights import Flight, reclaim
 from e4c2.format import Sealed
-from e4c2.model import Delivery
+from e4c2.model import Delivery, replica
 from e4c2.presence import Presence
 from e4c2.replicas import LOOKS, Watch
 from e4c2.settling import settle
@@ -223,7 +225,8 @@ async def lose_database(one: Beating, _: Slow, __: Beating) -> None:
     async def lost(*_: object) -> None:
         raise StorageError("the database does not answer")
 
-    one.world.store.write = lost  # type: ignore[assignment, method-assign]
+    for way in ("write", "write_own", "read"):
+        setattr(one.world.store, way, lost)
 
 
 async def seem_dead(_: Beating, link: Slow, other: Beating) -> None:
@@ -270,6 +273,37 @@ def test_who_may_be_replaced_gives_up_what_has_not_left(
 
     asyncio.run(story())
     assert left == []
+
+
+def test_who_waits_for_its_turn_is_at_work_all_the_same(several: Replicas, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(presence, "BEAT_EVERY_S", 0.05)
+    one, other = two(several)
+    go_on = Event()
+
+    async def count() -> int:
+        mine = sa.select(replica.c.beats).where(replica.c.id == one.world.realm.replica)
+        return await one.world.store.read(lambda db: db.scalar(mine) or 0)
+
+    async def until(wanted: int) -> None:
+        while await count() < wanted:  # noqa: ASYNC110  counted elsewhere
+            await asyncio.sleep(0.02)
+
+    async def story() -> None:
+        async with Slow(MemoryBroker()) as link, asyncio.timeout(PATIENCE_S):
+            courier = Courier(one.world.store, one.world.realm, link)
+            mine = Presence(one.world.store, one.world.realm, courier, several.locksmith(one.world))
+            beating = asyncio.create_task(mine.run())
+            await until(await count() + 1)
+            long = asyncio.create_task(other.world.store.write(lambda _: go_on.wait() and None))
+            waiting = asyncio.create_task(one.world.store.write(topics.rotate, one.world.realm, "t"))
+            await until(await count() + 3)
+            assert not waiting.done()
+            go_on.set()
+            await asyncio.gather(long, waiting)
+            beating.cancel()
+            await asyncio.gather(beating, return_exceptions=True)
+
+    asyncio.run(story())
 
 
 def test_one_of_those_at_work_does_what_is_to_be_done_once(several: Replicas) -> None:

@@ -31,6 +31,7 @@ class _Database(Protocol):
 
     def write(self, call: Callable[[sa.Connection], T]) -> Future[T]: ...
     def read(self, call: Callable[[sa.Connection], T]) -> Future[T]: ...
+    def write_own(self, call: Callable[[sa.Connection], T]) -> Future[T]: ...
     def close(self) -> None: ...
 
 
@@ -70,6 +71,11 @@ class Store:
                 return await _answer(self._database.read(_call(use_case, *args, **kwargs)))
         except Tampered:  # or the past: a reader may see rows whose keys, or which themselves, were replaced meanwhile
             return await self.write(use_case, *args, **kwargs)
+
+    async def write_own(self, use_case: UseCase[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Change, by one statement, what no other process changes: at once, however many others wait for their turn to write."""
+        with self._watch("write_own"):
+            return await _answer(self._database.write_own(_call(use_case, *args, **kwargs)))
 
     def run(self, use_case: UseCase[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """`write` for programs without an event loop."""

@@ -105,6 +105,7 @@ class Server:
         self._thread = Thread(target=self._loop.run_forever, name="e4-database")
         self._writer = _engine(address, "READ COMMITTED", 1, roll.options(is_present=True))
         self._reader = _engine(address, "REPEATABLE READ", READERS, roll.options(is_present=False))
+        self._own = _engine(address, "READ COMMITTED", 1, roll.options(is_present=False))
         self._turn = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         roll.follow(self._writer.sync_engine)
@@ -121,6 +122,9 @@ class Server:
 
     def read(self, call: Callable[[sa.Connection], T]) -> Future[T]:
         return self._soon(greenlet_spawn(transact, self._reader.sync_engine, call))
+
+    def write_own(self, call: Callable[[sa.Connection], T]) -> Future[T]:
+        return self._soon(greenlet_spawn(transact, self._own.sync_engine, call))
 
     def close(self) -> None:
         self._soon(self._end()).result()
@@ -173,7 +177,7 @@ class Server:
 
     async def _end(self) -> None:
         await asyncio.gather(*(each for each in self._tasks if each is not asyncio.current_task()))
-        for engine in (self._writer, self._reader):
+        for engine in (self._writer, self._reader, self._own):
             await engine.dispose()
 
 

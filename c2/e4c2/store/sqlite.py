@@ -69,6 +69,9 @@ class Sqlite:
     def read(self, call: Callable[[sa.Connection], T]) -> Future[T]:
         return self._read_threads.submit(transact, self._reader, call)
 
+    write_own = write
+    """There are no other processes."""
+
     def close(self) -> None:
         self._write_thread.shutdown()
         self._read_threads.shutdown()
