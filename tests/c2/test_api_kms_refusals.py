@@ -88,6 +88,7 @@ def test_a_cursor_that_was_not_made_here_is_refused(shared: Served, mark: str) -
 # Whatever else is refused
 
 ROUTES = ["rotate", "retire", *(f"wraps{act}" for act, _ in WRAPS)]
+BODIES = {route: {"uri": SECOND} if "wraps" in route else None for route in ROUTES}
 
 
 @pytest.mark.parametrize("purpose", ["0", "RECORDS", "Purpose.RECORDS", "record", "records%00", "%20records", "%C3%BC"])
@@ -117,6 +118,27 @@ def test_a_bad_body_is_refused(shared: Served, body: object, route: str) -> None
     before = deks(shared)
     problem(shared.http.post(path("records", 1, route), json=body), 422, "invalid_input")
     assert deks(shared) == before
+
+
+@pytest.mark.parametrize("route", [route for route in ROUTES if route != "wraps/check"])
+def test_a_condition_is_refused_as_keys_have_no_versions_to_name(shared: Served, route: str) -> None:
+    before = deks(shared)
+    for condition in ("*", '"1-0-0"', "none"):
+        answer = shared.http.post(path("records", 1, route), json=BODIES[route], headers={"If-Match": condition})
+        problem(answer, 422, "bad_condition")
+    assert deks(shared) == before
+
+
+def test_a_change_that_is_sent_again_finds_itself_done_whatever_its_idempotency_key(c2: Served) -> None:
+    headers = {"Idempotency-Key": "once"}
+    for route, body, status, again in (
+        ("wraps/remove", {"uri": FIRST}, 200, 404),
+        ("wraps", {"uri": FIRST}, 201, 409),
+        ("wraps/rewrap", {"uri": FIRST}, 200, 200),
+        ("rotate", None, 202, 409),
+    ):
+        done(c2.http.post(path("audit", 1, route), json=body, headers=headers), status)
+        assert c2.http.post(path("audit", 1, route), json=body, headers=headers).status_code == again, route
 
 
 # KMSes that go, and that fail

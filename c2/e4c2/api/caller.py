@@ -129,11 +129,12 @@ class Caller:
     async def keys(self, work: Callable[[Locksmith, Act], Awaitable[T]], *objects: str) -> T:
         """Let the locksmith change the keys of the database, by this act; an approval is used up at its beginning.
 
-        Raises: Denied; what it raises.
+        Raises: Denied. InvalidInput: on a condition, as keys have no versions that a caller could name; what it raises.
         """
         locksmith, attempt = await self.locksmith(Permission.KMS_CHANGE), self.act(*objects)
         guard = await self._guarded(attempt, await self._digest())
         async with self.attempting(attempt), self._asking(guard, attempt):
+            await self.c2.store.read(conditions.require, self._request)
             if guard:
                 await self.c2.store.write(self._begin, self.c2.realm, guard, attempt)
             return await work(locksmith, attempt)
