@@ -33,7 +33,7 @@ class C2Key:
     """What may be shown of one version; ``public`` is hexadecimal; ``in_token``: its private key is there, not in the database."""
 
     version: int
-    state: str
+    state: C2KeyState
     public: str
     created: float
     in_token: bool
@@ -257,7 +257,7 @@ def _rows(db: sa.Connection, realm: Realm) -> list[Row]:
 
 def _view(realm: Realm, row: Row) -> C2Key:
     in_token = reveal(realm, c2_key, row, "private") == IN_TOKEN
-    return C2Key(row["version"], row["state"], row["public"].hex(), row["created"], in_token)
+    return C2Key(row["version"], C2KeyState(row["state"]), row["public"].hex(), row["created"], in_token)
 
 
 def _in_state(db: sa.Connection, realm: Realm, state: C2KeyState) -> Row:

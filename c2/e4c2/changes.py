@@ -50,7 +50,7 @@ class Change:
     """
 
     id: int
-    cause: str
+    cause: Cause
     requested: float
     begun: float
     converged: float | None
@@ -276,7 +276,7 @@ def _view(row: Row) -> Change:
     took = None if row["ended"] is None else max(row["ended"] - row["requested"], 0.0)
     return Change(
         id=row["id"],
-        cause=row["cause"],
+        cause=Cause(row["cause"]),
         requested=row["requested"],
         begun=row["begun"],
         converged=row["ended"],

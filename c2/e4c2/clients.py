@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import sqlalchemy as sa
 
@@ -25,7 +25,7 @@ class Client:
 
     name: str
     id: str
-    status: str
+    status: Literal[Status.ACTIVE, Status.SUSPENDED]
     reports: bool
     """True: it has proved that it confirms; False: it is only ever sent to."""
     key_change: bool
@@ -314,7 +314,7 @@ def view(row: Row) -> Client:
     return Client(
         name=row["name"],
         id=row["id"].hex(),
-        status=row["status"],
+        status=Status(row["status"]),
         reports=bool(row["reports"]),
         key_change=row["pending_private"] is not None,
         c2_key=row["c2_key"],

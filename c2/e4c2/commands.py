@@ -62,7 +62,7 @@ class Operation:
     kind: str
     subject: str
     created: float
-    counts: dict[str, int]
+    counts: dict[Delivery, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +71,9 @@ class Command:
 
     id: int
     client: str
-    kind: str
+    kind: Kind
     object: str
-    state: str
+    state: Delivery
     attempts: int
     created: float
     operation: str | None
@@ -95,7 +95,7 @@ def count(db: sa.Connection, identity: bytes) -> Operation:
     if row is None:
         raise NotFound(NO_OPERATION)
     statement = sa.select(outbox.c.state, sa.func.count()).where(outbox.c.operation == identity)
-    counts = {state: int(n) for state, n in db.execute(statement.group_by(outbox.c.state))}
+    counts = {Delivery(state): int(n) for state, n in db.execute(statement.group_by(outbox.c.state))}
     return Operation(identity.hex(), row["kind"], row["subject"], row["created"], counts)
 
 
@@ -255,9 +255,9 @@ def _view(row: Row) -> Command:
     return Command(
         id=row["id"],
         client=row["name"],
-        kind=row["kind"],
+        kind=Kind(row["kind"]),
         object=row["object"].hex(),
-        state=row["state"],
+        state=Delivery(row["state"]),
         attempts=row["attempts"],
         created=row["created"],
         operation=row["operation"].hex() if row["operation"] else None,

@@ -30,7 +30,7 @@ class Laggard:
     name: str
     id: str
     reports: bool
-    state: str
+    state: Delivery
     since: float
     last_report: float | None
 
@@ -41,7 +41,7 @@ class Holding:
 
     topic: str
     id: str
-    key: str
+    key: Delivery
     since: float | None
 
 
@@ -105,7 +105,7 @@ def laggards(db: sa.Connection, realm: Realm, topic_id: bytes, after: str, limit
     late = _latest(realm.format.all_report, client.c.id, membership.c.topic)
     rows = db.execute(mine.where(*late, seen.where(client.c.name)).order_by(client.c.name).limit(limit))
     return [
-        Laggard(name, identity.hex(), bool(reports), state, since, last)
+        Laggard(name, identity.hex(), bool(reports), Delivery(state), since, last)
         for name, identity, reports, state, since, last in rows
     ]
 
@@ -125,11 +125,11 @@ def of_client(
     return [Holding(name, of.hex(), _key(realm, reports, state), since) for name, of, reports, state, since in rows]
 
 
-def _key(realm: Realm, reports: bool, state: str | None) -> str:
+def _key(realm: Realm, reports: bool, state: str | None) -> Delivery:
     confirms = reports or realm.format.all_report
     if state is None or state == Delivery.SUPERSEDED:  # it was long ago, or there was nothing to do for it
-        return "confirmed" if confirms else "sent"
-    return state
+        return Delivery.CONFIRMED if confirms else Delivery.SENT
+    return Delivery(state)
 
 
 def _latest(

@@ -42,7 +42,7 @@ class Plan:
     topic: str
     """Id."""
     epoch: int
-    state: str
+    state: PlanState
     reason: str | None
     """What ended or activated it, if that is not the quorum: an operator, its deadline, or that the topic got another key."""
     members: int
@@ -50,7 +50,7 @@ class Plan:
     needed: int
     automatic: bool
     deadline: float
-    at_deadline: str
+    at_deadline: AtDeadline
     operation: str
     """That distributes the key, later the one that activates it."""
     created: float
@@ -278,14 +278,14 @@ def _present(db: sa.Connection, realm: Realm, plan: Row) -> Plan:
         id=row["id"].hex(),
         topic=row["topic"].hex(),
         epoch=row["epoch"],
-        state=row["state"],
+        state=PlanState(row["state"]),
         reason=row["reason"],
         members=row["members"],
         holding=row["holding"],
         needed=_needed(row["quorum"], row["members"]),
         automatic=bool(row["automatic"]),
         deadline=row["deadline"],
-        at_deadline=row["at_deadline"],
+        at_deadline=AtDeadline(row["at_deadline"]),
         operation=row["operation"].hex(),
         created=row["created"],
         activated=row["activated"],

@@ -12,7 +12,7 @@ from e4c2.access.patterns import EVERY, Patterns
 from e4c2.changes import Change, TimeToRevoke
 from e4c2.departures import Departed
 from e4c2.holdings import Holding, Laggard
-from e4c2.model import Kind, client, outbox
+from e4c2.model import Delivery, Kind, client, outbox
 from e4c2.rows import Realm
 from e4c2.topics import Topic
 
@@ -42,7 +42,7 @@ class KeyChange:
     reports: bool
     begun: float | None
     age_s: float | None
-    state: str | None
+    state: Delivery | None
     refusal: str | None
     offered: bool
     """True: in suites where devices make their keys, this one has."""
@@ -119,7 +119,7 @@ def key_changes(
             reports=bool(reports),
             begun=begun,
             age_s=None if begun is None else max(now - begun, 0.0),
-            state=state,
+            state=None if state is None else Delivery(state),
             refusal=refusal,
             offered=bool(has_key) and realm.format.all_report and not realm.suite.is_symmetric,
         )

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from e4c2 import c2keys, clients, links, topics
-from e4c2.model import Reason
+from e4c2.model import Reason, Status
 from e4core.errors import AuthenticationFailed, Conflict, Denied, InvalidInput
 from e4core.keys import Secret
 from tests.c2.devices import Ours, Witness
@@ -66,7 +66,7 @@ def test_compromised_device_is_suspended_and_cut_off(world: World) -> None:
     assert world.devices["w"].read("t", data, world.clock.now) == b"secret"
     forged = thief.write("t", world.clock.now, b"forged")
     assert [d.read("t", forged, world.clock.now) for d in (b, world.devices["w"])] == [None, None]
-    assert world.do(clients.show, "a").status == "suspended"
+    assert world.do(clients.show, "a").status is Status.SUSPENDED
     with world.refuses(Denied):
         world.hear(a, a.hello(world.clock.now))
     with world.refuses(Conflict):

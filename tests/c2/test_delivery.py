@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from e4c2 import c2keys, clients, links, topics
-from e4c2.model import Reason
+from e4c2.model import Delivery, Reason
 from e4core.keys import control_topic
 from tests.c2.devices import Ours, Witness
 from tests.c2.world import World
@@ -28,7 +28,7 @@ def test_thirty_rotations_while_nothing_was_sent_are_one_command(world: World) -
     for name in "ab":
         assert world.kinds_sent_to(name, before) == ["SetTopicKey"]
     states = [each.state for each in world.deliveries("a")]
-    assert (states.count("superseded"), states.count("confirmed")) == (29, 2)
+    assert (states.count(Delivery.SUPERSEDED), states.count(Delivery.CONFIRMED)) == (29, 2)
 
 
 def test_device_that_slept_through_thirty_rotations_gets_one_key_C_6(world: World) -> None:

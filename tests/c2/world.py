@@ -237,7 +237,8 @@ class World:
     # ------------------------------------------------------------------------------------------------- looking
 
     def counts(self, operation: commands.Operation) -> dict[str, int]:
-        return self.store.run(commands.count, bytes.fromhex(operation.id)).counts
+        counted = self.store.run(commands.count, bytes.fromhex(operation.id)).counts
+        return {state.value: n for state, n in counted.items()}
 
     def topic_key(self, name: str) -> bytes:
         return bytes(self.do(lambda db, realm: reveal(realm, topic, topics.require(db, realm, name), "key")))

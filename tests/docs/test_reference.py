@@ -6,11 +6,13 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterator
+from enum import StrEnum
 from pathlib import Path
 
 import pytest
 
 from e4c2.api.status import BY_KIND
+from e4c2.model import Delivery, Kind
 from e4c2.settings import Settings
 from e4core.errors import InvalidInput
 from e4transports.address import BrokerAddress
@@ -22,6 +24,10 @@ PAGES = [page for page in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.
 COMMANDS = dict(reference.commands())
 GROUPS = {name.rpartition(" ")[0] for name in COMMANDS} - {""}
 SCHEMAS = reference.openapi()["components"]["schemas"]
+PAGES_OF_WORDS: dict[frozenset[str], set[str]] = {frozenset(Delivery): {"concepts/delivery.md#states"}}
+"""Words that are explained on a page of their own."""
+ELSEWHERE = {"Approval.permission", "Status.behind"}
+"""Fields of as many words as the permissions, and of words that another field has."""
 NOT_OF_REQUESTS = {"bad_setting", "bad_uri", "bad_report", "overload", "exists", "not_empty"}
 """Kinds of errors that the C2 tells its operator or its log."""
 
@@ -67,9 +73,33 @@ def test_every_field_of_an_answer_is_explained() -> None:
         for name, schema in SCHEMAS.items()
         if "properties" in schema and "additionalProperties" not in schema and not name.startswith("Page_")
     }
-    _, _, text = (REFERENCE / "http-api.md").read_text().partition("\n## What answers hold\n")
-    sections = re.findall(r"^### (\w+)\n(.*?)(?=^### |\Z)", text, re.S | re.M)
-    assert {name: sorted(re.findall(r"^\| `(\w+)` \|", body, re.M)) for name, body in sections} == answers
+    assert {name: sorted(fields) for name, fields in told_answers().items()} == answers
+
+
+def test_every_word_that_an_answer_may_have_is_told() -> None:
+    named = {name: fields for name, fields in told_answers().items() if name in SCHEMAS}
+    told = {
+        f"{name}.{field}": set(re.findall(r"`([\w-]+)`", kind)) or set(re.findall(r"\(\.\./(\S+)\)", kind))
+        for name, fields in named.items()
+        for field, kind in fields.items()
+    }
+    words = {
+        f"{name}.{field}": words_of(SCHEMAS[name]["properties"][field])
+        for name, fields in named.items()
+        for field in fields
+    }
+    assert {name: each for name, each in told.items() if each} == {
+        name: PAGES_OF_WORDS.get(frozenset(each), each)
+        for name, each in words.items()
+        if each and name not in ELSEWHERE
+    }
+
+
+@pytest.mark.parametrize(("table", "words"), [("## States", Delivery), ("## Kinds", Kind)])
+def test_states_and_kinds_of_commands_are_explained(table: str, words: type[StrEnum]) -> None:
+    _, _, section = (ROOT / "docs" / "concepts" / "delivery.md").read_text().partition(f"\n{table}\n")
+    rows = re.findall(r"^\| (`[^|]+`) \|", section.partition("\n## ")[0], re.M)
+    assert sorted(word for row in rows for word in re.findall(r"`(\w+)`", row)) == sorted(words)
 
 
 def test_every_kind_of_error_that_a_route_tells_is_named() -> None:
@@ -127,6 +157,20 @@ def test_commands_that_do_not_exist_are_found_out(line: str) -> None:
 def test_targets_of_make_that_a_page_names_exist(page: Path) -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
     assert set(re.findall(r"(?:`|\$ )make ([a-z-]+)\b", page.read_text())) <= targets
+
+
+def told_answers() -> dict[str, dict[str, str]]:
+    """Answer -> field -> its type, as the page has them."""
+    _, _, text = (REFERENCE / "http-api.md").read_text().partition("\n## What answers hold\n")
+    sections = re.findall(r"^### (\w+)\n(.*?)(?=^### |\Z)", text, re.S | re.M)
+    return {name: dict(re.findall(r"^\| `(\w+)` \| (.*?) \|", body, re.M)) for name, body in sections}
+
+
+def words_of(schema: reference.Json) -> set[str]:
+    """All that a field may be, if it is one of so many words, or has them as its names; else nothing."""
+    one = schema.get("propertyNames") or next(iter(schema.get("anyOf", ())), schema)
+    found = SCHEMAS[one["$ref"].rpartition("/")[2]] if "$ref" in one else one
+    return {*found.get("enum", ()), *([found["const"]] if "const" in found else ())}
 
 
 def named_commands(text: str) -> Iterator[str]:

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from e4c2 import c2keys, clients, commands
 from e4c2.commands import Command, Operation
 from e4c2.delivery import Courier
+from e4c2.model import Delivery
 from e4c2.rows import Realm
 from e4c2.store.engine import Store
 from e4c2.store.first_start import open_realm
@@ -67,7 +68,7 @@ class C2:
         """Until the deliveries of an operation are in these states, and in no other."""
         identity = bytes.fromhex(operation.id)
 
-        async def counts() -> dict[str, int]:
+        async def counts() -> dict[Delivery, int]:
             return (await self._store.read(commands.count, identity)).counts
 
         async def ended() -> bool:

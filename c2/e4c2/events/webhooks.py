@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Literal
 
 import sqlalchemy as sa
 
@@ -34,8 +35,8 @@ class Webhook:
     url: str
     kinds: list[str]
     created: float
-    state: str
-    """active, failing, or paused: then nothing is sent until it is resumed."""
+    state: Literal["active", "failing", "paused"]
+    """Of one that is paused nothing is sent until it is resumed."""
     failure: str | None
     failing_since: float | None
     next_try: float | None

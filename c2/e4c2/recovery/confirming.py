@@ -11,6 +11,7 @@ from e4c2 import commands, rotation
 from e4c2.commands import Operation
 from e4c2.model import client, link, membership, topic, topic_epoch
 from e4c2.recovery import restored
+from e4c2.recovery.restored import State
 from e4c2.rows import Realm, find_all, update_all
 from e4core.errors import Conflict
 
@@ -33,7 +34,7 @@ class Recovery:
     ``clients`` to ``links``: how many there are in the whole fleet; None: not for who does not see all of it.
     """
 
-    state: str
+    state: State
     backup: str | None
     made: float | None
     restored: float | None
@@ -50,11 +51,11 @@ def show(db: sa.Connection, realm: Realm, counted: bool = True) -> Recovery:
     row = restored.row(db, realm)
     counts = {name: _count(db, table) if counted else None for name, table in _COUNTED.items()}
     return Recovery(
-        state=row["state"],
+        state=State(row["state"]),
         backup=None if row["backup"] is None else row["backup"].hex(),
         made=row["made"],
         restored=row["since"],
-        unknown=_UNKNOWN if row["state"] == restored.State.PAUSED else (),
+        unknown=_UNKNOWN if row["state"] == State.PAUSED else (),
         **counts,
     )
 
@@ -65,7 +66,7 @@ def confirm(db: sa.Connection, realm: Realm, backup: str) -> Operation:
     Raises: Conflict: this C2 is not paused, or was restored from another one; the clock is wrong. Tampered.
     """
     row = restored.row(db, realm)
-    if row["state"] != restored.State.PAUSED:
+    if row["state"] != State.PAUSED:
         raise Conflict("this C2 is not paused; there is nothing to confirm", kind="not_paused")
     if row["backup"].hex() != backup:
         raise Conflict(f"this C2 was restored from another backup: {row['backup'].hex()}")
