@@ -58,7 +58,7 @@ _SHARED = {
     _OUTPUT: "[how to print](#output)",
 }
 _TYPES = {"integer": "whole number", "number": "number", "boolean": "true or false", "string": "text", "null": ""}
-_FORMATS = {"byte": "base64", "path": "path", "ipvanyaddress": "IP address"}
+_FORMATS = {"byte": "base64", "path": "path", "ipvanyaddress": "IP address", "ipvanynetwork": "IP address or network"}
 
 
 def filled(page: str) -> str:
@@ -215,7 +215,8 @@ def _type(schema: Json) -> str:
         fields = ", ".join(f"`{each}`" for each in named.get("properties", ()))
         return f"object of {fields}" if fields else " or ".join(f"`{each}`" for each in named["enum"])
     if "items" in schema:
-        return f"list of {_type(schema['items'])}, {_limits(schema.get('minItems'), schema.get('maxItems'))}"
+        limits = _limits(schema.get("minItems"), schema.get("maxItems"))
+        return ", ".join(filter(None, (f"list of {_type(schema['items'])}", limits)))
     kind = "id" if schema.get("pattern") == _ID else _FORMATS.get(schema.get("format", ""), _TYPES[schema["type"]])
     return f"{kind} {_limits(schema.get('minimum', schema.get('exclusiveMinimum')), schema.get('maximum'))}".strip()
 

@@ -29,6 +29,7 @@ from e4c2.access.grants import WHOLE
 from e4c2.access.limits import Limits
 from e4c2.api import http, listener, monitoring
 from e4c2.api.certificates import Certificates
+from e4c2.api.forwarded import Forwarded
 from e4c2.api.listener import Listener
 from e4c2.api.own import public_uri
 from e4c2.api.parts import C2
@@ -125,11 +126,12 @@ async def serve(settings: Settings, tell: Callable[[Started], object], clock: Cl
         )
         api = http.build(c2)
         tls = certificates.context if certificates else None
-        listeners = [(Listener(api, tls, lambda: tell(started)), bound)]
+        door = Forwarded(api, settings.trusted_proxies)
+        listeners = [(Listener(door, tls, lambda: tell(started)), bound)]
         if local:
             listeners.insert(0, (Listener(monitoring.for_this_machine(api), None), local))
         if rpc:
-            await rpc.start(api)
+            await rpc.start(door)
         presence = Presence(c2.store, c2.realm, c2.courier, c2.locksmith)
         steer = steering.run(c2.store, c2.realm, c2.courier.wake)
         webhooks = Dispatcher(c2.store, c2.realm, settings.events_kept_s)

@@ -13,6 +13,7 @@ from pydantic import (
     BeforeValidator,
     Field,
     IPvAnyAddress,
+    IPvAnyNetwork,
     PlainValidator,
     ValidationError,
     WithJsonSchema,
@@ -144,6 +145,10 @@ class Settings(BaseSettings):
     failures_per_min: float = Field(default=30, ge=1, allow_inf_nan=False)
     """Wrong credentials a minute that are looked at from one address (of IPv6: from one /64); then who is not known from there has
     to wait."""
+
+    trusted_proxies: Annotated[tuple[IPvAnyNetwork, ...], NoDecode, BeforeValidator(_listed)] = ()
+    """Addresses or networks of balancers that pass requests on, whose ``X-Forwarded-For`` is believed: then the address that it
+    tells is what is limited, and on record. One, or a list; in the variable separated by blanks."""
 
     four_eyes: bool = False
     """Whether what destroys is done only when another principal has approved it: new keys of the C2, forced ends, compromised keys,
