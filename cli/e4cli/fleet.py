@@ -7,6 +7,7 @@ What is imported twice is as imported once, so whoever was interrupted does it a
 from __future__ import annotations
 
 import io
+import os
 import sys
 from abc import ABC, abstractmethod
 from base64 import b64encode
@@ -70,11 +71,11 @@ def import_(
     chosen, about = _format(file, format_), api.get("/v1/c2")
     suite = load_equal_suite(about["suite"], about["wire_name"])
     taking: _Taking = (_Trying if dry_run else _Registering)(api, suite, create_topics)
-    with _opened(file, suite.is_symmetric) as stream, progress("bytes of the file") as advance:
+    with _opened(file, suite.is_symmetric) as stream, progress(_counted(stream)) as advance:
         rows = read(chosen, stream)
         while some := list(islice(rows, _AT_ONCE)):
             taking.take(some)
-            advance(_place(stream), _size(file), f"{taking.rows} clients")
+            advance(*_how_far(stream, taking.rows))
     return taking.told()
 
 
@@ -288,9 +289,12 @@ def _opened(file: Path, is_secret: bool) -> Iterator[TextIO]:
         yield stream
 
 
-def _place(stream: TextIO) -> int:
-    return stream.buffer.tell() if stream.buffer.seekable() else 0
+def _counted(stream: TextIO) -> str:
+    return "bytes of the file" if stream.seekable() else "clients"
 
 
-def _size(file: Path) -> int:
-    return 0 if file == _STDIO else file.stat().st_size
+def _how_far(stream: TextIO, rows: int) -> tuple[int, int | None, str]:
+    """As `Advance` takes it; nobody knows how much is still to come out of a pipe."""
+    if not stream.seekable():
+        return rows, None, ""
+    return stream.buffer.tell(), os.fstat(stream.fileno()).st_size, f"{rows} clients"

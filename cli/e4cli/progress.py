@@ -10,8 +10,8 @@ from typing import Protocol
 
 
 class Advance(Protocol):
-    def __call__(self, done: int, total: int, now: str = "", /) -> None:
-        """How much is done, and of how much; and what comes next."""
+    def __call__(self, done: int, total: int | None, now: str = "", /) -> None:
+        """How much is done, and of how much, if that is known; and what comes next."""
 
 
 @contextmanager
@@ -25,5 +25,5 @@ def progress(what: str) -> Iterator[Advance]:
     now_column = TextColumn("{task.fields[now]}", markup=False)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), now_column)
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, now="")
+        task = bar.add_task(what, total=None, now="")
         yield lambda done, total, now="": bar.update(task, completed=done, total=total, now=now)

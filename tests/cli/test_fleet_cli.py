@@ -17,7 +17,9 @@ from e4cli.fleet_rows import BadRow, FleetRow, Format, read, write
 from e4core.errors import Conflict, InvalidInput, StorageError
 from tests.c2.served import device_key
 from tests.cli.c2_server import C2
+from tests.cli.command import program
 from tests.cli.test_c2_cli import client, fresh, topic
+from tests.cli.test_c2_cli_refusals import on_a_terminal
 
 REFUSED = exits.code_of(InvalidInput())
 
@@ -106,6 +108,20 @@ def test_rows_go_in_requests_of_a_thousand(sk: C2) -> None:
     one = row(sk)
     rows = [{**one, "name": f"many/{i}"} for i in range(1001)]
     assert tried(sk, file_of(sk, rows))[1]["created"] == 1001
+
+
+def test_import_shows_how_far_it_is_on_a_terminal_and_of_a_pipe_what_can_be_known(sk: C2) -> None:
+    file = file_of(sk, [row(sk), row(sk), row(sk)], "jsonl")
+    (e4,), size = program(), file.stat().st_size
+    for command, whole in (
+        (f"{e4} clients import {file}", f"{size}/{size}"),
+        (f"{e4} clients import - --format jsonl < {file}", f"{size}/{size}"),
+        (f"cat {file} | {e4} clients import - --format jsonl", "3/?"),
+    ):
+        shown = on_a_terminal(["sh", "-c", command], sk.env, until=whole, code=0)
+        assert ("bytes of the file" in shown) is ("?" not in whole)
+        assert "/0" not in shown
+    assert sk.run("clients", "import", file).stderr == ""
 
 
 def test_export_is_what_import_takes(c2: C2) -> None:
