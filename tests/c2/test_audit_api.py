@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from e4c2 import notary
+from e4c2.api.bodies import BODY_MAX
 from e4c2.app import open_c2
 from e4c2.audit.records import Record
 from e4c2.audit.signing import Checkpoint, PublicKey
@@ -126,6 +127,29 @@ def test_what_was_refused_of_many_is_not_said_to_be_done(shared: Served) -> None
         ("forbidden", [f"client:{others}"]),
         ("done", [f"client:{mine}"]),
     ]
+
+
+def test_what_is_only_read_and_what_has_no_form_is_not_on_record(shared: Served) -> None:
+    before = newest(shared)
+    for status, method, path, body in (
+        (200, "GET", "/v1/topics", None),
+        (404, "GET", f"/v1/topics/{'0' * 32}", None),
+        (422, "GET", "/v1/topics?colour=blue", None),
+        (400, "POST", "/v1/topics", b"{"),
+        (422, "POST", "/v1/topics", b'{"nam": "x"}'),
+        (422, "POST", "/v1/topics", b'{"name": 1}'),
+        (422, "POST", "/v1/topics/x/rotate", None),
+        (404, "POST", "/v1/none", None),
+        (405, "PUT", "/v1/topics", None),
+        (415, "POST", "/v1/topics", b"{}"),
+        (413, "POST", "/v1/topics", bytes(BODY_MAX + 1)),
+    ):
+        headers = {"Content-Type": "application/json", **({"Content-Encoding": "gzip"} if status == 415 else {})}
+        answer = shared.http.request(method, path, content=body, headers=headers)
+        assert answer.status_code == status, (path, answer.text)
+    assert since(shared, before) == []
+    problem(shared.http.post("/v1/topics", json={"name": "a/#"}), 422)  # a form like others, which no topic can have
+    assert [(each["action"], each["outcome"]) for each in since(shared, before)] == [("topics_create", "bad_topic")]
 
 
 def test_who_is_not_let_in_is_counted(tmp_path: Path) -> None:
