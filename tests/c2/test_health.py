@@ -17,7 +17,7 @@ import pytest
 from e4c2.api import health
 from tests.c2.served import PATIENCE_S, Served, operation, problem, serving, settings_in
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounts need root")
+mounts = pytest.mark.skipif(os.geteuid() != 0, reason="mounts need root")
 
 
 @pytest.fixture(autouse=True)
@@ -55,6 +55,7 @@ def is_sound(database: Path) -> bool:
         return bool(db.execute("PRAGMA integrity_check").fetchone() == ("ok",))
 
 
+@mounts
 def test_a_full_disk_is_told_and_over_when_there_is_room(tmp_path: Path) -> None:
     with mounted(tmp_path / "disk", 8) as disk, serving(settings_in(tmp_path, data=disk)) as c2:
         topic = c2.topic("room", c2.client("lamp"))
