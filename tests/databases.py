@@ -16,14 +16,24 @@ from pathlib import Path
 from typing import Literal
 
 from e4c2.store.address import Address
-from tests.servers import free_port, tool, wait_for_port
+from tests.servers import ServerTls, free_port, tool, wait_for_port
 
 Kind = Literal["postgresql", "mariadb"]
 KINDS: tuple[Kind, ...] = ("postgresql", "mariadb")
+_USER = "e4"
+OWNER = "owner"
+"""Who may do nothing but what the owner of a database may; `_USER` may do anything."""
 _STOP: dict[Kind, signal.Signals] = {"postgresql": signal.SIGINT, "mariadb": signal.SIGTERM}
+_USERS: dict[Kind, str] = {
+    "postgresql": f"CREATE USER {OWNER}",
+    "mariadb": f"CREATE USER {_USER}@'127.0.0.1', {OWNER}@'127.0.0.1'; GRANT ALL ON *.* TO {_USER}@'127.0.0.1'",
+}
+_CREATE: dict[Kind, str] = {
+    "postgresql": "CREATE DATABASE {name} OWNER {user}",
+    "mariadb": "CREATE DATABASE {name}; GRANT ALL ON {name}.* TO {user}@'127.0.0.1'",
+}
 _STOP_S = 20.0
 _IN_MEMORY = os.access("/dev/shm", os.W_OK)
-_USER = "e4"
 
 
 @dataclass
@@ -59,23 +69,27 @@ class DatabaseServer:
             subprocess.run(["pkill", "-KILL", "-P", str(self._process.pid)], check=False)
         self.stop(signal.SIGKILL)
 
-    def make(self) -> Address:
-        """A new, empty database."""
+    def make(self, user: str = _USER) -> Address:
+        """A new, empty database of this user."""
         name = f"e4_{secrets.token_hex(6)}"
-        self.sql(f"CREATE DATABASE {name}")
-        return Address(self._kind, _USER, "127.0.0.1", self.port, name)
+        self.sql(_CREATE[self._kind].format(name=name, user=user))
+        return Address(self._kind, user, "127.0.0.1", self.port, name)
 
     def sql(self, statement: str) -> None:
         subprocess.run([*self._sql, statement], check=True, capture_output=True, cwd=self.folder)
 
 
-def _postgresql(folder: Path) -> DatabaseServer:
+def _postgresql(folder: Path, tls: ServerTls | None) -> DatabaseServer:
     programs = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
     initdb = str(programs[-1] / "initdb") if programs else tool("initdb", "postgresql")
     user = _unprivileged(folder, "postgres")
     data, port = folder / "data", free_port()
     make = [initdb, "-D", str(data), "-U", _USER, "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C.UTF-8"]
     subprocess.run(make, check=True, capture_output=True, user=user, group=_group(user), cwd=folder)
+    # not `hostssl`: it is for the client to see that its password does not travel in the clear
+    (data / "pg_hba.conf").write_text(
+        f"host all {_USER} all trust\nhost all {OWNER} all {'scram-sha-256' if tls else 'trust'}\n"
+    )
     settings = {
         "listen_addresses": "127.0.0.1",
         "port": port,
@@ -84,13 +98,16 @@ def _postgresql(folder: Path) -> DatabaseServer:
         "max_connections": 60,
         "shared_buffers": "32MB",
     }
+    if tls:
+        certificate, key = _own(folder, user, tls)
+        settings |= {"ssl": "on", "ssl_cert_file": certificate, "ssl_key_file": key}
     options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
     server = str(Path(initdb).with_name("postgres"))
     ask = ["psql", "-X", "-q", "-h", "127.0.0.1", "-p", str(port), "-U", _USER, "-d", "postgres", "-c"]
     return DatabaseServer(folder, port, [server, "-D", str(data), *options], ask, "postgresql", user)
 
 
-def _mariadb(folder: Path) -> DatabaseServer:
+def _mariadb(folder: Path, tls: ServerTls | None) -> DatabaseServer:
     server = tool("mariadbd", "mariadb-server-core")
     user = _unprivileged(folder, "nobody")
     data, port, socket = folder / "data", free_port(), folder / "s"
@@ -108,27 +125,38 @@ def _mariadb(folder: Path) -> DatabaseServer:
     ]
     options += ["--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=32M", "--skip-name-resolve"]
     options += ["--innodb-log-file-size=16M", f"--pid-file={folder / 'pid'}", "--performance-schema=OFF"]
+    if tls:
+        certificate, key = _own(folder, user, tls)
+        options += [f"--ssl-cert={certificate}", f"--ssl-key={key}"]
     ask = [tool("mariadb", "mariadb-client-core"), "--no-defaults", f"--socket={socket}", "-u", "root", "-e"]
-    made = DatabaseServer(folder, port, [server, "--no-defaults", *options], ask, "mariadb", user)
-    made.start()
-    made.sql(f"CREATE USER {_USER}@'127.0.0.1'; GRANT ALL ON *.* TO {_USER}@'127.0.0.1'")
-    return made
+    return DatabaseServer(folder, port, [server, "--no-defaults", *options], ask, "mariadb", user)
 
 
-_MAKE: dict[Kind, Callable[[Path], DatabaseServer]] = {"postgresql": _postgresql, "mariadb": _mariadb}
+_MAKE: dict[Kind, Callable[[Path, ServerTls | None], DatabaseServer]] = {"postgresql": _postgresql, "mariadb": _mariadb}
 
 
 @contextmanager
-def database_server(kind: Kind) -> Iterator[DatabaseServer]:
+def database_server(kind: Kind, tls: ServerTls | None = None) -> Iterator[DatabaseServer]:
     """A server that runs, in a folder to which its user gets, as pytest's are for nobody else."""
     with tempfile.TemporaryDirectory(prefix="e4-db-", dir="/dev/shm" if _IN_MEMORY else "/tmp") as folder:
-        made = _MAKE[kind](Path(folder))
+        made = _MAKE[kind](Path(folder), tls)
         try:
-            if made._process is None:
-                made.start()
+            made.start()
+            made.sql(_USERS[kind])
             yield made
         finally:
             made.kill()
+
+
+def _own(folder: Path, user: str | None, tls: ServerTls) -> tuple[Path, Path]:
+    """Certificate and key where the server's user reads them, and nobody else."""
+    made = folder / "server.crt", folder / "server.key"
+    for source, copy in zip((tls.cert, tls.key), made, strict=True):
+        shutil.copy(source, copy)
+        copy.chmod(0o600)
+        if user:
+            shutil.chown(copy, user)
+    return made
 
 
 def _group(user: str | None) -> str | None:

@@ -25,8 +25,8 @@ from e4c2.roll import Roll
 from e4c2.store.address import Address
 from e4c2.store.schema import VERSIONS, Prepare, newest
 from e4c2.store.transaction import transact
-from e4core import files
 from e4core.errors import StorageError
+from e4transports.address import read_password
 
 T = TypeVar("T")
 
@@ -101,17 +101,17 @@ class Server:
         """Raises: StorageError."""
         self._where = str(address)
         self._roll = roll
-        self._loop = asyncio.new_event_loop()
-        self._thread = Thread(target=self._loop.run_forever, name="e4-database")
         self._writer = _engine(address, "READ COMMITTED", 1, roll.options(is_present=True))
         self._reader = _engine(address, "REPEATABLE READ", READERS, roll.options(is_present=False))
         self._own = _engine(address, "READ COMMITTED", 1, roll.options(is_present=False))
+        self._loop = asyncio.new_event_loop()
+        self._thread = Thread(target=self._loop.run_forever, name="e4-database")
         self._turn = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         roll.follow(self._writer.sync_engine)
         self._thread.start()
         try:
-            self._soon(self._prepare(address.kind, prepare)).result()
+            self._soon(self._prepare(address, prepare)).result()
         except BaseException:
             self.close()
             raise
@@ -155,13 +155,15 @@ class Server:
         if found != newest():
             raise StorageError(f"{self._where} was brought to another release meanwhile ({found}); start that one")
 
-    async def _prepare(self, name: str, prepare: Prepare) -> None:
-        kind = _KINDS[name]
+    async def _prepare(self, address: Address, prepare: Prepare) -> None:
+        kind = _KINDS[address.kind]
         try:
             async with self._writer.connect() as db:
                 if (db.dialect.server_version_info or kind.oldest) < kind.oldest:
                     oldest = ".".join(map(str, kind.oldest))
-                    raise StorageError(f"{self._where}: the server is too old; {name} has to be {oldest} or later")
+                    raise StorageError(
+                        f"{self._where}: the server is too old; {address.kind} has to be {oldest} or later"
+                    )
                 if (await db.exec_driver_sql(kind.lock)).scalar() == 0:
                     raise StorageError(
                         f"another C2 is changing {self._where} to its release; start this one after that"
@@ -173,7 +175,8 @@ class Server:
                     await db.rollback()
                     await db.exec_driver_sql(kind.unlock)
         except (sa.exc.DBAPIError, OSError, TimeoutError) as error:
-            raise StorageError(f"{self._where} cannot be used as a database: {_reason(error)}") from None
+            how = " over TLS" if address.tls else ""
+            raise StorageError(f"{self._where} cannot be used as a database{how}: {_reason(error)}") from None
 
     async def _end(self) -> None:
         await asyncio.gather(*(each for each in self._tasks if each is not asyncio.current_task()))
@@ -192,7 +195,7 @@ async def _fulfil(future: Future[T], work: Coroutine[Any, Any, T]) -> None:
 def _engine(address: Address, isolation: str, connections: int, options: Mapping[str, Any]) -> AsyncEngine:
     """Raises: StorageError: the extra is not installed; the password or the certificates cannot be read."""
     kind = _KINDS[address.kind]
-    password = files.first_line(address.password_file).decode() if address.password_file else None
+    password = read_password(address.password_file) if address.password_file else None
     url = sa.URL.create(kind.driver, address.user, password, address.host, address.port, address.name)
     try:
         engine = create_async_engine(
