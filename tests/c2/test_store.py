@@ -10,14 +10,9 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from alembic import command
-from alembic.autogenerate import compare_metadata
-from alembic.config import Config
-from alembic.migration import MigrationContext
 
 from e4backends import sk as sk_suite
 from e4c2 import topics
-from e4c2.model import metadata
 from e4c2.store.engine import Store
 from e4c2.store.first_start import open_realm
 from e4core.errors import Conflict, E4Error, KmsError, StorageError
@@ -65,28 +60,6 @@ def test_a_database_that_is_open_to_others_is_refused_with_the_remedy(tmp_path: 
     assert database.read_bytes() == before
     path.chmod(0o600)
     Store(database).close()
-
-
-def test_migrations_lead_to_the_schema_of_the_model(sk: World) -> None:
-    def differences(db: sa.Connection) -> list[object]:
-        return list(compare_metadata(MigrationContext.configure(db), metadata))
-
-    assert sk.store.run(differences) == []
-
-
-def test_migrations_can_be_undone_and_done_again(tmp_path: Path) -> None:
-    store = Store(tmp_path / "c2.db")
-
-    def migrate(db: sa.Connection, how: str) -> set[str]:
-        config = Config()
-        config.set_main_option("script_location", "e4c2:store/migrations")
-        config.attributes["connection"] = db
-        (command.downgrade if how == "base" else command.upgrade)(config, how)
-        return set(sa.inspect(db).get_table_names()) - {"sqlite_sequence", "alembic_version"}
-
-    assert store.run(migrate, "base") == set()
-    assert store.run(migrate, "head") == set(metadata.tables)
-    store.close()
 
 
 def test_use_case_that_raises_is_rolled_back_whole(sk: World) -> None:

@@ -172,24 +172,8 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.drop_index("ix_outbox_state_id", table_name="outbox")
-    op.drop_index(op.f("ix_outbox_operation"), table_name="outbox")
-    op.drop_index("ix_outbox_client_object", table_name="outbox")
-    op.drop_index("ix_outbox_client_state", table_name="outbox")
-    op.drop_index("ix_outbox_client_second", table_name="outbox")
-    op.drop_table("outbox")
-    op.drop_index(op.f("ix_membership_client"), table_name="membership")
-    op.drop_table("membership")
-    op.drop_index(op.f("ix_link_peer"), table_name="link")
-    op.drop_table("link")
-    op.drop_table("dek_wrap")
-    op.drop_table("topic")
-    op.drop_table("token")
-    op.drop_table("realm")
-    op.drop_table("operation")
-    op.drop_table("ledger")
-    op.drop_index(op.f("ix_idempotency_created"), table_name="idempotency")
-    op.drop_table("idempotency")
-    op.drop_table("dek")
-    op.drop_table("client")
-    op.drop_table("c2_key")
+    # with their indexes, of which MariaDB drops none before that a foreign key needs
+    for table in ("outbox", "membership", "link", "dek_wrap", "topic", "token", "realm", "operation", "ledger"):
+        op.drop_table(table)
+    for table in ("idempotency", "dek", "client", "c2_key"):
+        op.drop_table(table)
