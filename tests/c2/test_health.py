@@ -83,10 +83,10 @@ def test_a_full_disk_is_told_and_over_when_there_is_room(tmp_path: Path) -> None
 
 
 def test_a_database_that_may_only_be_read_is_told_and_over_when_it_may_be_written(tmp_path: Path) -> None:
-    with mounted(tmp_path / "disk", 64) as disk, serving(settings_in(tmp_path, data=disk)) as c2:
+    with serving(settings_in(tmp_path)) as c2:
         c2.client("lamp")
         wait_for(c2, "/readyz", 200)
-        with sqlite3.connect(disk / "c2.sqlite", isolation_level=None, timeout=PATIENCE_S) as other:
+        with sqlite3.connect(c2.settings.data / "c2.sqlite", isolation_level=None, timeout=PATIENCE_S) as other:
             other.execute("CREATE TRIGGER read_only BEFORE UPDATE ON realm BEGIN SELECT RAISE(ABORT, 'read only'); END")
             problem(wait_for(c2, "/readyz", 503), 503, "storage")
             assert "read only" in part(c2, "database")[1]
