@@ -11,6 +11,9 @@ from e4c2.audit.records import OWN
 from e4c2.rows import Realm
 from e4kms.deks import Dek, Purpose
 
+ACTIVATED = "dek_activated"
+"""From then on a version is used for all that is new."""
+
 
 def name(purpose: Purpose, version: int) -> str:
     """The object that a version is."""

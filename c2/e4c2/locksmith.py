@@ -265,7 +265,7 @@ class Locksmith:
     async def _activate(self, purpose: Purpose, version: int, by: Act = OWN) -> None:
         async def activate() -> None:
             await self._write(
-                by.step("dek_activated", key_acts.name(purpose, version)), deks.activate, purpose, version
+                by.step(key_acts.ACTIVATED, key_acts.name(purpose, version)), deks.activate, purpose, version
             )
             self._behind.set()
 

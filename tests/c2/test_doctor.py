@@ -4,21 +4,32 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sqlite3
+import ssl
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
 
-from e4c2 import tokens, topics
+from e4c2 import delivery, tokens, topics
 from e4c2.access.grants import WHOLE
+from e4c2.audit import checkpoints
+from e4c2.audit.checkpoints import Pace
+from e4c2.model import Delivery
 from e4c2.recovery import doctor, look_broker, look_database, look_machine, restored
 from e4c2.recovery.findings import Level, Verdict
 from e4c2.settings import Settings
 from e4kms import file as kek_file
+from e4kms.deks import Purpose
+from tests.c2.pairs import self_signed
 from tests.c2.restoring import back_up
 from tests.c2.served import serving, settings_in
+from tests.c2.shop import Shop
+from tests.c2.test_health import mounted
 from tests.c2.world import World
 from tests.servers import StartMosquitto
 
@@ -43,6 +54,17 @@ def sent_long_ago(world: World) -> None:
     later(world, 2 * HOUR_S)
 
 
+def expired(world: World) -> None:
+    world.devices["a"].away = True
+    world.do(topics.rotate, "t")
+    while world.count(Delivery.PENDING):
+        world.carry()
+        later(world, 1)
+    later(world, 7 * DAY_S + 60)
+    world.do(delivery.tidy)
+    assert world.count(Delivery.EXPIRED)
+
+
 AILMENTS: dict[str, tuple[Callable[[World], object], Level]] = {
     "recovery": (restored_lately, Level.FAILURE),
     "key age": (lambda world: later(world, 366 * DAY_S), Level.WARNING),
@@ -51,7 +73,7 @@ AILMENTS: dict[str, tuple[Callable[[World], object], Level]] = {
     "tokens": (lambda world: world.do(tokens.create, "x", None, WHOLE), Level.WARNING),
     "outbox": (ordered_long_ago, Level.FAILURE),
     "silent devices": (lambda world: later(world, 8 * DAY_S), Level.WARNING),
-    "dead letters": (lambda world: world.sql("UPDATE outbox SET state = 'refused'"), Level.WARNING),
+    "dead letters": (expired, Level.WARNING),
     "topics behind": (sent_long_ago, Level.WARNING),
 }
 
@@ -75,6 +97,37 @@ def test_what_ails_a_database_is_found_and_what_does_not_is_not(fleet: World, tm
     found = looked(fleet, name)
     assert found.level is level
     assert found.remedy
+
+
+@pytest.mark.format(2)
+def test_commands_that_devices_refused_are_found(fleet: World) -> None:
+    fleet.sql("UPDATE outbox SET state = 'refused'")
+    assert looked(fleet, "dead letters").level is Level.WARNING
+
+
+def test_the_age_of_a_key_counts_from_its_own_rotation(shop: Shop) -> None:
+    later(shop.world, 366 * DAY_S)
+    assert looked(shop.world, "key age").level is Level.WARNING
+    shop.do(lambda smith: smith.rotate(Purpose.AUDIT, 1))
+    assert looked(shop.world, "key age").level is Level.WARNING  # that of another purpose
+    shop.do(lambda smith: smith.rotate(Purpose.RECORDS, 1))
+    later(shop.world, 364 * DAY_S)
+    assert looked(shop.world, "key age").level is Level.OK
+    later(shop.world, 2 * DAY_S)
+    found = looked(shop.world, "key age")
+    assert (found.level, "366 days old" in found.found) == (Level.WARNING, True)
+
+
+def test_a_key_is_as_old_at_least_as_what_is_kept_of_the_audit_log(shop: Shop) -> None:
+    shop.do(lambda smith: smith.rotate(Purpose.RECORDS, 1))
+    shop.world.do(checkpoints.make, Pace(0))
+    shop.world.do(checkpoints.prune, shop.world.clock.now + 1)
+    assert looked(shop.world, "key age").level is Level.OK
+    shop.do(lambda smith: smith.rotate(Purpose.AUDIT, 1))
+    later(shop.world, 364 * DAY_S)
+    assert looked(shop.world, "key age").level is Level.OK
+    later(shop.world, 2 * DAY_S)
+    assert looked(shop.world, "key age").level is Level.WARNING
 
 
 def test_a_key_that_one_kms_alone_opens_is_found(sk: World) -> None:
@@ -143,6 +196,60 @@ def test_a_broker_that_lets_in_strangers_is_found(tmp_path: Path, start_mosquitt
     (tmp_path / "password").touch(0o600)
     closed = start_mosquitto(users={"e4": "secret"})
     assert tried(closed.uri.replace("mqtt://", "mqtt://e4@")).level is Level.OK
+
+
+def test_an_api_that_others_reach_is_found(tmp_path: Path) -> None:
+    assert machine("api address", tmp_path).level is Level.OK
+    assert machine("api address", tmp_path, host="192.0.2.1", **self_signed(tmp_path)).level is Level.WARNING
+
+
+def test_a_certificate_that_ends_is_found(tmp_path: Path) -> None:
+    files = self_signed(tmp_path)
+    ends = x509.load_pem_x509_certificate(files["tls_certificate"].read_bytes()).not_valid_after_utc.timestamp()
+
+    def seen(now: float) -> Level:
+        return look_machine.LOOKS["certificate"](settings_in(tmp_path, **files), now).level
+
+    assert machine("certificate", tmp_path).level is Level.OK
+    assert seen(ends - 31 * DAY_S) is Level.OK
+    assert seen(ends - 29 * DAY_S) is Level.WARNING
+    assert seen(ends) is Level.FAILURE
+    files["tls_certificate"].write_text("no PEM")
+    assert seen(ends - 31 * DAY_S) is Level.FAILURE
+    files["tls_certificate"].unlink()
+    assert seen(ends - 31 * DAY_S) is Level.FAILURE
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts need root")
+@pytest.mark.parametrize(("mib", "level"), [(64, Level.FAILURE), (512, Level.WARNING), (4096, Level.OK)])
+def test_a_disk_that_is_nearly_full_is_found(tmp_path: Path, mib: int, level: Level) -> None:
+    (tmp_path / "data").mkdir(0o700)
+    with mounted(tmp_path / "disk", mib) as disk:
+        assert machine("disk", tmp_path, database=str(disk / "c2.sqlite")).level is level
+
+
+def test_a_folder_that_is_not_there_has_no_disk(tmp_path: Path) -> None:
+    assert machine("disk", tmp_path).level is Level.UNKNOWN
+
+
+def test_what_is_not_approved_is_found_where_that_is_asked_for(tmp_path: Path) -> None:
+    assert machine("fips", tmp_path).level is Level.OK
+    found = machine("fips", tmp_path, require_fips=True)
+    assert (found.level, found.remedy) == (Level.FAILURE, "see docs/guides/fips.md")
+
+
+def test_libraries_with_known_trouble_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert machine("libraries", tmp_path).level is Level.OK
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 34, 1))
+    assert machine("libraries", tmp_path).level is Level.WARNING
+    monkeypatch.undo()
+    monkeypatch.setattr(ssl, "OPENSSL_VERSION_INFO", (1, 1, 1, 23, 15))
+    assert machine("libraries", tmp_path).level is Level.WARNING
+
+
+def test_a_clock_that_nobody_set_is_found(tmp_path: Path) -> None:
+    assert machine("clock", tmp_path).level is Level.OK
+    assert look_machine.LOOKS["clock"](settings_in(tmp_path), 0.0).level is Level.FAILURE
 
 
 def test_all_checks_are_made_beside_a_c2_at_work_and_without_a_database(tmp_path: Path) -> None:

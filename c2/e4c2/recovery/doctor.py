@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from contextlib import closing
 
 import sqlalchemy as sa
@@ -27,17 +26,13 @@ async def examine(settings: Settings, clock: Clock = time.time) -> list[Finding]
     try:
         with closing(existing(settings.place)) as store:
             found.append(Finding("database", Level.OK, f"{settings.place}, of this release"))
-            found += await store.read(_database, now)
+            found += await store.read(_database, clock)
     except E4Error as error:
         found.append(Finding("database", Level.FAILURE, str(error), "mend the setting database, or start the C2 once"))
         found += [Finding(name, Level.UNKNOWN, "there is no database to look at") for name in look_database.LOOKS]
     return found
 
 
-def _database(db: sa.Connection, now: float) -> list[Finding]:
-    return list(_looked(db, now))
-
-
-def _looked(db: sa.Connection, now: float) -> Iterator[Finding]:
-    for name, look in look_database.LOOKS.items():
-        yield look(db, now).of(name)
+def _database(db: sa.Connection, clock: Clock) -> list[Finding]:
+    # each has a time of its own, as broker and database may have taken theirs
+    return [look(db, clock()).of(name) for name, look in look_database.LOOKS.items()]

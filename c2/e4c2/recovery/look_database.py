@@ -7,8 +7,11 @@ from collections.abc import Callable
 
 import sqlalchemy as sa
 
+from e4c2 import key_acts
 from e4c2.access import grants
 from e4c2.access.grants import Role
+from e4c2.audit import records
+from e4c2.dead_letters import DEAD
 from e4c2.model import (
     Delivery,
     Status,
@@ -25,6 +28,7 @@ from e4c2.model import (
 from e4c2.recovery import backups
 from e4c2.recovery.findings import Verdict, failure, ok, warning
 from e4c2.recovery.restored import State as Pause
+from e4c2.store.server_time import server_time
 from e4kms.deks import Purpose, State
 
 HOUR_S, DAY_S = 3600, 24 * 3600
@@ -38,11 +42,6 @@ ADMINS = 3
 """More than so many are hard to look after."""
 
 Look = Callable[[sa.Connection, float], Verdict]
-_NOW = {
-    "postgresql": "SELECT extract(epoch FROM clock_timestamp())",
-    "mysql": "SELECT unix_timestamp(now(6))",
-    "mariadb": "SELECT unix_timestamp(now(6))",
-}
 
 
 def pause(db: sa.Connection, _now: float) -> Verdict:
@@ -69,10 +68,10 @@ def wraps(db: sa.Connection, _now: float) -> Verdict:
 
 def key_age(db: sa.Connection, now: float) -> Verdict:
     mine = [dek.c.purpose == Purpose.RECORDS.value, dek.c.state == State.ACTIVE.value]
-    version = db.scalar(sa.select(sa.func.max(dek.c.version)).where(*mine))
-    made = db.scalar(sa.select(realm.c.created)) or now
-    if version == 1 and now - made > KEY_AGE_S:
-        return warning(f"the key of the rows is {_days(now - made)} old", "make a new one: e4 kms rotate")
+    version = db.scalar(sa.select(sa.func.max(dek.c.version)).where(*mine)) or 1
+    age = now - _in_use_since(db, version, now)
+    if age > KEY_AGE_S:
+        return warning(f"the key of the rows is {_days(age)} old", "make a new one: e4 kms rotate")
     return ok(f"version {version} of the key of the rows is in use")
 
 
@@ -81,18 +80,22 @@ def order_of_times(db: sa.Connection, now: float) -> Verdict:
     newest = max((db.scalar(sa.select(sa.func.max(column))) or 0.0 for column in columns), default=0.0)
     if newest > now + AHEAD_S:
         return failure(
-            f"the database holds something from {newest - now:.0f} s after now: the clock was set back, or ran ahead",
-            "set the clock right, and keep it by NTP; then wait until that time has come",
+            f"the database holds something from {newest - now:.0f} s after now: this clock is behind, or one of a C2 ran ahead",
+            "set the wrong one right, and keep it by NTP; then wait until that time has come",
         )
     return ok("nothing in the database is from the future")
 
 
 def server_clock(db: sa.Connection, now: float) -> Verdict:
-    if db.dialect.name not in _NOW:
+    there = server_time(db)
+    if there is None:
         return ok("the database has no clock of its own")
-    apart = abs(float(db.scalar(sa.text(_NOW[db.dialect.name])) or 0) - now)
-    if apart > AHEAD_S:
-        return warning(f"the database server's clock is {apart:.0f} s away from this one", "keep both by NTP")
+    if abs(there - now) > AHEAD_S:
+        how = "ahead of" if there > now else "behind"
+        return warning(
+            f"the database server's clock is {abs(there - now):.0f} s {how} this one",
+            "set the wrong one right, and keep both by NTP",
+        )
     return ok("the database server has the same time")
 
 
@@ -127,16 +130,14 @@ def stuck(db: sa.Connection, now: float) -> Verdict:
     return ok("no command waits long")
 
 
-def dead_letters(db: sa.Connection, now: float) -> Verdict:
-    dead = (Delivery.REFUSED.value, Delivery.EXPIRED.value)
-    lately = [outbox.c.state.in_(dead), outbox.c.created > now - DAY_S]
-    count = db.scalar(sa.select(sa.func.count()).select_from(outbox).where(*lately)) or 0
+def dead_letters(db: sa.Connection, _now: float) -> Verdict:
+    count = db.scalar(sa.select(sa.func.count()).select_from(outbox).where(outbox.c.state.in_(DEAD))) or 0
     if count:
         return warning(
-            f"{count} commands of the last day were refused, or have expired",
-            "see why: e4 commands list --state refused",
+            f"{count} commands on record were refused, or have expired",
+            "see why, then try them again: e4 commands list --state refused, or expired",
         )
-    return ok("no command of the last day was refused or has expired")
+    return ok("no command on record was refused or has expired")
 
 
 def behind(db: sa.Connection, now: float) -> Verdict:
@@ -172,6 +173,16 @@ LOOKS: dict[str, Look] = {
     "topics behind": behind,
     "silent devices": silent,
 }
+
+
+def _in_use_since(db: sa.Connection, version: int, now: float) -> float:
+    """When a key of the rows came into use, as the audit log has it; the begin of what is kept of that, if it was before."""
+    if version == 1:
+        return db.scalar(sa.select(realm.c.created)) or now
+    objects = records.stored_objects([key_acts.name(Purpose.RECORDS, version)])
+    of = [audit_record.c.action == key_acts.ACTIVATED, audit_record.c.objects == objects]
+    oldest = sa.select(sa.func.min(audit_record.c.time))
+    return db.scalar(oldest.where(*of)) or db.scalar(oldest) or now
 
 
 def _is_admin(stored: bytes | None) -> bool:
