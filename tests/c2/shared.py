@@ -15,7 +15,7 @@ from e4c2.store.address import Address
 from e4core.suite import Suite
 from e4kms import file as kek_file
 from e4kms.keyring import UNLIMITED
-from tests.c2.world import World
+from tests.c2.world import Clock, World
 from tests.databases import KINDS, DatabaseServer, database_server
 
 _DATABASE_ID = sa.select(realm_table.c.database_id)
@@ -36,8 +36,9 @@ class Replicas:
         place = self.place
         return f"{place.kind}://{place.user}@{place.host}:{place.port}/{place.name}"
 
-    def add(self) -> World:
-        clock = self.worlds[0].clock if self.worlds else None
+    def add(self, clock: Clock | None = None) -> World:
+        """Args: clock: of its own, else that of the first one."""
+        clock = clock or (self.worlds[0].clock if self.worlds else None)
         made = World(self.suite, self.place, self.kek, clock)
         if self.worlds:
             made.devices, made.privates = self.worlds[0].devices, self.worlds[0].privates

@@ -94,19 +94,6 @@ def test_a_database_that_may_only_be_read_is_told_and_over_when_it_may_be_writte
         wait_for(c2, "/readyz", 200)
 
 
-def test_a_clock_that_went_back_is_told_until_it_is_set(tmp_path: Path) -> None:
-    with serving(settings_in(tmp_path)) as c2:
-        c2.topic("room", c2.client("lamp"))
-        assert part(c2, "clock") == ("ok", "")
-        c2.clock.ahead_s = -3600
-        state, detail = part(c2, "clock")
-        assert state == "degraded"
-        assert "behind" in detail
-        assert c2.http.get("/readyz").json() == {"status": "degraded"}
-        c2.clock.ahead_s = 0
-        assert part(c2, "clock") == ("ok", "")
-
-
 def test_strangers_hear_yes_or_no_and_nothing_else(tmp_path: Path) -> None:
     with serving(settings_in(tmp_path)) as c2, c2.stranger() as anybody:
         assert set(anybody.get("/readyz").json()) == {"status"}

@@ -21,6 +21,7 @@ from e4c2.api.caller import Asking
 from e4c2.api.objects import WHOLE
 from e4c2.api.parts import C2
 from e4c2.model import outbox, realm, replica
+from e4c2.store.server_time import server_time
 from e4core.errors import E4Error, KmsUnavailable, StorageError, TransportError
 
 router = APIRouter(prefix="/v1", tags=["c2"])
@@ -29,8 +30,8 @@ probes = APIRouter(tags=["c2"], include_in_schema=False)
 RELEASE = version("e4core")
 GOOD_FOR_S = 2.0
 DATABASE_WITHIN_S = 10.0
-CLOCK_BACK_S = 60.0
-"""So far the clock may be behind what it was: it is set, and several C2 have several clocks."""
+CLOCK_OFF_S = 60.0
+"""So far the clock may be behind what it was, and from that of the database server: it is set, and to ask takes time."""
 DISK_MIN = 256 * 1024 * 1024
 """Bytes that should be free."""
 DISK_LEAST = 1024 * 1024
@@ -109,12 +110,17 @@ class Health:
             raise TransportError
 
     async def clock(self) -> str | None:
-        """Commands sealed while it is behind are old to devices, and tokens live longer than they should."""
-        newest = await self._c2.store.read(_newest)
-        now = self._c2.realm.clock()
-        self._latest = max(self._latest, now)
-        behind = max(self._latest, newest) - now
-        return f"the clock is {behind:.0f} s behind what it was; set it" if behind > CLOCK_BACK_S else None
+        """Commands sealed while it is behind are old to devices, and tokens live longer than they should.
+
+        At a database server the clock of that is the judge, as what is newest in the database may be of a C2 that is ahead.
+        """
+        now, judge, newest = await self._c2.store.read(_times, self._c2.realm.clock)
+        if (apart := abs(now - judge)) > CLOCK_OFF_S:
+            how = "ahead of" if now > judge else "behind"
+            return f"the clock is {apart:.0f} s {how} the database server's; set it, or the server's if each C2 says so"
+        self._latest = max(self._latest, judge, newest)
+        behind = self._latest - judge
+        return f"the clock is {behind:.0f} s behind what it was; set it" if behind > CLOCK_OFF_S else None
 
     async def disk(self) -> str | None:
         for folder in self._c2.folders:
@@ -203,5 +209,9 @@ def _replicas(db: sa.Connection) -> int:
     return db.scalar(sa.select(sa.func.count()).select_from(replica)) or 0
 
 
-def _newest(db: sa.Connection) -> float:
-    return db.scalar(sa.select(outbox.c.created).order_by(outbox.c.id.desc()).limit(1)) or 0.0
+def _times(db: sa.Connection, clock: Callable[[], float]) -> tuple[float, float, float]:
+    """Now, by this clock and by the one that judges it, and when the newest command was ordered, where this clock is the judge."""
+    there, now = server_time(db), clock()
+    if there is not None:
+        return now, there, 0.0
+    return now, now, db.scalar(sa.select(outbox.c.created).order_by(outbox.c.id.desc()).limit(1)) or 0.0
