@@ -4,23 +4,35 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from e4backends.sk import SUITE
 from e4c2 import figures, topics
+from e4c2.api import monitoring
 from e4c2.events import Kind, log, tell, webhooks
 from e4c2.events.feed import Feed
 from e4c2.figures import Figures, Told
 from e4c2.model import Delivery
 from e4c2.telemetry.metrics import Metrics
+from e4core.client import Client
 from e4core.errors import KmsUnavailable, NotFound
-from tests.c2.served import Served, serving, settings_in
+from e4core.keys import ClientId, Secret
+from e4core.plugins import load_transport
+from e4core.state import new_state
+from e4device.runtime import Device
+from tests.c2.served import PATIENCE_S, Served, serving, settings_in
+from tests.c2.test_app_listening import wait_for_status
 from tests.c2.world import World
+from tests.servers import Mosquitto
 
+CONFIRMED = "e4_command_confirmed_seconds"
 Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
@@ -103,6 +115,41 @@ def test_figures_are_counted_once_a_while_however_often_they_are_asked_for(c2: S
     before = value(scraped(c2), "e4_clients", status="active", seen="never")
     c2.client("counted later")
     assert value(scraped(c2), "e4_clients", status="active", seen="never") == before
+
+
+async def obey(c2: Served, key: bytes) -> None:
+    """Be the lamp until the C2 has heard that it did what it was told."""
+    lamp = ClientId(SUITE.derive_id("lamp"))
+    client = Client(SUITE, new_state(SUITE, lamp, Secret(key)), lambda _state: None)
+    link = load_transport(c2.settings.broker, lamp.hex())
+    async with asyncio.timeout(PATIENCE_S), Device(client, link, clock=c2.clock, hello_delay_s=0) as device:
+        await device.wait_synchronised()
+        while not value(scraped(c2), CONFIRMED + "_count"):  # noqa: ASYNC110  told to nobody
+            await asyncio.sleep(0.05)
+
+
+def test_how_long_a_command_waits_and_how_long_a_device_took_to_confirm_is_shown(
+    tmp_path: Path, mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(monitoring, "KEPT_S", 0.0)
+    with serving(settings_in(tmp_path, broker=mosquitto.uri)) as c2:
+        mosquitto.kill()
+        wait_for_status(c2.http, "/readyz", 503)
+        before = c2.clock()
+        key = os.urandom(32)
+        c2.topic("room", c2.client("lamp", key))
+        ordered = c2.clock()
+        c2.clock.ahead_s = 200
+        looked = c2.clock()
+        shown = scraped(c2)
+        assert looked - ordered <= value(shown, "e4_commands_oldest_seconds", state="pending") <= c2.clock() - before
+        assert value(shown, CONFIRMED + "_count") == 0
+        mosquitto.start()
+        asyncio.run(obey(c2, key))
+        took, count = (value(scraped(c2), CONFIRMED + end) for end in ("_sum", "_count"))
+        assert count * (looked - ordered) <= took <= count * (c2.clock() - before)
+        assert value(scraped(c2), CONFIRMED + "_bucket", le="60.0") == 0
+        assert value(scraped(c2), CONFIRMED + "_bucket", le="300.0") == count
 
 
 def counted(world: World) -> Figures:

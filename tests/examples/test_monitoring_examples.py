@@ -3,29 +3,58 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
+import time
 from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.c2.served import serving, settings_in
+from e4c2.api import monitoring
+from e4core.keys import ClientId, report_topic
+from e4core.plugins import load_transport
+from tests.c2.served import PATIENCE_S, Served, serving, settings_in
+from tests.c2.test_app_listening import wait_for_status
+from tests.servers import Mosquitto, free_port, tool
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples" / "monitoring"
 _SERIES = re.compile(r"\b(?:e4|process)_\w+")
-_LATER = {"e4_commands_oldest_seconds", "e4_command_confirmed_seconds_bucket", "e4_reports_refused_total"}
-"""There once there is something to tell."""
 
 
 @pytest.fixture(scope="module")
 def names(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
-    with serving(settings_in(tmp_path_factory.mktemp("c2"))) as c2:
-        c2.topic("room", c2.client("lamp"))
-        text = c2.http.get("/metrics").text
-    families = list(text_string_to_metric_families(text))
-    return {sample.name for family in families for sample in family.samples} | _LATER
+    """Of a C2 that has sent a command and refused a report, and whose next command waits for the broker."""
+    folder = tmp_path_factory.mktemp("c2")
+    broker = Mosquitto(tool("mosquitto", "mosquitto"), folder, free_port())
+    broker.start()
+    try:
+        with pytest.MonkeyPatch.context() as patch, serving(settings_in(folder, broker=broker.uri)) as c2:
+            patch.setattr(monitoring, "KEPT_S", 0.0)
+            noisy = c2.client("noisy")
+            c2.topic("hall", noisy)
+            asyncio.run(make_noise(broker.uri, noisy))
+            deadline = time.monotonic() + PATIENCE_S
+            while not {"e4_publications_total", "e4_reports_refused_total"} <= shown(c2):
+                assert time.monotonic() < deadline
+            broker.kill()
+            wait_for_status(c2.http, "/readyz", 503)
+            c2.topic("room", c2.client("lamp"))
+            return shown(c2)
+    finally:
+        broker.kill()
+
+
+async def make_noise(broker: str, client: str) -> None:
+    async with load_transport(broker, "") as link:
+        await link.publish(report_topic(ClientId.fromhex(client)), b"no report")
+
+
+def shown(c2: Served) -> set[str]:
+    families = text_string_to_metric_families(c2.http.get("/metrics").text)
+    return {sample.name for family in families for sample in family.samples}
 
 
 def asked(text: str) -> set[str]:
