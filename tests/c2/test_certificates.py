@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 import ssl
 import time
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from e4c2.api.certificates import Certificates
 from tests.c2.authority import Authority
 from tests.c2.pairs import self_signed
 from tests.c2.served import PATIENCE_S, serving, settings_in
+from tests.c2.test_app_command import Process
 
 
 def connected(
@@ -170,6 +172,16 @@ def test_a_certificate_that_soon_expires_is_a_warning(tmp_path: Path) -> None:
     assert "has expired" in str(of.warning(expires + 1))
 
 
+def reached(url: str, trusted: Path) -> httpx2.Response:
+    """What is answered to who trusts this certificate alone, once it is in use."""
+    trust = ssl.create_default_context(cafile=str(trusted))
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        with suppress(httpx2.TransportError):
+            return httpx2.get(f"{url}/readyz", verify=trust, trust_env=False)
+        assert time.monotonic() < deadline
+
+
 def test_a_c2_that_serves_shows_the_new_one(tmp_path: Path) -> None:
     files = self_signed(tmp_path)
     with serving(settings_in(tmp_path, **files)) as c2:
@@ -178,10 +190,26 @@ def test_a_c2_that_serves_shows_the_new_one(tmp_path: Path) -> None:
         with pytest.raises(httpx2.TransportError):
             httpx2.get(f"{c2.started.url}/livez", verify=trust, trust_env=False)
         c2.loop.call_soon_threadsafe(c2.started.reload)
-        deadline = time.monotonic() + PATIENCE_S
-        while True:
-            with suppress(httpx2.TransportError):
-                answer = httpx2.get(f"{c2.started.url}/readyz", verify=trust, trust_env=False)
-                break
-            assert time.monotonic() < deadline
-        assert answer.json() == {"status": "degraded"}, "it is valid for a day"
+        assert reached(c2.started.url, files["tls_certificate"]).json() == {"status": "degraded"}, (
+            "it is valid for a day"
+        )
+
+
+def test_the_command_shows_the_new_one_on_sighup_and_goes_on(tmp_path: Path) -> None:
+    files = self_signed(tmp_path)
+    c2 = Process(tmp_path, **{f"E4_{name.upper()}": str(path) for name, path in files.items()})
+    url = c2.listening["url"]
+    assert reached(url, files["tls_certificate"]).status_code == 200
+    for _ in range(2):
+        self_signed(tmp_path)
+        c2.process.send_signal(signal.SIGHUP)
+        assert reached(url, files["tls_certificate"]).status_code == 200
+    code, _, log = c2.end(signal.SIGTERM)
+    assert (code, log.count("a new certificate is in use")) == (0, 2)
+
+
+def test_without_a_certificate_the_command_goes_on_after_sighup(tmp_path: Path) -> None:
+    c2 = Process(tmp_path)
+    c2.process.send_signal(signal.SIGHUP)
+    assert c2.http.get("/readyz").status_code == 200
+    assert c2.end(signal.SIGTERM)[0] == 0
