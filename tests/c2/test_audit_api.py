@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +23,7 @@ from e4c2.enrolment.tokens import AGAIN_S
 from e4core.errors import TransportError
 from e4core.transport import Incoming
 from e4transports.memory import named
-from tests.c2.served import Served, b64, bearer, created, operation, problem, serving, settings_in
+from tests.c2.served import PATIENCE_S, Served, b64, bearer, created, operation, problem, serving, settings_in
 
 
 @pytest.fixture(scope="module")
@@ -176,6 +177,20 @@ def test_who_is_not_let_in_is_counted(tmp_path: Path) -> None:
         (annas, "forbidden", "action:audit_prune", 1),
     }
     assert {each["source"] for each in told} == {"127.0.0.1"}
+
+
+def test_refusals_are_on_record_while_the_c2_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(notary, "LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr(notary, "REFUSALS_EVERY", 5)
+    with serving(settings_in(tmp_path)) as c2, c2.stranger("nope") as stranger:
+        for times in (1, 2):
+            before, deadline = newest(c2), time.monotonic() + PATIENCE_S
+            for _ in range(times):
+                problem(stranger.get("/v1/topics"), 401)
+            while sum(each["count"] for each in since(c2, before)) < times:
+                assert time.monotonic() < deadline
+            assert {(each["action"], each["outcome"]) for each in since(c2, before)} == {("refused", "unauthenticated")}
+            assert sum(each["count"] for each in since(c2, before)) == times
 
 
 def test_who_holds_an_enrolment_token_fills_no_log(tmp_path: Path) -> None:
