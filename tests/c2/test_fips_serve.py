@@ -20,7 +20,7 @@ import pytest
 from tests.backends.fips_here import environment
 from tests.c2.served import PATIENCE_S, created, operation
 from tests.c2.test_app_command import Process
-from tests.cli.command import refused
+from tests.cli.command import PROGRAM, refused
 from tests.servers import tool
 
 KERNEL = """
@@ -174,6 +174,20 @@ def confirmed(c2: Process, site: Site, folder: Path) -> None:
         finally:
             device.kill()
     assert counts == {"confirmed": 1}
+
+
+def test_the_doctor_finds_that_all_is_approved(site: Site, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [*PROGRAM, "doctor", "--output", "json"],
+        env={**os.environ, **site.c2},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    (found,) = (each for each in json.loads(done.stdout) if each["check"] == "fips")
+    assert (found["level"], found["found"]) == ("ok", "everything in use is approved")
 
 
 def test_it_does_not_start_with_anything_that_is_not_approved(site: Site, tmp_path: Path) -> None:
