@@ -96,9 +96,8 @@ def test_when_the_clock_of_the_server_is_wrong_each_c2_says_so(two: tuple[Served
 
 
 @one_suite
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)  # no test can set the clock of a MariaDB
 def test_a_clock_that_went_back_together_with_the_server_s_is_told(replicas: Replicas, tmp_path: Path) -> None:
-    if replicas.place.kind != "postgresql":
-        pytest.skip("no test can set the clock of a MariaDB")
     world = replicas.add()
     world.sql(f"ALTER DATABASE {replicas.place.name} SET search_path = public, pg_catalog")
     set_server_clock(world, 0)
