@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 import sqlalchemy as sa
 
@@ -37,11 +37,16 @@ class Laggard:
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """``key``: ``confirmed``, ``sent`` to a device that never reports, or the state of the delivery that is to bring it."""
+    """``key``: where the client stands with the present key, in the words of `Count`.
+
+    ``state``: of the delivery that is to bring it to one that is ``behind``.  ``since``: when the last delivery was made; None: it
+    is off the record, or there is none.
+    """
 
     topic: str
     id: str
-    key: Delivery
+    key: Literal["confirmed", "sent", "behind", "suspended"]
+    state: Delivery | None
     since: float | None
 
 
@@ -117,19 +122,22 @@ def of_client(
     newest = outbox.alias("newest")
     last = sa.select(sa.func.max(newest.c.id)).where(*_same(newest, client.c.id, topic.c.id)).correlate(client, topic)
     is_last = sa.and_(outbox.c.client == client.c.id, outbox.c.id == last.scalar_subquery())
-    wanted = (topic.c.name, topic.c.id, client.c.reports, outbox.c.state, outbox.c.created)
+    wanted = (topic.c.name, topic.c.id, client.c.reports, ACTIVE, outbox.c.state, outbox.c.created)
     joined = membership.join(topic, topic.c.id == membership.c.topic).join(client, MEMBER)
     mine = sa.select(*wanted).select_from(joined.outerjoin(outbox, is_last))
     mine = mine.where(client.c.id == client_id, topic.c.name > after, seen.where(topic.c.name))
     rows = db.execute(mine.order_by(topic.c.name).limit(limit))
-    return [Holding(name, of.hex(), _key(realm, reports, state), since) for name, of, reports, state, since in rows]
+    return [_holding(name, of, reports or realm.format.all_report, *rest) for name, of, reports, *rest in rows]
 
 
-def _key(realm: Realm, reports: bool, state: str | None) -> Delivery:
-    confirms = reports or realm.format.all_report
-    if state is None or state == Delivery.SUPERSEDED:  # it was long ago, or there was nothing to do for it
-        return Delivery.CONFIRMED if confirms else Delivery.SENT
-    return Delivery(state)
+def _holding(name: str, of: bytes, confirms: bool, is_active: bool, state: str | None, since: float | None) -> Holding:
+    if not is_active:  # what was sent to it last is a key of before, whatever became of it
+        return Holding(name, of.hex(), "suspended", None, None)
+    if state is None or state in _OVER:  # none: it was long ago
+        return Holding(name, of.hex(), "confirmed" if confirms else "sent", None, since)
+    if state == Delivery.SENT and not confirms:
+        return Holding(name, of.hex(), "sent", None, since)
+    return Holding(name, of.hex(), "behind", Delivery(state), since)
 
 
 def _latest(

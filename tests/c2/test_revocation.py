@@ -145,7 +145,7 @@ def test_silence_confirms_nothing(world: World) -> None:
     tick(world)
     shown = world.do(standing.show, "t")
     assert (shown.confirmed, shown.sent, shown.behind) == (1, 0, 1)
-    assert [each.key for each in world.do(standing.held_by, "silent")] == ["sent"]
+    assert [(each.key, each.state) for each in world.do(standing.held_by, "silent")] == [("behind", "sent")]
     assert [each.key for each in world.do(standing.held_by, "b")] == ["confirmed"]
     assert shown.time_to_revoke.open_s is not None
 
