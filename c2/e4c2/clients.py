@@ -95,21 +95,21 @@ def remove(db: sa.Connection, realm: Realm, name: str, rekey: bool = True, wait_
 
     Args: as those of `topics.leave`.
     """
-    return remove_all(db, realm, [name], name, rekey, wait_s)
+    return remove_all(db, realm, [name], rekey, wait_s)
 
 
 def remove_all(
     db: sa.Connection,
     realm: Realm,
     names: Collection[str],
-    subject: str,
     rekey: bool = True,
     wait_s: float | None = None,
 ) -> Operation:
     """As `remove`, all or none; each topic that some of them leave is re-keyed once. Raises: InvalidInput: none. NotFound."""
     rows = require_all(db, realm, names)
     gone = {row["id"]: row for row in rows}
-    operation = commands.begin(db, realm, "remove_client", subject)
+    change = ("remove_client", rows[0]["name"]) if len(rows) == 1 else ("remove_clients", "several clients")
+    operation = commands.begin(db, realm, *change)
     memberships = find_ids(db, realm, membership, membership.c.client, gone)
     left = _left(db, realm, memberships, gone)
     held = find_ids(db, realm, link, link.c.holder, gone)

@@ -89,12 +89,14 @@ def begin(db: sa.Connection, realm: Realm, kind: str, subject: str) -> bytes:
     return identity
 
 
-def count(db: sa.Connection, identity: bytes) -> Operation:
-    """Raises: NotFound."""
+def count(db: sa.Connection, identity: bytes, seen: Patterns = EVERY) -> Operation:
+    """Its commands to clients that are ``seen``. Raises: NotFound."""
     row = db.execute(sa.select(operation).where(operation.c.id == identity)).mappings().one_or_none()
     if row is None:
         raise NotFound(NO_OPERATION)
     statement = sa.select(outbox.c.state, sa.func.count()).where(outbox.c.operation == identity)
+    if not seen.are_all:
+        statement = statement.where(outbox.c.client.in_(sa.select(client.c.id).where(seen.where(client.c.name))))
     counts = {Delivery(state): int(n) for state, n in db.execute(statement.group_by(outbox.c.state))}
     return Operation(identity.hex(), row["kind"], row["subject"], row["created"], counts)
 

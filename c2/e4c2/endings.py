@@ -31,7 +31,8 @@ ABOUT_CLIENT = (
     "catch_up",
     "retry",
 )
-"""Kinds of operations whose subject is the name of a topic, and of a client."""
+ABOUT_SOME = ("remove_clients",)
+"""Kinds of operations whose subject is the name of a topic, and of a client; and of some that are not named."""
 AT_ONCE = 500
 """Operations looked at in one transaction."""
 _SHARE, LONGEST_S = 0.1, 600.0

@@ -11,7 +11,17 @@ import sqlalchemy as sa
 from e4c2.columns import PORTION
 from e4c2.model import Delivery, operation, outbox
 
-URGENT = ("leave", "rekey", "remove_client", "remove_topic", "new_key_compromised", "new_c2_key_compromised")
+URGENT = (
+    "leave",
+    "rekey",
+    "remove_client",
+    "remove_clients",
+    "remove_topic",
+    "unlink",
+    "reset_links",
+    "new_key_compromised",
+    "new_c2_key_compromised",
+)
 """Kinds of operations that take something away from somebody."""
 FIRST_FOR_S = 3600
 """How long they come first; a device that is not reached until then waits like others."""

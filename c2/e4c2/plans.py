@@ -200,10 +200,10 @@ def prune(db: sa.Connection, realm: Realm) -> None:
 def _activate(db: sa.Connection, realm: Realm, plan: Row, reason: str | None) -> None:
     """Or re-key at once, where somebody left who may hold this very key."""
     (row,) = find_ids(db, realm, topic, topic.c.id, [plan["topic"]])
-    operation = commands.begin(db, realm, "activate", row["name"])
     if departures.count(db, plan["topic"]):
-        rotation.rekey(db, realm, [row], operation, purge=True)
+        rotation.rekey(db, realm, [row], commands.begin(db, realm, "rekey", row["name"]), purge=True)
         return
+    operation = commands.begin(db, realm, "activate", row["name"])
     now = realm.clock()
     changes.begin(db, realm, [plan["topic"]], Cause.ACTIVATION)
     update(db, realm, topic, row, key=epochs.adopt(db, realm, plan["topic"]), rotated=now)

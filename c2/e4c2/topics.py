@@ -111,9 +111,12 @@ def members(
 
 
 def rotate(db: sa.Connection, realm: Realm, name: str) -> Operation:
-    """A new key for all members; the previous one stays readable at them for its grace of an hour. Raises: NotFound."""
+    """A new key for all members; the previous one stays readable at them for its grace of an hour. Raises: NotFound.
+
+    Not so where somebody was evicted who still knows it: then this is the re-key that was waited for.
+    """
     row = require(db, realm, name)
-    operation = commands.begin(db, realm, "rotate", name)
+    operation = commands.begin(db, realm, "rekey" if departures.count(db, row["id"]) else "rotate", name)
     rotation.rekey(db, realm, [row], operation)
     return commands.count(db, operation)
 

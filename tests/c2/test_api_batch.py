@@ -83,6 +83,49 @@ def test_members_in_a_batch_and_then_none_of_them(c2: Served, name: str) -> None
     problem(gone, 404, "not_found")
 
 
+OPERATOR = [{"role": "operator", "clients": ["plant/*", "depot/1"], "topics": ["plant/*"]}]
+
+
+@pytest.fixture(scope="module")
+def operator(c2: Served) -> Iterator[httpx2.Client]:
+    """Of some clients and topics alone."""
+    made = created(c2.http.post("/v1/tokens", json={"name": "plant", "grants": OPERATOR}))
+    with c2.stranger(made["token"]) as http:
+        yield http
+
+
+def test_who_let_many_join_follows_that(c2: Served, operator: httpx2.Client) -> None:
+    ids = [c2.client(f"plant/joining {n}") for n in range(2)]
+    topic = c2.topic("plant/joined", c2.client("other/member"))
+    joined = operator.post(f"/v1/topics/{topic}/members/batch", json={"clients": ids}).json()["operation"]
+    followed = operator.get(f"/v1/operations/{joined['id']}").json()
+    assert (followed["kind"], sum(followed["counts"].values())) == ("join", 2)
+
+
+def test_who_removed_many_follows_that_and_learns_of_nobody_else(c2: Served, operator: httpx2.Client) -> None:
+    """Whatever the clients are called, and whoever else was in their topics."""
+    gone = [c2.client(name) for name in ("plant/gone", "depot/1")]
+    others = [c2.client(f"other/stays {n}") for n in range(3)]
+    c2.topic("plant/left", *gone, c2.client("plant/stays"), *others)
+    asked = {"clients": gone, "all_or_none": True}
+    removed = operator.post("/v1/clients/batch/remove", json=asked).json()["operation"]
+    assert (removed["kind"], removed["subject"]) == ("remove_clients", "several clients")
+    path = f"/v1/operations/{removed['id']}"
+    assert sum(operator.get(path).json()["counts"].values()) == 1
+    assert sum(c2.http.get(path).json()["counts"].values()) == 4
+    elsewhere = [{"role": "operator", "clients": ["elsewhere/*"], "topics": ["*"]}]
+    stranger = created(c2.http.post("/v1/tokens", json={"name": "elsewhere", "grants": elsewhere}))
+    with c2.stranger(stranger["token"]) as http:
+        assert http.get(path).json()["counts"] == {}
+
+
+def test_a_batch_of_one_is_a_removal_of_that_one(c2: Served, operator: httpx2.Client) -> None:
+    removed = operator.post("/v1/clients/batch/remove", json={"clients": [c2.client("plant/alone"), "0" * 32]})
+    operation = removed.json()["operation"]
+    assert (operation["kind"], operation["subject"]) == ("remove_client", "plant/alone")
+    assert operator.get(f"/v1/operations/{operation['id']}").json()["kind"] == "remove_client"
+
+
 def test_malformed_request_is_refused_whole_with_the_place(c2: Served, name: str) -> None:
     told = problem(c2.http.post("/v1/clients/batch", json={"items": [item(name), {"name": name, "key": "!"}]}), 422)
     assert told["detail"].startswith("body.items.1.key: ")

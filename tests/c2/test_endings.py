@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from e4c2 import clients, commands, dead_letters, endings, links, steering, topics
+from e4c2.enrolment import bulk
 from e4c2.events import Kind, log
 from e4c2.events.log import Event
 from e4c2.rows import EXPIRES_S
@@ -99,6 +100,16 @@ def test_each_is_told_to_who_sees_what_it_is_about(pk: World) -> None:
     pk.settle_down()
     about = {event.data["change"]: (event.client, event.topic, event.data["subject"]) for event in told(pk, 60)}
     assert about == {"link": (None, None, "a <- b"), "reset": ("a", None, "a")}
+
+
+@pytest.mark.parametrize(("gone", "client"), [(["a"], "a"), (["a", "b"], None)])
+def test_no_client_is_named_that_there_never_was(sk: World, gone: list[str], client: str | None) -> None:
+    for name in gone:
+        sk.add(name)
+    told(sk)
+    sk.do(bulk.remove_clients, gone)
+    (event,) = told(sk)
+    assert (event.client, event.data["subject"]) == (client, client or "several clients")
 
 
 def test_what_nobody_asked_for_is_not_told(sk: World) -> None:

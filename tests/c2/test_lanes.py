@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import pytest
 
-from e4c2 import commands, dead_letters, topics
+from e4c2 import clients, commands, dead_letters, links, plans, topics
+from e4c2.enrolment import bulk
 from e4c2.model import Delivery
 from e4c2.rows import EXPIRES_S
 from e4core.errors import Conflict, NotFound
@@ -15,8 +16,7 @@ from tests.c2.world import World, ours
 OTHERS = tuple("cdefgh")
 
 
-@pytest.fixture
-def crowd(world: World) -> World:
+def people(world: World) -> World:
     """Two topics: t of a and b, big of all others."""
     for name in ("a", "b", *OTHERS):
         world.add(name)
@@ -24,6 +24,17 @@ def crowd(world: World) -> World:
     world.topic("big", *OTHERS)
     world.clock.now += 60
     return world
+
+
+@pytest.fixture
+def crowd(world: World) -> World:
+    return people(world)
+
+
+def after_what_is_routine(world: World, *first: str) -> bool:
+    """Whether what was done last goes to these before a rotation that was ordered earlier goes to others."""
+    claimed = world.claim(len(first))
+    return {each.topic for each in claimed} == {control_topic(world.devices[name].id) for name in first}
 
 
 def test_a_revocation_overtakes_what_is_routine(crowd: World) -> None:
@@ -34,6 +45,53 @@ def test_a_revocation_overtakes_what_is_routine(crowd: World) -> None:
     assert {each.topic for each in first} == revoked
     rest = crowd.claim()
     assert {each.topic for each in rest} - revoked == {control_topic(crowd.devices[name].id) for name in OTHERS}
+
+
+@pytest.mark.parametrize("wait_s", [None, 600.0])
+def test_so_does_the_rotation_that_ends_an_eviction_which_waited(crowd: World, wait_s: float | None) -> None:
+    crowd.do(topics.leave, "t", ["a"], rekey=wait_s is not None, wait_s=wait_s)
+    crowd.settle_down()
+    crowd.do(topics.rotate, "big")
+    assert crowd.do(topics.rotate, "t").kind == "rekey"
+    assert after_what_is_routine(crowd, "b")
+    crowd.crash()
+    crowd.settle_down()
+    assert crowd.do(topics.rotate, "t").kind == "rotate", "nobody knows its key who should not"
+
+
+@pytest.mark.format(2)
+def test_so_does_the_plan_that_becomes_a_re_key(crowd: World) -> None:
+    plan = crowd.do(plans.begin, "t", plans.Terms())
+    crowd.do(topics.leave, "t", ["a"], rekey=False)
+    crowd.settle_down()
+    crowd.do(topics.rotate, "big")
+    crowd.do(plans.activate, "t", plan.id, force=True)
+    assert after_what_is_routine(crowd, "b")
+
+
+def test_so_does_the_removal_of_several(crowd: World) -> None:
+    crowd.add("x")
+    crowd.do(topics.join, "t", ["x"])
+    crowd.settle_down()
+    crowd.do(topics.rotate, "big")
+    crowd.do(bulk.remove_clients, ["a", "x"])
+    assert after_what_is_routine(crowd, "b")
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_who_is_to_be_believed_no_more_is_forgotten_first(pk: World, pk2: World, several: bool) -> None:
+    for world in map(people, (pk, pk2)):
+        world.befriend("a", "b")
+        world.do(topics.rotate, "big")
+        world.do(links.reset, "a") if several else world.do(links.remove, "a", "b")
+        assert after_what_is_routine(world, "a")
+
+
+def test_what_takes_nothing_from_anybody_overtakes_nothing(crowd: World) -> None:
+    crowd.do(topics.rotate, "big")
+    crowd.do(topics.rotate, "t")
+    crowd.do(clients.reset, "a")
+    assert after_what_is_routine(crowd, "c")
 
 
 def test_who_was_revoked_gets_what_came_before_it_first(crowd: World) -> None:

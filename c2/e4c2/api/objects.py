@@ -16,6 +16,7 @@ import sqlalchemy as sa
 
 from e4c2 import clients, commands, dead_letters, endings, identities, tokens, topics
 from e4c2.access.grants import Grant, Role
+from e4c2.access.patterns import EVERY, Patterns
 from e4c2.access.principal import FORBIDDEN, Access, Principal, PrincipalKind
 from e4c2.audit.records import DONE
 from e4c2.enrolment import tokens as enrolments
@@ -153,16 +154,22 @@ class EachMember:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """A change of before; seen with what it was about. A use case takes its id as it is stored."""
+    """A change of before; seen with what it was about. A use case takes its id as it is stored, and of which clients it may tell.
+
+    One that was about some who are not named tells everybody of nothing but its commands to clients that are seen: nobody is kept
+    from following what they did themselves.
+    """
 
     operation: str
 
-    def found(self, db: sa.Connection, _realm: Realm, access: Access, /) -> bytes:
+    def found(self, db: sa.Connection, _realm: Realm, access: Access, /) -> tuple[bytes, Patterns]:
         identity = commands.parse_id(self.operation)
         about = commands.count(db, identity)
+        if about.kind in endings.ABOUT_SOME:
+            return identity, access.clients
         if not _SEES.get(about.kind, _sees_all)(access, about.subject):
             raise NotFound(commands.NO_OPERATION)
-        return identity
+        return identity, EVERY
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,7 +89,7 @@ class Changed(NamedTuple):
 def remove_clients(db: sa.Connection, realm: Realm, names: Sequence[str | E4Error], rekey: bool = True) -> Changed:
     """Forget these clients, as `clients.remove` does; what is refused already stays so."""
     rows = _by_name(db, realm, names)
-    operation = clients.remove_all(db, realm, list(rows), f"{len(rows)} clients", rekey) if rows else None
+    operation = clients.remove_all(db, realm, list(rows), rekey) if rows else None
     return Changed(operation, [_found(rows, each) for each in names])
 
 
