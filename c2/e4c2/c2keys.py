@@ -144,7 +144,9 @@ def abort(db: sa.Connection, realm: Realm) -> C2Key:
     pending = _in_state(db, realm, C2KeyState.PENDING)
     told = [outbox.c.kind == Kind.C2_KEY.value, outbox.c.state.in_(commands.OPEN)]
     db.execute(sa.update(outbox).where(*told).values(state=Delivery.SUPERSEDED.value))
-    return _view(realm, update(db, realm, c2_key, pending, state=C2KeyState.ABORTED.value))
+    now = C2KeyState.ABORTED.value
+    events.tell(db, realm, events.Kind.C2_KEY_CHANGED, version=pending["version"], state=now)
+    return _view(realm, update(db, realm, c2_key, pending, state=now))
 
 
 @dataclass(frozen=True, slots=True)

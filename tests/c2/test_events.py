@@ -93,9 +93,11 @@ def test_a_mass_change_is_one_event_with_a_number(sk: World) -> None:
 def test_a_change_of_the_c2_key_is_told_with_its_state(pk2: World) -> None:
     pk2.do(c2keys.new, Reason.ROUTINE)
     pk2.do(c2keys.finish)
+    pk2.do(c2keys.new, Reason.ROUTINE)
+    pk2.do(c2keys.abort)
     pk2.do(c2keys.new, Reason.COMPROMISED)
     changes = [(each.data["version"], each.data["state"]) for each in told(pk2, None, Kind.C2_KEY_CHANGED)]
-    assert changes == [(2, "pending"), (2, "active"), (3, "active")]
+    assert changes == [(2, "pending"), (2, "active"), (3, "pending"), (3, "aborted"), (4, "active")]
 
 
 def test_a_device_that_answers_is_told_once_a_day(fleet: World) -> None:
