@@ -16,20 +16,32 @@ _LASTING = (Kind.ID_KEY.value, Kind.C2_KEY.value)
 """Nothing else brings these about: they are waited for as long as it takes."""
 _PASSING = (Kind.SYNC.value, Kind.SWITCH.value)
 """Of use only when they were sent."""
+ERASES = sa.and_(outbox.c.state == Delivery.EXPIRED.value, outbox.c.purge.is_(True))
+"""What has expired, and is to be done nevertheless."""
 
 
 def expire(db: sa.Connection, realm: Realm) -> None:
     """Wait no longer for the answers of devices to what was sent long ago: when one says hello, it is caught up anyway.
 
-    What was never sent waits on, and so does what erases a former key, as no later report would show that it does.
+    What was never sent waits on. What erases a former key is done all the same when the device is back (`revive`).
     """
-    reports = outbox.c.client.in_(sa.select(client.c.id).where(client.c.reports))
     long_ago = outbox.c.second < realm.clock() - realm.expires_s
-    lasting = sa.or_(outbox.c.kind.in_(_LASTING), outbox.c.purge.is_(True))
-    waits = [outbox.c.state == Delivery.SENT.value, long_ago, reports, ~lasting]
+    waits = [outbox.c.state == Delivery.SENT.value, long_ago, outbox.c.kind.not_in(_LASTING)]
+    if not realm.format.all_report:
+        waits.append(outbox.c.client.in_(sa.select(client.c.id).where(client.c.reports)))
     count = db.execute(sa.update(outbox).where(*waits).values(state=Delivery.EXPIRED.value)).rowcount
     if count:
         events.tell(db, realm, events.Kind.DELIVERY_EXPIRED, count=count)
+
+
+def revive(db: sa.Connection, device: bytes) -> None:
+    """A device is back and holds what it should: what was to erase a former key is sent again, as no digest shows such a key."""
+    newer = outbox.alias("newer")
+    same = [newer.c[name] == outbox.c[name] for name in ("client", "kind", "object")]
+    inherited = sa.exists().where(*same, newer.c.id > outbox.c.id)  # and so done, or to be done, by that one
+    lost = sa.update(outbox).where(outbox.c.client == device, ERASES)
+    db.execute(lost.where(inherited).values(state=Delivery.SUPERSEDED.value))
+    db.execute(lost.values(state=Delivery.PENDING.value))
 
 
 def client_name(db: sa.Connection, number: int) -> str:

@@ -52,13 +52,13 @@ _RESUME = sa.update(outbox).where(_WAITS, outbox.c.not_before > _NOW, _TOLD).val
 
 
 @cache
-def _deliveries(of: Objects, purge: bool) -> tuple[list[str], sa.Select[Any]]:
+def _deliveries(of: Objects, purge: bool, all_report: bool) -> tuple[list[str], sa.Select[Any]]:
     """Columns of the outbox, and what selects new rows for them; a purge that is not known to be done is inherited."""
     waiting = outbox.alias("waiting")
     same = [waiting.c.client == of.who, waiting.c.kind == of.kind.value, waiting.c.object == of.what]
     unsent = waiting.c.state.in_((Delivery.PENDING.value, Delivery.SENDING.value))
     unanswered = waiting.c.state.in_((Delivery.SENT.value, Delivery.EXPIRED.value))
-    unconfirmed = sa.and_(unanswered, client.c.reports)
+    unconfirmed = unanswered if all_report else sa.and_(unanswered, client.c.reports)
     inherited = sa.exists().where(*same, waiting.c.purge.is_(True), sa.or_(unsent, unconfirmed))
     columns: dict[str, sa.ColumnElement[Any]] = {
         "client": of.who,
@@ -90,7 +90,7 @@ def insert(
     """
     last = db.scalar(sa.select(sa.func.max(outbox.c.id))) or 0
     now = realm.clock()
-    columns, deliveries = _deliveries(of, purge)
+    columns, deliveries = _deliveries(of, purge, realm.format.all_report)
     for part in parts:
         statement = sa.insert(outbox).from_select(columns, deliveries.where(part))
         db.execute(statement, {"of": operation_id, "now": now, "target": target})

@@ -13,7 +13,7 @@ from itertools import chain
 
 import sqlalchemy as sa
 
-from e4c2 import c2keys, catching_up, clients, commands, digests, plain_reports
+from e4c2 import c2keys, catching_up, clients, commands, dead_letters, digests, plain_reports
 from e4c2.format import Opened
 from e4c2.model import Delivery, Kind, Status, client, outbox
 from e4c2.present import channels
@@ -110,6 +110,7 @@ def holds(db: sa.Connection, realm: Realm, row: Row, digest: bytes) -> bool | No
         return None
     if digest == expected:
         realm.astray.pop(row["id"], None)
+        dead_letters.revive(db, row["id"])
         return True
     catching_up.again(db, realm, row)
     return False

@@ -116,7 +116,8 @@ class Settings(BaseSettings):
     """Seconds within which every member is to have the new key of a topic after an eviction, for topics that say nothing else."""
     commands_expire_s: float = Field(default=EXPIRES_S, ge=60, allow_inf_nan=False)
     """Seconds after which the C2 expects no answer any more to a command that it has sent, and calls it expired. A device that was
-    away is brought to the present when it says hello, whatever has expired meanwhile."""
+    away is brought to the present when it says hello, whatever has expired meanwhile. New keys of devices and of the C2 do not
+    expire: such a change ends when the device or somebody confirms it, or when it is given up."""
 
     events_kept_s: int = Field(default=7 * 24 * 3600, ge=3600, le=366 * 24 * 3600)
     """Seconds for which events are kept, for those who follow them later."""

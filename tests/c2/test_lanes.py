@@ -149,18 +149,6 @@ def test_what_was_never_sent_does_not_expire(fleet: World) -> None:
     assert fleet.digest_fits("a") and fleet.digest_fits("b")
 
 
-def test_what_erases_a_former_key_does_not_expire(fleet: World) -> None:
-    fleet.add("c")
-    fleet.do(topics.join, "t", ["c"])
-    fleet.settle_down()
-    ours(fleet, "b").away = True
-    fleet.do(topics.leave, "t", ["c"])
-    fleet.settle_down()
-    fleet.clock.now += 2 * EXPIRES_S
-    fleet.do(dead_letters.expire)
-    assert Delivery.EXPIRED not in {each.state for each in fleet.deliveries("b")}
-
-
 def test_what_has_expired_is_tried_again_once(fleet: World) -> None:
     number = lost(fleet)
     fleet.clock.now += EXPIRES_S + 1

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Everything that is sent is over some day, also what nobody answers; and what erases a key is done when the device is back."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import replace
+
+import pytest
+
+from e4c2 import commands, dead_letters, endings, topics
+from e4c2.model import Delivery, EventKind, Kind
+from e4core.keys import report_topic
+from tests.c2.devices import Ours, Witness
+from tests.c2.test_endings import told
+from tests.c2.world import World, ours
+
+EXPIRES_S = 100
+"""Less than what a device of Format 1 keeps a former key for."""
+
+
+@pytest.fixture
+def three(fleet: World) -> World:
+    fleet.realm = replace(fleet.realm, expires_s=EXPIRES_S)
+    fleet.add("c")
+    fleet.do(topics.join, "t", ["c"])
+    fleet.befriend(*"abc")
+    fleet.settle_down()
+    told(fleet)
+    return fleet
+
+
+def expire(world: World) -> None:
+    world.clock.now += EXPIRES_S + 1
+    world.do(dead_letters.expire)
+
+
+def states(world: World, name: str) -> set[str]:
+    """Of the deliveries of topic keys to it."""
+    return {each.state for each in world.deliveries(name) if each.kind == Kind.TOPIC}
+
+
+def is_back(world: World, name: str) -> None:
+    world.devices[name].away = False
+    world.clock.now += 60
+    world.greet(name)
+    world.settle_down()
+    assert world.digest_fits(name)
+    assert states(world, name) <= {Delivery.CONFIRMED, Delivery.SUPERSEDED}, "nothing is dead any more, or on its way"
+
+
+def reads(world: World, name: str, thief: Ours) -> bool:
+    return world.devices[name].read("t", thief.write("t", world.clock.now), world.clock.now) is not None
+
+
+def test_an_eviction_ends_although_a_member_that_reports_is_never_heard_of_again(three: World) -> None:
+    ours(three, "b").away = True
+    evicted = three.do(topics.leave, "t", ["c"])
+    three.settle_down()
+    assert told(three, endings.LONGEST_S) == []
+    three.do(dead_letters.expire)
+    (event,) = told(three, endings.LONGEST_S)
+    assert (event.kind, event.data["operation"]) == (EventKind.OPERATION_EXPIRED, evicted.id)
+    assert told(three, 3600) == []
+    dead = three.store.run(commands.page, 0, 100, None, Delivery.EXPIRED)
+    assert {(each.client, each.operation) for each in dead} == {("b", evicted.id)}
+
+
+def test_who_missed_an_eviction_that_has_expired_forgets_the_former_key_when_it_is_back(three: World) -> None:
+    thief, b = ours(three, "c").thief(), ours(three, "b")
+    b.away = True
+    three.do(topics.leave, "t", ["c"])
+    three.settle_down()
+    expire(three)
+    assert Delivery.EXPIRED in states(three, "b")
+    assert reads(three, "b", thief)
+    is_back(three, "b")
+    assert not reads(three, "b", thief)
+
+
+@pytest.mark.format(1)
+@pytest.mark.parametrize("alone", [True, False])
+def test_who_has_the_new_key_and_missed_what_erases_the_former_one_forgets_it_when_it_is_back(
+    three: World, alone: bool
+) -> None:
+    """Its digest is that of one that has. In suites with public keys it believes the evicted no more in any case."""
+    thief, b = ours(three, "c").thief(), ours(three, "b")
+    three.do(topics.leave, "t", ["c"])
+    sealed = three.claim()
+    for each in sealed:
+        three.publish(each)
+    del b.inbox[-2]
+    three.obey()
+    three.reports = deque(each for each in three.reports if each.topic != report_topic(b.id))
+    three.settle(sealed)
+    three.settle_down()
+    expire(three)
+    assert three.digest_fits("b")
+    assert Delivery.EXPIRED in states(three, "b")
+    assert reads(three, "b", thief) is three.suite.is_symmetric
+    before = len(three.wire)
+    if not alone:  # reports of several are taken at once
+        three.clock.now += 60
+        three.greet("a", "c")
+    is_back(three, "b")
+    assert not reads(three, "b", thief)
+    assert three.kinds_sent_to("b", before)[-2:] == ["RemoveTopic", "SetTopicKey"]
+
+
+@pytest.mark.format(2)
+def test_what_may_have_been_done_is_done_again_as_no_digest_shows_former_keys(three: World) -> None:
+    three.do(topics.leave, "t", ["c"])
+    three.carry()
+    three.obey()
+    three.reports.clear()
+    expire(three)
+    assert three.digest_fits("b")
+    before = len(three.wire)
+    is_back(three, "b")
+    (again,) = [each for _, each in three.sent_to("b", before) if hasattr(each, "older_until")]
+    assert again.older_until == 0
+
+
+@pytest.mark.format(2)
+def test_one_that_was_never_heard_of_keeps_nothing_open_and_still_forgets(three: World) -> None:
+    silent = three.add("silent")
+    three.do(topics.join, "t", ["silent"])
+    silent.away = True
+    three.settle_down()
+    three.do(topics.leave, "t", ["c"])
+    three.settle_down()
+    told(three, 30)
+    expire(three)
+    assert [event.kind for event in told(three, endings.LONGEST_S)] == [EventKind.OPERATION_EXPIRED]
+    assert Delivery.SENT not in states(three, "silent")
+    three.do(topics.rotate, "t")
+    before = len(three.wire)
+    three.carry()
+    (sent,) = [each for _, each in three.sent_to("silent", before) if hasattr(each, "older_until")]
+    assert sent.older_until == 0, "it never said that it has forgotten the former key"
+    three.settle_down()
+    is_back(three, "silent")
+
+
+@pytest.mark.format(1)
+def test_what_is_sent_to_one_that_never_reports_is_done(three: World) -> None:
+    three.add("w", Witness)
+    three.do(topics.join, "t", ["w"])
+    three.do(topics.leave, "t", ["c"])
+    three.settle_down()
+    expire(three)
+    assert Delivery.EXPIRED not in states(three, "w")
