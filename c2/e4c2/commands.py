@@ -89,6 +89,11 @@ def begin(db: sa.Connection, realm: Realm, kind: str, subject: str) -> bytes:
     return identity
 
 
+def turn(db: sa.Connection, identity: bytes, kind: str) -> None:
+    """The operation proved to be of another kind."""
+    db.execute(sa.update(operation).where(operation.c.id == identity).values(kind=kind))
+
+
 def count(db: sa.Connection, identity: bytes, seen: Patterns = EVERY) -> Operation:
     """Its commands to clients that are ``seen``. Raises: NotFound."""
     row = db.execute(sa.select(operation).where(operation.c.id == identity)).mappings().one_or_none()

@@ -16,14 +16,12 @@ _LASTING = (Kind.ID_KEY.value, Kind.C2_KEY.value)
 """Nothing else brings these about: they are waited for as long as it takes."""
 _PASSING = (Kind.SYNC.value, Kind.SWITCH.value)
 """Of use only when they were sent."""
-ERASES = sa.and_(outbox.c.state == Delivery.EXPIRED.value, outbox.c.purge.is_(True))
-"""What has expired, and is to be done nevertheless."""
 
 
 def expire(db: sa.Connection, realm: Realm) -> None:
-    """Wait no longer for the answers of devices to what was sent long ago: when one says hello, it is caught up anyway.
+    """Wait no longer for the answers of devices to what was sent long ago: when one says hello, it is waited for again (`revive`).
 
-    What was never sent waits on. What erases a former key is done all the same when the device is back (`revive`).
+    So what erases a former key, which no digest shows, is done all the same when it is back. What was never sent waits on.
     """
     long_ago = outbox.c.second < realm.clock() - realm.expires_s
     waits = [outbox.c.state == Delivery.SENT.value, long_ago, outbox.c.kind.not_in(_LASTING)]
@@ -34,14 +32,10 @@ def expire(db: sa.Connection, realm: Realm) -> None:
         events.tell(db, realm, events.Kind.DELIVERY_EXPIRED, count=count)
 
 
-def revive(db: sa.Connection, device: bytes) -> None:
-    """A device is back and holds what it should: what was to erase a former key is sent again, as no digest shows such a key."""
-    newer = outbox.alias("newer")
-    same = [newer.c[name] == outbox.c[name] for name in ("client", "kind", "object")]
-    inherited = sa.exists().where(*same, newer.c.id > outbox.c.id)  # and so done, or to be done, by that one
-    lost = sa.update(outbox).where(outbox.c.client == device, ERASES)
-    db.execute(lost.where(inherited).values(state=Delivery.SUPERSEDED.value))
-    db.execute(lost.values(state=Delivery.PENDING.value))
+def revive(db: sa.Connection, *devices: sa.ColumnElement[bool]) -> None:
+    """These say hello: what they never answered counts as sent again, and so comes to its end by what they answer now."""
+    expired = outbox.c.state == Delivery.EXPIRED.value
+    db.execute(sa.update(outbox).where(*devices, expired).values(state=Delivery.SENT.value))
 
 
 def client_name(db: sa.Connection, number: int) -> str:

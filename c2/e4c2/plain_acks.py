@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import sqlalchemy as sa
 
-from e4c2 import catching_up, commands, dead_letters, digests, sequences
+from e4c2 import catching_up, commands, digests, sequences
 from e4c2.columns import among, portions
 from e4c2.hearing import heard
 from e4c2.model import Delivery, Kind, outbox
@@ -22,10 +22,6 @@ _SHOWN = (Kind.TOPIC.value, Kind.NEXT.value, Kind.PEER.value, Kind.SYNC.value)
 """What a digest shows to be done, and nothing more than that."""
 _EMPTYING = (Kind.RESET_TOPICS.value, Kind.RESET_PEERS.value)
 """What no digest shows, as other things follow."""
-_UNDONE = (
-    outbox.c.state.in_((*commands.OPEN, Delivery.EXPIRED.value)),  # for the index
-    sa.or_(outbox.c.state.in_(commands.OPEN), dead_letters.ERASES),
-)
 
 
 def fitting(db: sa.Connection, realm: Realm, cases: Collection[Case]) -> list[Case]:
@@ -67,7 +63,7 @@ def write(db: sa.Connection, realm: Realm, done: Collection[Case]) -> None:
 def _undone(db: sa.Connection, devices: Collection[bytes]) -> dict[bytes, list[Row]]:
     found: dict[bytes, list[Row]] = defaultdict(list)
     for portion in portions(devices):
-        statement = sa.select(outbox).where(among(db, outbox.c.client, portion), *_UNDONE)
+        statement = sa.select(outbox).where(among(db, outbox.c.client, portion), outbox.c.state.in_(commands.OPEN))
         for row in plain(db.execute(statement.order_by(outbox.c.id)).all()):
             found[row["client"]].append(row)
     return found

@@ -87,12 +87,13 @@ def receive_all(db: sa.Connection, realm: Realm, batch: list[Incoming]) -> list[
 
 
 def sync(db: sa.Connection, realm: Realm, row: Row, hello: Hello, every_s: float = SYNC_EVERY_S) -> bool:
-    """Answer a hello, unless one was less than ``every_s`` ago; it may be a replay, so nothing else follows from it.
+    """Answer a hello, unless one was less than ``every_s`` ago; it may be a replay, so nothing else is taken to be so by it.
 
     False: not answered.
     """
     if _last_sync(db, realm, row) > realm.clock() - every_s:
         return False
+    dead_letters.revive(db, outbox.c.client == row["id"])
     commands.close(db, [row["id"]], (Kind.SYNC,))
     # what `commands.enqueue` does besides is of no use here, and costs three times as much: a whole fleet may say hello at once
     kept = {"client": row["id"], "kind": Kind.SYNC.value, "object": hello.nonce, "created": realm.clock()}
@@ -110,7 +111,6 @@ def holds(db: sa.Connection, realm: Realm, row: Row, digest: bytes) -> bool | No
         return None
     if digest == expected:
         realm.astray.pop(row["id"], None)
-        dead_letters.revive(db, row["id"])
         return True
     catching_up.again(db, realm, row)
     return False

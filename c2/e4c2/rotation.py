@@ -16,8 +16,8 @@ REPLACED = "replaced"
 """Why a plan came to nothing: the topic got another key at once."""
 
 
-def rekey(db: sa.Connection, realm: Realm, topics: Collection[Row], operation: bytes, *, purge: bool = False) -> None:
-    """Give each of the topics a new key and send it to all its active members.
+def rekey(db: sa.Connection, realm: Realm, topics: Collection[Row], operation: bytes, *, purge: bool = False) -> bool:
+    """Give each of the topics a new key and send it to all its active members; whether somebody had left who knew the former one.
 
     What was planned for them is over: who leaves may hold the key of the plan already.
     Args: purge: they forget the previous key at once rather than after its grace, as somebody was evicted who has it; so they do
@@ -36,6 +36,7 @@ def rekey(db: sa.Connection, realm: Realm, topics: Collection[Row], operation: b
     events.tell_each(db, realm, events.Kind.TOPIC_ROTATED, topics=names, operation=operation.hex())
     commands.enqueue_members(db, realm, operation, revoked, purge=True)
     commands.enqueue_members(db, realm, operation, rotated)
+    return bool(first)
 
 
 def _end_plans(db: sa.Connection, realm: Realm, topics: Collection[bytes]) -> None:

@@ -116,8 +116,9 @@ def rotate(db: sa.Connection, realm: Realm, name: str) -> Operation:
     Not so where somebody was evicted who still knows it: then this is the re-key that was waited for.
     """
     row = require(db, realm, name)
-    operation = commands.begin(db, realm, "rekey" if departures.count(db, row["id"]) else "rotate", name)
-    rotation.rekey(db, realm, [row], operation)
+    operation = commands.begin(db, realm, "rotate", name)
+    if rotation.rekey(db, realm, [row], operation):
+        commands.turn(db, operation, "rekey")
     return commands.count(db, operation)
 
 
