@@ -107,8 +107,7 @@ def new(db: sa.Connection, realm: Realm, reason: Reason, made: Pair | None = Non
         _store(db, realm, pair, C2KeyState.ACTIVE)
     else:
         _store(db, realm, pair, C2KeyState.PENDING)
-        everyone = db.scalars(sa.select(client.c.id).where(client.c.status == Status.ACTIVE.value))
-        commands.enqueue(db, realm, operation, list(everyone), Kind.C2_KEY)
+        commands.enqueue_everyone(db, realm, operation, Kind.C2_KEY)
     state = C2KeyState.ACTIVE if reason is Reason.COMPROMISED else C2KeyState.PENDING
     kind, of = events.Kind.C2_KEY_CHANGED, operation.hex()
     events.tell(db, realm, kind, version=pair.version, state=state.value, reason=reason.value, operation=of)

@@ -124,8 +124,7 @@ def remove_all(
     realm.channels.clear()
     told = [row["name"] for row in rows]
     events.tell_each(db, realm, events.Kind.CLIENT_REMOVED, clients=told, operation=operation.hex())
-    for topics, leavers in left:
-        rotation.revoke(db, realm, topics, leavers, operation, rekey, wait_s)
+    rotation.revoke(db, realm, left, operation, rekey, wait_s)
     return commands.count(db, operation)
 
 
@@ -339,15 +338,12 @@ def _suspend(db: sa.Connection, realm: Realm, row: Row, operation: bytes) -> Non
 
 def _left(
     db: sa.Connection, realm: Realm, memberships: Collection[Row], gone: Mapping[bytes, Row]
-) -> list[tuple[list[Row], list[Row]]]:
-    """Topics, and who leaves them, one pair for all topics that the same clients leave."""
-    leavers: dict[bytes, set[bytes]] = {}
+) -> list[tuple[Row, list[Row]]]:
+    """Topics, and who leaves each."""
+    leavers: dict[bytes, list[Row]] = {}
     for each in memberships:
-        leavers.setdefault(each["topic"], set()).add(each["client"])
-    groups: dict[frozenset[bytes], list[Row]] = {}
-    for row in find_ids(db, realm, topic, topic.c.id, leavers):
-        groups.setdefault(frozenset(leavers[row["id"]]), []).append(row)
-    return [(topics, [gone[each] for each in ids]) for ids, topics in groups.items()]
+        leavers.setdefault(each["topic"], []).append(gone[each["client"]])
+    return [(row, leavers[row["id"]]) for row in find_ids(db, realm, topic, topic.c.id, leavers)]
 
 
 def _topics(db: sa.Connection, realm: Realm, row: Row) -> list[Row]:

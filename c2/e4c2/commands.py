@@ -29,7 +29,7 @@ from e4c2.model import (
     outbox,
     topic,
 )
-from e4c2.queueing import AT, NEXTS, PEERS, TOPICS
+from e4c2.queueing import ACTIVE, AT, NEXTS, PEERS, TOPICS
 from e4c2.rows import Realm, Row
 from e4c2.setwise import Given, Setwise
 from e4core.errors import NotFound
@@ -171,6 +171,11 @@ def enqueue(
     parts = [client.c.id.in_(portion) for portion in portions(clients)]
     few = [outbox.c.client.in_(clients)] if len(parts) == 1 else []
     queueing.insert(db, realm, operation_id, AT[kind], parts, [outbox.c.object == target, *few], purge, target)
+
+
+def enqueue_everyone(db: sa.Connection, realm: Realm, operation_id: bytes, kind: Kind) -> None:
+    """The same for all active clients, in a handful of statements, of a kind that is about no object."""
+    queueing.insert(db, realm, operation_id, AT[kind], [ACTIVE], target=NO_OBJECT)
 
 
 def enqueue_members(

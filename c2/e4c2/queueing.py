@@ -24,10 +24,10 @@ class Objects:
     where: tuple[sa.ColumnElement[bool], ...] = ()
 
 
-_ACTIVE = client.c.status == Status.ACTIVE.value
-TOPICS = Objects(Kind.TOPIC, membership.c.client, membership.c.topic, (client.c.id == membership.c.client, _ACTIVE))
-NEXTS = Objects(Kind.NEXT, membership.c.client, membership.c.topic, (client.c.id == membership.c.client, _ACTIVE))
-PEERS = Objects(Kind.PEER, link.c.holder, link.c.peer, (client.c.id == link.c.holder, _ACTIVE))
+ACTIVE = client.c.status == Status.ACTIVE.value
+TOPICS = Objects(Kind.TOPIC, membership.c.client, membership.c.topic, (client.c.id == membership.c.client, ACTIVE))
+NEXTS = Objects(Kind.NEXT, membership.c.client, membership.c.topic, (client.c.id == membership.c.client, ACTIVE))
+PEERS = Objects(Kind.PEER, link.c.holder, link.c.peer, (client.c.id == link.c.holder, ACTIVE))
 _TARGET = sa.bindparam("target", type_=sa.LargeBinary)
 AT = {kind: Objects(kind, client.c.id, _TARGET) for kind in Kind}
 

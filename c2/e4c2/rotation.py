@@ -52,32 +52,27 @@ def _end_plans(db: sa.Connection, realm: Realm, topics: Collection[bytes]) -> No
             db.execute(sa.update(planned).where(mine, planned.c.state == state.value).values(state=end.value, **over))
 
 
-def has_plan(db: sa.Connection, topics: Collection[bytes]) -> bool:
-    """Whether members of one of these hold, or are to hold, a key for later."""
+def with_plan(db: sa.Connection, topics: Collection[bytes]) -> set[bytes]:
+    """Of these topics, those whose members hold, or are to hold, a key for later."""
     early = planned.c.state.in_((PlanState.DISTRIBUTING.value, PlanState.READY.value))
-    which = sa.select(planned.c.id).where(early)
-    return any(db.scalar(which.where(planned.c.topic.in_(each)).limit(1)) is not None for each in portions(topics))
+    which = sa.select(planned.c.topic).where(early)
+    return {of for portion in portions(topics) for of in db.scalars(which.where(planned.c.topic.in_(portion)))}
 
 
 def revoke(
-    db: sa.Connection,
-    realm: Realm,
-    topics: Collection[Row],
-    gone: Collection[Row],
-    operation: bytes,
-    rekeyed: bool,
-    wait_s: float | None,
+    db: sa.Connection, realm: Realm, left: departures.Left, operation: bytes, rekeyed: bool, wait_s: float | None
 ) -> None:
-    """These clients have left these topics: re-key at once, or note that it is still to be done.
+    """Clients have left topics: re-key those at once, or note that it is still to be done.
 
     Args: rekeyed: False: not until somebody rotates the topic.  wait_s: so long others may leave before it is done once for all
         of them; None: as the settings say. Who may hold the key of a plan is not waited for.
     """
-    ids = [row["id"] for row in topics]
-    wait = realm.evictions_wait_s if wait_s is None else wait_s
     if not rekeyed:
-        departures.note(db, realm, ids, gone, None)
-    elif wait and not has_plan(db, ids):
-        departures.note(db, realm, ids, gone, wait)
-    else:
-        rekey(db, realm, topics, operation, purge=True)
+        departures.note(db, realm, left, None)
+        return
+    ids = {row["id"] for row, _ in left}
+    wait = realm.evictions_wait_s if wait_s is None else wait_s
+    at_once = with_plan(db, ids) if wait else ids
+    departures.note(db, realm, [each for each in left if each[0]["id"] not in at_once], wait)
+    if at_once:
+        rekey(db, realm, [row for row, _ in left if row["id"] in at_once], operation, purge=True)

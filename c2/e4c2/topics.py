@@ -155,9 +155,9 @@ def join(db: sa.Connection, realm: Realm, name: str, client_names: list[str]) ->
     told = [joining[identity] for identity in new]
     shared = {"topic": row["id"], "created": realm.clock()}
     insert_all(db, realm, membership, ({**shared, "client": identity} for identity in new))
-    departures.returned(db, row["id"], rows)
+    departures.returned(db, row["id"])
     commands.enqueue(db, realm, operation, new, Kind.TOPIC, row["id"])
-    if rotation.has_plan(db, [row["id"]]):
+    if rotation.with_plan(db, [row["id"]]):
         commands.enqueue(db, realm, operation, new, Kind.NEXT, row["id"])
     events.tell_each(db, realm, events.Kind.MEMBER_JOINED, clients=told, topic=name, operation=operation.hex())
     return commands.count(db, operation)
@@ -190,7 +190,7 @@ def leave(
     commands.enqueue(db, realm, operation, gone, Kind.TOPIC, row["id"], purge=True)
     told = [each["name"] for each in leaving]
     events.tell_each(db, realm, events.Kind.MEMBER_EVICTED, clients=told, topic=name, operation=operation.hex())
-    rotation.revoke(db, realm, [row], leaving, operation, rekey, wait_s)
+    rotation.revoke(db, realm, [(row, leaving)], operation, rekey, wait_s)
     return commands.count(db, operation)
 
 

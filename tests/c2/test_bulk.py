@@ -80,7 +80,14 @@ def test_batch_costs_the_same_for_one_and_for_a_hundred(world: World) -> None:
     one = counted(world, bulk.create_clients, [new(world, "one")])
     assert counted(world, bulk.create_clients, [new(world, f"d{i}") for i in range(100)]) == one <= 15
     first = counted(world, bulk.create_topics, ["one"])
-    assert counted(world, bulk.create_topics, [f"t{i}" for i in range(100)]) == first <= 16
+    assert counted(world, bulk.create_topics, [f"t{i}" for i in range(100)]) == first <= 19
+
+
+def test_batch_with_a_former_c2_key_costs_the_same_for_one_and_for_a_hundred(pk: World) -> None:
+    pk.do(c2keys.new, Reason.ROUTINE)
+    one = counted(pk, bulk.create_clients, [new(pk, "one", c2_key=1)])
+    assert counted(pk, bulk.create_clients, [new(pk, f"d{i}", c2_key=1) for i in range(100)]) == one <= 25
+    assert pk.count(Delivery.PENDING) == 101
 
 
 def test_topics_are_made_once_each(world: World) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -12,6 +13,7 @@ from e4c2.audit import chain
 from e4c2.audit.chain import Filter
 from e4c2.changes import TimeToRevoke
 from e4c2.model import Reason, topic_change
+from e4c2.plans import Terms
 from e4c2.rows import Realm
 from e4core.errors import NotFound
 from tests.c2.devices import Witness
@@ -256,6 +258,32 @@ def test_who_is_taken_back_is_evicted_no_more_unless_it_is_another_device(world:
     world.add("b")
     world.do(topics.join, "t", ["a", "b"])
     assert world.names(standing.evicted, "t") == ["b"]
+
+
+def test_of_one_that_left_twice_the_first_time_and_the_nearer_end_count(world: World) -> None:
+    people(world, "a", "b")
+    first = world.clock.now
+    ends = []
+    for waits in ({"rekey": False}, {"wait_s": 100}, {"wait_s": 50}, {"wait_s": 500}, {"rekey": False}):
+        world.do(partial(topics.leave, **waits), "t", ["a"])
+        world.do(clients.remove, "a", rekey=False)
+        world.clock.now += 1
+        world.add("a")
+        world.do(topics.join, "t", ["a"])
+        (gone,) = world.do(standing.evicted, "t")
+        assert gone.requested == first
+        ends.append(gone.rekey_by and gone.rekey_by - first)
+    assert ends == [None, 101, 52, 52, 52]
+
+
+def test_many_leave_and_only_what_is_planned_is_not_waited_for(sk2: World) -> None:
+    people(sk2, "a", "b")
+    sk2.topic("u", "a", "b")
+    sk2.do(plans.begin, "u", Terms(automatic=False))
+    keys = [sk2.topic_key(name) for name in "tu"]
+    sk2.do(clients.remove_all, ["a"], "a", wait_s=5)
+    assert [before == sk2.topic_key(name) for before, name in zip(keys, "tu", strict=True)] == [True, False]
+    assert [sk2.names(standing.evicted, name) for name in "tu"] == [["a"], []]
 
 
 def test_sooner_eviction_counts(world: World) -> None:
