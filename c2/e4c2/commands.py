@@ -63,6 +63,8 @@ class Operation:
     subject: str
     created: float
     counts: dict[Delivery, int]
+    awaited: int
+    """Of those that are sent, how many a device that reports is still to answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +101,14 @@ def count(db: sa.Connection, identity: bytes, seen: Patterns = EVERY) -> Operati
     row = db.execute(sa.select(operation).where(operation.c.id == identity)).mappings().one_or_none()
     if row is None:
         raise NotFound(NO_OPERATION)
-    statement = sa.select(outbox.c.state, sa.func.count()).where(outbox.c.operation == identity)
+    statement = sa.select(outbox.c.state, sa.func.count())
+    these = [outbox.c.operation == identity]
     if not seen.are_all:
-        statement = statement.where(outbox.c.client.in_(sa.select(client.c.id).where(seen.where(client.c.name))))
-    counts = {Delivery(state): int(n) for state, n in db.execute(statement.group_by(outbox.c.state))}
-    return Operation(identity.hex(), row["kind"], row["subject"], row["created"], counts)
+        these.append(outbox.c.client.in_(sa.select(client.c.id).where(seen.where(client.c.name))))
+    found = db.execute(statement.where(*these).group_by(outbox.c.state))
+    counts = {Delivery(state): int(n) for state, n in found}
+    awaited = db.scalar(_AWAITED.where(*these)) or 0 if Delivery.SENT in counts else 0
+    return Operation(identity.hex(), row["kind"], row["subject"], row["created"], counts, awaited)
 
 
 def is_text(name: str) -> bool:
@@ -258,9 +263,8 @@ def _awaited() -> sa.ColumnElement[bool]:
     is_last = ~sa.exists().where(*same, newer.c.id > outbox.c.id)
     keys = outbox.c.kind.in_((Kind.ID_KEY.value, Kind.C2_KEY.value))
     reports = outbox.c.client.in_(sa.select(client.c.id).where(client.c.reports))
-    numbered = outbox.c.sequence.is_not(None)  # Format 2, in which all devices report, be it after a year
     unanswered = outbox.c.state.in_((Delivery.SENT.value, Delivery.EXPIRED.value))
-    return sa.and_(unanswered, sa.or_(keys, reports, numbered), is_last)
+    return sa.and_(unanswered, sa.or_(keys, reports, _NUMBERED), is_last)
 
 
 def _view(row: Row) -> Command:
@@ -282,6 +286,13 @@ def _from(make: Callable[[Given], sa.Update]) -> Setwise:
     return Setwise({"of": outbox.c.client.type, "start": outbox.c.id.type}, make)
 
 
+_NUMBERED = outbox.c.sequence.is_not(None)
+"""Format 2, in which all devices report, be it after a year."""
+_AWAITED = (
+    sa.select(sa.func.count())
+    .select_from(outbox.join(client, client.c.id == outbox.c.client))
+    .where(outbox.c.state == Delivery.SENT.value, sa.or_(client.c.reports, _NUMBERED))
+)
 _LATER = outbox.alias("later")
 _UNDONE, _IS_WAITING = _is_any(outbox, UNCONFIRMED), _is_any(outbox, _WAITING)
 _SAME = [_LATER.c[name] == outbox.c[name] for name in ("client", "kind", "object")]

@@ -52,7 +52,7 @@ class Plan:
     deadline: float
     at_deadline: AtDeadline
     operation: str
-    """That distributes the key, later the one that activates it."""
+    """The last of those that distribute the key, activate it, and take it back."""
     created: float
     activated: float | None
     ended: float | None
@@ -201,7 +201,9 @@ def _activate(db: sa.Connection, realm: Realm, plan: Row, reason: str | None) ->
     """Or re-key at once, where somebody left who may hold this very key."""
     (row,) = find_ids(db, realm, topic, topic.c.id, [plan["topic"]])
     if departures.count(db, plan["topic"]):
-        rotation.rekey(db, realm, [row], commands.begin(db, realm, "rekey", row["name"]), purge=True)
+        operation = commands.begin(db, realm, "rekey", row["name"])
+        rotation.rekey(db, realm, [row], operation, purge=True)
+        _set(db, plan["id"], operation=operation)
         return
     operation = commands.begin(db, realm, "activate", row["name"])
     now = realm.clock()
@@ -221,7 +223,8 @@ def _abort(db: sa.Connection, realm: Realm, plan: Row, reason: str) -> None:
     holders = list(db.scalars(sa.select(client.c.id).where(client.c.id.in_(told), client.c.id.in_(members))))
     _close(db, plan)
     commands.enqueue(db, realm, operation, holders, Kind.TOPIC, plan["topic"])
-    _set(db, plan["id"], state=PlanState.ABORTED.value, reason=reason, ended=realm.clock())
+    over = {"state": PlanState.ABORTED.value, "reason": reason, "ended": realm.clock()}
+    _set(db, plan["id"], **over, operation=operation)
 
 
 _NAME = sa.select(topic.c.name).where(topic.c.id == sa.bindparam("of", type_=sa.LargeBinary))

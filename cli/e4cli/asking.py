@@ -47,7 +47,9 @@ ApprovalOption = Annotated[
 ]
 LimitOption = Annotated[int | None, typer.Option("--limit", min=1, metavar="N", help="Show the first N, not all.")]
 PrefixOption = Annotated[str, typer.Option("--prefix", metavar="TEXT", help="Only those whose names begin so.")]
-WaitOption = Annotated[bool, typer.Option("--wait", help="End when the commands of this change are sent.")]
+WaitOption = Annotated[
+    bool, typer.Option("--wait", help="End when devices that report have confirmed it, and to all others it is sent.")
+]
 YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask whether this is meant.")]
 WaitSecondsOption = Annotated[
     float | None,
@@ -75,13 +77,26 @@ def reports(show: Callable[[Output, Any], None]) -> Callable[[Callable[Concatena
 
 def changes(asks: Callable[Concatenate[Api, P], Document]) -> Command:
     """A command whose answer is an operation, which ``--wait`` follows."""
-    return _command(
-        asks,
-        _follow,
-        _APPROVAL,
-        Parameter("wait", Parameter.KEYWORD_ONLY, default=False, annotation=WaitOption),
-        Parameter("timeout", Parameter.KEYWORD_ONLY, default=60.0, annotation=TimeoutOption),
-    )
+    return _command(asks, _follow, *_WAITING)
+
+
+def begins(path: Callable[[Document], str]) -> Callable[[Callable[Concatenate[Api, P], Document]], Command]:
+    """A command whose answer names the ``operation`` that it has begun, which ``--wait`` follows; then it is shown anew.
+
+    Args: path: where what was answered is shown.
+    """
+
+    def finish(api: Api, output: Output, answer: Document, wait: bool, timeout: float) -> None:
+        from e4cli import following
+
+        if not wait:
+            show_record(output, readable(output, answer))
+            return
+        operation = following.follow(api, api.get(f"/v1/operations/{answer['operation']}"), timeout)
+        show_record(output, readable(output, api.get(path(answer))))
+        following.check(operation, timeout)
+
+    return lambda asks: _command(asks, finish, *_WAITING)
 
 
 def make_sure(yes: bool, what: str) -> None:
@@ -112,6 +127,11 @@ _CONNECTION = (
     Parameter("output", Parameter.KEYWORD_ONLY, default=Output.TABLE, annotation=OutputOption),
 )
 _APPROVAL = Parameter("approval", Parameter.KEYWORD_ONLY, default=None, annotation=ApprovalOption)
+_WAITING = (
+    _APPROVAL,
+    Parameter("wait", Parameter.KEYWORD_ONLY, default=False, annotation=WaitOption),
+    Parameter("timeout", Parameter.KEYWORD_ONLY, default=60.0, annotation=TimeoutOption),
+)
 
 
 def _command(asks: Callable[..., Any], finish: Callable[..., None], *options: Parameter) -> Command:

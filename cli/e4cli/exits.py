@@ -61,7 +61,11 @@ _OF_ERRORS: dict[type[E4Error], Exit] = {
     KmsUnavailable: Exit(14, "kms_unavailable", "the key management service cannot be reached now"),
     KeyNotFound: Exit(15, "kms_key_not_found", "the key encryption key does not exist there"),
     Tampered: Exit(16, "tampered", "what was stored is not what was written: an integrity alarm"),
-    TransportError: Exit(17, "transport", "the broker cannot be reached, refused, or the link was lost"),
+    TransportError: Exit(
+        17,
+        "transport",
+        "the broker cannot be reached, refused, or the link was lost; of --wait: not all is done in time",
+    ),
     StorageError: Exit(18, "storage", "a file or database cannot be read or written as it must be"),
     ApprovalNeeded: Exit(20, "approval_needed", "another has to approve it first; then repeat it with --approval ID"),
     KmsDenied: Exit(19, "kms_denied", "the key management service does not let us in, or not do this"),

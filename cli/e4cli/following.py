@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``--wait``: follow an operation until its commands are on their way."""
+"""``--wait``: follow an operation until every device that reports has answered; to the others its commands are sent."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from e4cli.output import remark
 from e4cli.progress import progress
 from e4core.errors import E4Error, TransportError
 
-UNDONE = ("pending", "sending")
+UNSENT = ("pending", "sending")
 DEAD = ("refused", "expired")
 _POLL_S = (0.05, 1.0)
 """Least and longest time between two questions."""
 
 
 def follow(api: Api, operation: Document, timeout_s: float) -> Document:
-    """``operation`` as it is when nothing of it is still to be sent, or after ``timeout_s``.
+    """``operation`` as it is when it is over, or after ``timeout_s``.
 
     Raises: KeyboardInterrupt: after a remark that the C2 goes on by itself. E4Error.
     """
@@ -27,8 +27,9 @@ def follow(api: Api, operation: Document, timeout_s: float) -> Document:
         with progress("commands") as advance:
             while True:
                 total = sum(operation["counts"].values())
-                advance(total - undone(operation), total)
-                if not undone(operation) or time.monotonic() >= deadline:
+                left = unsent(operation) + operation["awaited"]
+                advance(total - left, total)
+                if not left or time.monotonic() >= deadline:
                     return operation
                 time.sleep(min(pause, max(deadline - time.monotonic(), 0)))
                 pause = min(2 * pause, longest)
@@ -39,18 +40,20 @@ def follow(api: Api, operation: Document, timeout_s: float) -> Document:
 
 
 def check(operation: Document, timeout_s: float) -> None:
-    """Raises: TransportError (``undelivered``): commands are still to be sent. E4Error (``refused``): devices refused some."""
-    if waiting := undone(operation):
-        raise TransportError(
-            f"{waiting} commands are not sent after {timeout_s:g} s; the C2 keeps trying: "
-            f"e4 commands show {operation['id']}",
-            kind="undelivered",
-        )
+    """Raises: E4Error (``refused``, ``expired``). TransportError: commands are still to be sent (``undelivered``), or answered
+    (``unconfirmed``)."""
     for state in DEAD:
         if dead := operation["counts"].get(state, 0):
             raise E4Error(f"{dead} commands were {state}; see e4 commands list --state {state}", kind=state)
+    later = f"the C2 goes on: e4 commands show {operation['id']}"
+    if waiting := unsent(operation):
+        raise TransportError(f"{waiting} commands are not sent after {timeout_s:g} s; {later}", kind="undelivered")
+    if awaited := operation["awaited"]:
+        raise TransportError(
+            f"{awaited} commands are sent and not confirmed after {timeout_s:g} s; {later}", kind="unconfirmed"
+        )
 
 
-def undone(operation: Document) -> int:
+def unsent(operation: Document) -> int:
     """How many commands are still to be sent."""
-    return sum(operation["counts"].get(state, 0) for state in UNDONE)
+    return sum(operation["counts"].get(state, 0) for state in UNSENT)

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from e4cli.api_client import Api, Document
-from e4cli.asking import LimitOption, lists, shows
+from e4cli.asking import LimitOption, begins, lists, shows
 from e4cli.output import Row
 from e4cli.topics import TopicArgument
 from e4core.errors import NotFound
@@ -18,6 +18,10 @@ from e4core.errors import NotFound
 app = typer.Typer(
     no_args_is_help=True, help="Rotate a topic without losing a message: the next key first, then its use."
 )
+
+
+def _path(plan: Document) -> str:
+    return f"/v1/topics/{plan['topic']}/plans/{plan['id']}"
 
 
 class AtDeadline(StrEnum):
@@ -28,7 +32,7 @@ class AtDeadline(StrEnum):
 
 
 @app.command()
-@shows
+@begins(_path)
 def begin(
     api: Api,
     topic: TopicArgument,
@@ -42,7 +46,7 @@ def begin(
     by_hand: Annotated[
         bool, typer.Option("--by-hand", help="At the quorum wait for e4 plans activate, until the deadline.")
     ] = False,
-) -> Row:
+) -> Document:
     """Send the next key of a topic to all members, who hold it; it is used when a quorum has confirmed that."""
     terms = {"quorum": quorum, "within_s": within, "at_deadline": at_deadline.value, "automatic": not by_hand}
     return api.post(f"{api.topic(topic)}/plans", terms)
@@ -63,19 +67,19 @@ def show(api: Api, topic: TopicArgument) -> Row:
 
 
 @app.command()
-@shows
+@begins(_path)
 def activate(
     api: Api,
     topic: TopicArgument,
     force: Annotated[bool, typer.Option(help="Although the quorum does not hold the key.")] = False,
-) -> Row:
+) -> Document:
     """Use the key of the newest plan from now on."""
     return api.post(f"{_newest(api, topic)}/activate", {"force": force})
 
 
 @app.command()
-@shows
-def abort(api: Api, topic: TopicArgument) -> Row:
+@begins(_path)
+def abort(api: Api, topic: TopicArgument) -> Document:
     """Give the newest plan up before its key is used; who holds the key is told to forget it."""
     return api.post(f"{_newest(api, topic)}/abort")
 

@@ -156,7 +156,7 @@ def operation(answer: httpx2.Response) -> dict[str, Any]:
     """The body of a 202."""
     assert answer.status_code == 202, answer.text
     body: dict[str, Any] = answer.json()
-    assert set(body) == {"id", "kind", "subject", "created", "counts"}
+    assert set(body) == {"id", "kind", "subject", "created", "counts", "awaited"}
     return body
 
 

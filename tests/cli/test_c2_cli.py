@@ -17,7 +17,7 @@ from tests.cli.c2_server import C2
 from tests.cli.command import running
 from tests.cli.devices import loaded
 
-OPERATION = {"id", "kind", "subject", "created", "counts"}
+OPERATION = {"id", "kind", "subject", "created", "counts", "awaited"}
 NAMES = [
     "attic/left room",
     "Dachboden-Süd ☃",

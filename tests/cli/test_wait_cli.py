@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``--wait``, with devices that confirm late, refuse, are away, or never report: it ends when all that report have answered."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from e4backends import fips
+from e4cli import following
+from e4core import report
+from e4core.keys import ClientId, Secret, control_topic, report_topic
+from e4core.report import Ack, Outcome
+from e4transports.memory import named
+from tests.c2.devices import Ours, Witness
+from tests.c2.served import PATIENCE_S, serving, settings_in
+from tests.cli.c2_server import C2
+
+POLL_S = 0.02
+
+
+@pytest.fixture(autouse=True)
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is waited for is looked at more often than it changes."""
+    monkeypatch.setattr(following, "_POLL_S", (POLL_S, POLL_S))
+
+
+class Refusing(Ours):
+    """Does nothing that it is told, and says so."""
+
+    def take(self, payload: bytes, now: float) -> Sequence[bytes]:
+        no = Ack(self.digest(), payload[8:24], Outcome.REFUSED, "bad_key")
+        return [report.seal(self.suite, self.channel(), self.id, no, os.urandom(report.SALT_LEN))]
+
+
+class Live:
+    """A device at the broker of the C2, in whose event loop it runs; while it is ``held`` it reads nothing."""
+
+    def __init__(self, c2: C2, name: str, kind: type[Ours] | type[Witness] = Ours) -> None:
+        suite, self._c2 = c2.suite, c2
+        private = Secret(suite.device.generate())
+        identity = c2.served.client(name, suite.device.public(suite.device.load(private)))
+        self.device = kind(suite, name, ClientId(bytes.fromhex(identity)), private, b"")
+        self._link = named(c2.served.settings.broker.removeprefix("memory:")).connect(name)
+        self._reads = asyncio.Event()
+        c2.served.run(self._begin())
+        if isinstance(self.device, Ours):
+            until(lambda: c2.answer("clients", "show", name)["reports"])
+
+    def hold(self) -> None:
+        self._c2.served.run(self._set(False))
+
+    def let_go(self) -> None:
+        self._c2.served.run(self._set(True))
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Until it is long known that the broker has a command with a key, which it does not read."""
+        self.hold()
+        with ThreadPoolExecutor(1) as thread:
+            late = thread.submit(self._let_go_late)
+            yield
+            late.result(PATIENCE_S)
+
+    def _let_go_late(self) -> None:
+        with self._c2.served.stranger(self._c2.served.token) as http:
+
+            def sent() -> set[str]:
+                return {each["kind"] for each in http.get("/v1/commands", params={"state": "sent"}).json()["items"]}
+
+            until(lambda: bool(sent() & {"topic", "next_key"}))
+        time.sleep(20 * POLL_S)
+        self.let_go()
+
+    async def _begin(self) -> None:
+        await self._link.__aenter__()
+        await self._link.subscribe(control_topic(self.device.id))
+        await self._set(True)
+        self._running = asyncio.create_task(self._run())
+        if isinstance(self.device, Ours):
+            await self._link.publish(report_topic(self.device.id), self.device.hello(time.time()), 2)
+
+    async def _run(self) -> None:
+        async for incoming in self._link:
+            await self._reads.wait()
+            for each in self.device.take(incoming.payload, time.time()):
+                await self._link.publish(report_topic(self.device.id), each, 2)
+
+    async def _set(self, reads: bool) -> None:
+        (self._reads.set if reads else self._reads.clear)()
+
+
+def until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def c2(tmp_path: Path) -> Iterator[C2]:
+    with serving(settings_in(tmp_path, suite="sk")) as served:
+        yield C2(served, tmp_path)
+
+
+@pytest.fixture
+def c2_of_format_2(tmp_path: Path) -> Iterator[C2]:
+    with serving(settings_in(tmp_path, suite=fips.SUITE_SK.name)) as served:
+        yield C2(served, tmp_path)
+
+
+def topic(c2: C2, *devices: Live) -> None:
+    c2.ok("topics", "create", "t")
+    c2.ok("topics", "join", "t", *(each.device.name for each in devices), "--wait")
+
+
+def test_who_confirms_late_is_waited_for(c2: C2) -> None:
+    device = Live(c2, "a")
+    topic(c2, device)
+    with device.held():
+        operation = c2.answer("topics", "rotate", "t", "--wait")
+    assert (operation["counts"], operation["awaited"]) == ({"confirmed": 1}, 0)
+
+
+def test_who_never_reports_is_done_when_it_is_sent(c2: C2) -> None:
+    topic(c2, Live(c2, "a", Witness))
+    operation = c2.answer("topics", "rotate", "t", "--wait")
+    assert (operation["counts"], operation["awaited"]) == ({"sent": 1}, 0)
+
+
+def test_what_a_device_refuses_late_is_1(c2: C2) -> None:
+    c2.ok("topics", "create", "t")
+    device = Live(c2, "a", Refusing)
+    with device.held():
+        done = c2.run("topics", "join", "t", "a", "--wait")
+    assert done.code == 1
+    assert "e4 commands list --state refused" in done.stderr
+    assert "refused 1" in done.stdout
+
+
+def test_who_is_away_until_the_time_limit_is_17_and_confirms_later(c2: C2) -> None:
+    here, away = Live(c2, "a"), Live(c2, "b")
+    topic(c2, here, away)
+    away.hold()
+    done = c2.run("topics", "rotate", "t", "--wait", "--timeout", "0.5")
+    assert done.code == 17
+    show = ["commands", "show", done.stderr.split()[-1]]
+    until(lambda: c2.answer(*show)["counts"] == {"confirmed": 1, "sent": 1})
+    again = c2.run(*show, "--wait", "--timeout", "0")
+    assert again.code == 17
+    assert "1 commands are sent and not confirmed" in again.stderr
+    away.let_go()
+    operation = c2.answer(*show, "--wait")
+    assert (operation["counts"], operation["awaited"]) == ({"confirmed": 2}, 0)
+
+
+def test_what_was_refused_is_told_though_others_are_away(c2: C2) -> None:
+    c2.ok("topics", "create", "t")
+    Live(c2, "a", Refusing)
+    Live(c2, "b").hold()
+    show = ["commands", "show", c2.answer("topics", "join", "t", "a", "b")["id"]]
+    until(lambda: c2.answer(*show)["counts"] == {"refused": 1, "sent": 1})
+    assert c2.run(*show, "--wait", "--timeout", "0").code == 1
+
+
+def test_plans_name_each_operation_that_they_begin_and_wait_for_it(c2_of_format_2: C2) -> None:
+    c2 = c2_of_format_2
+    device = Live(c2, "a")
+    topic(c2, device)
+    for end, state in (("abort", "aborted"), ("activate", "activating")):
+        with device.held():
+            begun = c2.answer("plans", "begin", "t", "--by-hand", "--wait")
+        assert (begun["holding"], begun["members"]) == (1, 1)
+        with device.held():
+            ended = c2.answer("plans", end, "t", "--wait")
+        assert ended["state"] in (state, "done")
+        assert ended["operation"] != begun["operation"]
+        operation = c2.answer("commands", "show", ended["operation"])
+        assert (operation["kind"], operation["counts"]) == (end, {"confirmed": 1})
