@@ -6,23 +6,28 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from itertools import pairwise
 from typing import Any, Self
 
 import pytest
+import sqlalchemy as sa
 
 from e4c2 import clients, delivery, outages, topics
-from e4c2.delivery import LONGEST_PAUSE_S, STALE_S, Courier
-from e4c2.model import Delivery
+from e4c2.commands import BATCH
+from e4c2.delivery import LONGEST_PAUSE_S, STALE_S, WINDOW, Courier
+from e4c2.model import Delivery, outbox
 from e4core.errors import StorageError, TransportError
 from e4core.keys import control_topic, report_topic
 from e4core.message import WINDOW_S
 from e4core.transport import Incoming
 from e4transports.memory import MemoryBroker, MemoryTransport
 from tests.c2.devices import Witness
+from tests.c2.test_scale import crowded
 from tests.c2.world import World
 
 PATIENCE_S = 10.0
+_AGAIN = sa.select(outbox.c.not_before)
 
 
 class Flaky:
@@ -119,6 +124,21 @@ def with_courier(world: World, fails: Callable[[int], bool], done: Callable[[], 
     return asyncio.run(run())
 
 
+@asynccontextmanager
+async def working(courier: Courier) -> AsyncIterator[None]:
+    task = asyncio.create_task(courier.run())
+    yield
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def true(of: Callable[[], bool]) -> None:
+    """It becomes so."""
+    async with asyncio.timeout(PATIENCE_S):
+        while not await asyncio.to_thread(of):  # noqa: ASYNC110  it is elsewhere
+            await asyncio.sleep(0.02)
+
+
 def test_courier_carries_commands_out_and_reports_in(world: World) -> None:
     for name in "ab":
         world.add(name)
@@ -161,6 +181,46 @@ def test_what_the_broker_keeps_refusing_is_tried_less_and_less_often(
     pauses = [later - earlier for earlier, later in pairwise(tries)]
     assert 3 <= len(pauses) <= 7
     assert all(pause >= 2.0**attempt / 2 for attempt, pause in enumerate(pauses, 1))
+
+
+def test_what_is_lost_at_the_same_instant_is_not_tried_again_at_the_same(sk: World) -> None:
+    """Else a broker that comes back is met by a whole fleet at once, again and again."""
+    names = [f"d{i}" for i in range(20)]
+    for name in names:
+        sk.add(name)
+    sk.do(topics.create, "t")
+    sk.do(topics.join, "t", names)
+    lost_at = sk.clock.now
+
+    async def story() -> None:
+        async with Flaky(MemoryBroker(), lambda _: True) as link, working(Courier(sk.store, sk.realm, link)):
+            await true(lambda: link.published == sk.count(Delivery.PENDING) == len(names))
+
+    asyncio.run(story())
+    pauses = [again - lost_at for (again,) in sk.store.run(lambda db: db.execute(_AGAIN).all())]
+    assert all(1 <= pause <= 2 for pause in pauses)
+    assert len(set(pauses)) > len(names) / 2
+    assert max(pauses) - min(pauses) > 0.25
+
+
+def test_no_more_are_on_their_way_than_the_window_is_wide(sk: World) -> None:
+    """Though more wait, and the broker has acknowledged none; then it has them all."""
+    total = WINDOW + BATCH + 1
+    sk.do(topics.create, "t")
+    sk.do(crowded, total)
+    sk.do(topics.rotate, "t")
+
+    async def story() -> None:
+        async with Slow(MemoryBroker()) as link, working(courier := Courier(sk.store, sk.realm, link)):
+            await true(lambda: link.published >= WINDOW)
+            for _ in range(20):
+                courier.wake()
+                await asyncio.sleep(0.02)
+            assert (link.published, sk.count(Delivery.SENDING)) == (WINDOW, WINDOW)
+            link.go.set()
+            await true(lambda: sk.count(Delivery.SENT) == total)
+
+    asyncio.run(story())
 
 
 def test_what_was_refused_a_thousand_times_is_still_tried_again(sk: World) -> None:

@@ -58,11 +58,11 @@ def counted(world: World, use: Callable[..., object], *args: object) -> int:
 def crowd(sk: World) -> World:
     """A topic with a thousand members."""
     sk.do(topics.create, "t")
-    sk.do(_crowd, 1000)
+    sk.do(crowded, 1000)
     return sk
 
 
-def _crowd(db: sa.Connection, realm: Any, size: int) -> None:
+def crowded(db: sa.Connection, realm: Any, size: int) -> None:
     t = realm.suite.derive_id("t")
     shared = {"status": "active", "pending_key": None, "pending_private": None, "c2_key": 0, "reports": True}
     ids = [realm.suite.derive_id(f"d{i}") for i in range(size)]
@@ -84,7 +84,7 @@ def test_rotation_costs_the_same_for_one_member_and_a_thousand(crowd: World) -> 
 
 def test_commands_of_format_2_cost_the_same_for_one_device_and_five_hundred(sk2: World) -> None:
     sk2.do(topics.create, "t")
-    sk2.do(_crowd, 500)
+    sk2.do(crowded, 500)
     sk2.do(topics.create, "one")
     sk2.add("x")
     sk2.do(topics.join, "one", ["x"])
@@ -147,7 +147,7 @@ def test_new_c2_key_costs_the_same_for_one_client_and_for_a_thousand(pk: World) 
     one = counted(pk, c2keys.new, Reason.ROUTINE)
     pk.do(c2keys.finish, force=True)
     pk.do(topics.create, "t")
-    pk.do(_crowd, 1000)
+    pk.do(crowded, 1000)
     pk.do(clients.new_key, "a", Reason.COMPROMISED)
     assert counted(pk, c2keys.new, Reason.ROUTINE) == one
     assert pk.count(Delivery.PENDING) == 1000, "all but the one that is suspended"
