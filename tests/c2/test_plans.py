@@ -8,7 +8,7 @@ from zlib import crc32
 
 import pytest
 
-from e4c2 import changes, clients, departures, plans, standing, steering, topics
+from e4c2 import changes, clients, commands, departures, plans, standing, steering, topics
 from e4c2.audit import chain
 from e4c2.audit.chain import Filter
 from e4c2.model import AtDeadline, Reason
@@ -256,6 +256,8 @@ def test_eviction_without_a_rekey_keeps_the_key_from_being_used(team: World) -> 
     team.do(topics.leave, "t", ["c"], rekey=False)
     team.do(plans.activate, "t", plan.id)
     assert (now(team).state, now(team).reason) == ("aborted", "replaced")
+    operation = team.store.run(commands.count, bytes.fromhex(now(team).operation))
+    assert (operation.kind, operation.counts) == ("activate", {"pending": 2}), "what sends the other key"
     team.settle_down()
     assert thief.read("t", team.devices["a"].write("t", team.clock.now, b"x"), team.clock.now) is None
     assert sends(team, "a") > plan.epoch
