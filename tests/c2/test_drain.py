@@ -70,7 +70,8 @@ async def story(folder: Path, broker: Mosquitto, broker_takes: bool) -> None:
         c2 = await asyncio.to_thread(start)
         topic = await asyncio.to_thread(peopled, c2, swarm)
         swarm.greet(swarm.members)
-        await swarm.answered()
+        async with asyncio.timeout(PATIENCE_S):
+            await swarm.answered()
         await until(lambda: None not in holders() and len(holders()) == 1)
         (before,) = holders()
         connections = swarm.connections
