@@ -281,7 +281,7 @@ def test_many_leave_and_only_what_is_planned_is_not_waited_for(sk2: World) -> No
     sk2.topic("u", "a", "b")
     sk2.do(plans.begin, "u", Terms(automatic=False))
     keys = [sk2.topic_key(name) for name in "tu"]
-    sk2.do(clients.remove_all, ["a"], "a", wait_s=5)
+    sk2.do(clients.remove_all, ["a"], wait_s=5)
     assert [before == sk2.topic_key(name) for before, name in zip(keys, "tu", strict=True)] == [True, False]
     assert [sk2.names(standing.evicted, name) for name in "tu"] == [["a"], []]
 
