@@ -114,6 +114,7 @@ async def the_broker_is_killed(fleet: Fleet, broker: Mosquitto) -> None:
 async def devices_restart(fleet: Fleet, _broker: Mosquitto) -> None:
     for each in fleet.chance.sample(fleet.swarm.members, DEVICES // 5):
         each.restart()
+        fleet.swarm.greet([each])
         await asyncio.sleep(fleet.chance.uniform(0, 0.005))
 
 
@@ -167,6 +168,7 @@ async def rotated_amid(fleet: Fleet, broker: Mosquitto, *troubles: Trouble) -> N
         await fleet.a_while()
     await asyncio.gather(*happening)
     await fleet.converge(WITHIN_S)
+    await fleet.swarm.answered()
     await fleet.settled()
     fleet.check_order()
     most = fleet.most_received()
