@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
 
 import sqlalchemy as sa
@@ -35,6 +36,8 @@ class Presence:
         self._locksmith = locksmith
         self._watch = Watch(DEAD_AFTER_S if store.is_shared else 0)
         self._failure = ""
+        self._dead: Mapping[bytes, int] = {}
+        self._mourning = asyncio.Event()
         self._beaten: float | None = None
         """When the last beat that was done began, by the clock of this machine that is never set back."""
 
@@ -44,6 +47,7 @@ class Presence:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._go_on())
                 if self._store.is_shared:
+                    tasks.create_task(self._bury())
                     tasks.create_task(self._doubt())
         finally:
             with suppress(StorageError):
@@ -51,8 +55,15 @@ class Presence:
 
     async def _go_on(self) -> None:
         while True:
-            await self._try()
+            await self._try(self._beat)
             await asyncio.sleep(BEAT_EVERY_S)
+
+    async def _bury(self) -> None:
+        """Take over from who seems to be dead, which waits for its turn; this one beats meanwhile."""
+        while True:
+            await self._mourning.wait()
+            self._mourning.clear()
+            await self._try(self._take_over)
 
     async def _doubt(self) -> None:
         """Keep no device that cannot be served from here, and none that others may serve by now."""
@@ -65,9 +76,9 @@ class Presence:
                 self._courier.give_up()
             await asyncio.sleep(LOOKS_EVERY_S)
 
-    async def _try(self) -> None:
+    async def _try(self, act: Callable[[], Awaitable[None]]) -> None:
         try:
-            await self._beat()
+            await act()
         except StorageError as error:  # the others will say that this one is dead, if it lasts
             if str(error) != self._failure:
                 log.error("this C2 cannot tell the others that it is at work: %s", error)
@@ -75,32 +86,39 @@ class Presence:
         else:
             self._failure = ""
 
+    async def _take_over(self) -> None:
+        self._tell(await self._store.write(replicas.bury, self._realm, self._dead))
+
     async def _beat(self) -> None:
-        ear = self._courier.ear
-        begun = time.monotonic()
-        if await self._is_all_well():
-            self._beaten = begun
-        else:
-            await self._beat_in_turn(begun)
+        """Waiting for no turn, else those with most to write would seem to be dead; but who can write nothing is of no use."""
+        is_at_work = self._beaten is not None and self._store.unable_s < GIVES_UP_AFTER_S
+        if not (self._store.is_shared and is_at_work and await self._tick()):
+            await self._beat_in_turn()
         if self._store.is_shared:
-            ear.should(await self._store.read(replicas.hears, self._realm))
+            self._courier.ear.should(await self._store.read(replicas.hears, self._realm))
 
-    async def _is_all_well(self) -> bool:
-        """Whether the beat was all that is to be done. It waits for no turn: else who writes much would seem to be dead."""
-        if not self._store.is_shared or self._beaten is None:
+    async def _tick(self) -> bool:
+        """Whether the others hold this one for alive."""
+        begun, told = time.monotonic(), (self._locksmith.held, self._courier.ear.can_hear)
+        counts = await self._store.write_own(replicas.tick, self._realm, *told)
+        if counts is None:
             return False
-        told = (self._locksmith.held, self._courier.ear.can_hear)
-        if not await self._store.write_own(replicas.tick, self._realm, *told):
-            return False
-        return not self._watch.dead(await self._store.read(replicas.others, self._realm))
+        self._beaten = begun
+        if dead := self._watch.dead(counts):
+            self._dead = {each: counts[each] for each in dead}
+            self._mourning.set()
+        return True
 
-    async def _beat_in_turn(self, begun: float) -> None:
-        told = (self._watch, self._locksmith.held, self._courier.ear.can_hear)
+    async def _beat_in_turn(self) -> None:
+        begun, told = time.monotonic(), (self._watch, self._locksmith.held, self._courier.ear.can_hear)
         known, dead = await self._store.write(_beat, self._realm, *told)
         if self._beaten is not None and not known:
             log.warning("the others held this C2 for dead")
             self._courier.give_up()
         self._beaten = begun
+        self._tell(dead)
+
+    def _tell(self, dead: Collection[bytes]) -> None:
         for each in sorted(dead):
             log.warning("the C2 %s is not at work any more; what it had in hand is sent again", each.hex())
         if dead:

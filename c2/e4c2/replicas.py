@@ -67,32 +67,37 @@ def beat(db: sa.Connection, realm: Realm, watch: Watch, deks: bytes, linked: boo
 
     Args: deks: `e4c2.deks.fingerprint` of those whose keys it holds.  linked: it is connected to the broker.
     """
-    if not tick(db, realm, deks, linked):
+    if tick(db, realm, deks, linked) is None:
         first = {"id": realm.replica, "beats": 0, "deks": deks, "started": realm.clock(), "linked": linked}
         db.execute(sa.insert(replica).values(first))
         events.tell(db, realm, events.Kind.REPLICA_STARTED, replica=realm.replica.hex())
-    counts = others(db, realm)
-    dead = {each for each in watch.dead(counts) if _bury(db, each, counts[each])}
-    if dead:
-        for each in sorted(dead):
+    counts = _counts(db, realm)
+    return bury(db, realm, {each: counts[each] for each in watch.dead(counts)})
+
+
+def bury(db: sa.Connection, realm: Realm, dead: Mapping[bytes, int]) -> set[bytes]:
+    """Take over from these, unless one has beaten since its count was this; from which that was."""
+    buried = set()
+    for each, beats in sorted(dead.items()):
+        if db.execute(sa.delete(replica).where(replica.c.id == each, replica.c.beats == beats)).rowcount:
+            buried.add(each)
             events.tell(db, realm, events.Kind.REPLICA_GONE, replica=each.hex(), dead=True)
-        resume(db, realm)
-    return dead
+    if buried:
+        requeue(db, outbox.c.state == Delivery.SENDING.value, outbox.c.holder.in_(buried))
+    return buried
 
 
-def _bury(db: sa.Connection, dead: bytes, beats: int) -> bool:
-    """Unless it has beaten just now."""
-    return bool(db.execute(sa.delete(replica).where(replica.c.id == dead, replica.c.beats == beats)).rowcount)
+def tick(db: sa.Connection, realm: Realm, deks: bytes, linked: bool = True) -> dict[bytes, int] | None:
+    """Say that this one is still at work, and nothing else; the counts of all others, as a `Watch` looks at them.
 
-
-def tick(db: sa.Connection, realm: Realm, deks: bytes, linked: bool = True) -> bool:
-    """Say that this one is still at work, and nothing else; whether the others hold it for alive. Args: as `beat`."""
+    Args: as `beat`. None: the others hold this one for dead.
+    """
     told = {"beats": replica.c.beats + 1, "deks": deks, "linked": linked}
-    return bool(db.execute(sa.update(replica).where(replica.c.id == realm.replica).values(**told)).rowcount)
+    mine = sa.update(replica).where(replica.c.id == realm.replica)
+    return _counts(db, realm) if db.execute(mine.values(**told)).rowcount else None
 
 
-def others(db: sa.Connection, realm: Realm) -> dict[bytes, int]:
-    """The counts of all others, as a `Watch` looks at them."""
+def _counts(db: sa.Connection, realm: Realm) -> dict[bytes, int]:
     counts = sa.select(replica.c.id, replica.c.beats).where(replica.c.id != realm.replica)
     return {row.id: row.beats for row in db.execute(counts)}
 

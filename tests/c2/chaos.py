@@ -22,7 +22,7 @@ import sqlalchemy as sa
 from e4c2 import topics
 from e4c2.enrolment import bulk
 from e4c2.enrolment.bulk import New
-from e4c2.model import Delivery, outbox
+from e4c2.model import Delivery, outbox, replica
 from e4c2.rows import Realm
 from e4core.errors import StorageError
 from e4core.keys import ClientId, Secret, control_topic, report_topic
@@ -37,6 +37,9 @@ from tests.servers import free_port
 TOPIC = "swarm"
 QOS = 1
 HELLO_EVERY_S = 10.0
+WITHIN_S = 120.0
+"""For whatever is waited for, on a machine that has other things to do."""
+QUIET_LOOKS = 4
 PATIENCE_S = 5.0
 """With one C2, before another is asked."""
 
@@ -70,6 +73,8 @@ class Swarm:
         self.members = [Member(suite, name, private) for name, private in privates.items()]
         self._by_topic = {control_topic(each.id): each for each in self.members}
         self._link: Any = None
+        self.heard = 0
+        """Commands, to whomever, whether they were there or not."""
 
     def enrol(self, db: Any, realm: Realm) -> None:
         """All of them members of a new topic."""
@@ -100,8 +105,8 @@ class Swarm:
             self._report(each, each.hello(time.time()))
 
     async def answered(self) -> None:
-        """Until no hello waits for its answer."""
-        while not all(each.client.synchronised for each in self.members):  # noqa: ASYNC110  # known elsewhere
+        """Until no hello waits for its answer, of those that are there."""
+        while not all(each.away or each.client.synchronised for each in self.members):  # noqa: ASYNC110  # known elsewhere
             await asyncio.sleep(0.1)
 
     def holding(self, key: bytes) -> int:
@@ -109,6 +114,7 @@ class Swarm:
 
     async def _obey(self) -> None:
         async for incoming in self._link:
+            self.heard += 1
             member = self._by_topic[incoming.topic]
             if not member.away:
                 for report in member.hear(incoming.payload, time.time()):
@@ -132,12 +138,18 @@ class Served:
         folder.mkdir()
         self._folder = folder
         others = {name: value for name, value in os.environ.items() if not name.startswith("E4_")}
-        self._environment = {**others, **environment, "E4_PORT": str(free_port())}
-        self.url = f"http://127.0.0.1:{self._environment['E4_PORT']}"
+        self._environment = {**others, **environment}
+        self._port = 0
         self._process: subprocess.Popen[str] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._port}"
 
     def begin(self) -> None:
         """Not waiting until it listens."""
+        self._port = free_port()
+        self._environment["E4_PORT"] = str(self._port)
         with (self._folder / "log").open("a") as log:
             self._process = subprocess.Popen(
                 [*program(self._environment), "serve", "--output", "json"],
@@ -242,39 +254,54 @@ class Fleet:
         """Less than a rotation takes."""
         await asyncio.sleep(self.chance.uniform(0, 0.5))
 
+    async def taken_over(self, victim: Served) -> None:
+        """Until the others hold it for dead: 15 s after its last beat, and not before they have their turn to write."""
+        known = sa.select(replica.c.id).where(replica.c.id == victim.replica)
+        async with asyncio.timeout(WITHIN_S):
+            while await self._asked(known) is not None:  # noqa: ASYNC110  # known elsewhere
+                await asyncio.sleep(0.1)
+
     async def one_with_commands_in_hand(self) -> Served:
         """A replica that has claimed commands and not yet heard of them all, paused amid that."""
-        while True:
-            for each in self._at_work:
-                if await self._in_hand(each.replica):
-                    each.pause()
+        async with asyncio.timeout(WITHIN_S):
+            while True:
+                for each in self._at_work:
                     if await self._in_hand(each.replica):
-                        return each
-                    each.go_on()
-            await asyncio.sleep(0.02)
+                        each.pause()
+                        if await self._in_hand(each.replica):
+                            return each
+                        each.go_on()
+                await asyncio.sleep(0.02)
 
     async def settled(self) -> None:
-        """Until nothing more is on its way to any device."""
-        before = -1
-        while (now := sum(each.received for each in self.swarm.members)) != before or await self._in_hand():
-            before = now
-            await asyncio.sleep(1)
+        """Until every hello is answered, and for a while nothing came to anybody, and nothing is to be sent."""
+        quiet, before = 0, -1
+        async with asyncio.timeout(WITHIN_S):
+            await self.swarm.answered()
+            while quiet < QUIET_LOOKS:
+                now, waiting = self.swarm.heard, await self._in_hand()
+                quiet = 0 if waiting or now != before else quiet + 1
+                before = now
+                await asyncio.sleep(0.5)
 
     async def _in_hand(self, holder: bytes | None = None) -> int:
         """How many commands wait or are in hand; or only those in hand of one."""
         states = (Delivery.SENDING,) if holder else (Delivery.PENDING, Delivery.SENDING)
         these = outbox.c.state.in_([each.value for each in states])
         mine = these if holder is None else sa.and_(these, outbox.c.holder == holder)
+        return int(await self._asked(sa.select(sa.func.count()).where(mine)))
+
+    async def _asked(self, question: sa.Select[Any]) -> Any:
         while True:
             with suppress(StorageError):
-                return await self.world.store.read(lambda db: db.scalar(sa.select(sa.func.count()).where(mine)) or 0)
+                return await self.world.store.read(lambda db: db.scalar(question))
             await asyncio.sleep(0.1)
 
-    async def converge(self, within_s: float) -> None:
+    async def converge(self) -> None:
         """Wait until all hold the newest key."""
         begun = time.monotonic()
         while (held := self.swarm.holding(self.history[-1])) < len(self.swarm.members):
-            assert time.monotonic() - begun < within_s, f"{held} of {len(self.swarm.members)} hold the newest key"
+            assert time.monotonic() - begun < WITHIN_S, f"{held} of {len(self.swarm.members)} hold the newest key"
             await asyncio.sleep(0.1)
 
     def check_order(self) -> None:

@@ -19,7 +19,7 @@ from e4c2.flights import Flight, reclaim
 from e4c2.format import Sealed
 from e4c2.model import Delivery, replica
 from e4c2.presence import Presence
-from e4c2.replicas import LOOKS, Watch
+from e4c2.replicas import DEAD_AFTER_S, LOOKS, Watch
 from e4c2.settling import settle
 from e4core.errors import Conflict, StorageError
 from e4core.keys import ClientId, report_topic
@@ -229,6 +229,13 @@ async def lose_database(one: Beating, _: Slow, __: Beating) -> None:
         setattr(one.world.store, way, lost)
 
 
+async def another_release(one: Beating, _: Slow, __: Beating) -> None:
+    """It beats, and writes nothing any more."""
+    await one.world.store.write_own(
+        lambda db: db.execute(sa.text("UPDATE alembic_version SET version_num = 'x'")) and None
+    )
+
+
 async def seem_dead(_: Beating, link: Slow, other: Beating) -> None:
     link.is_up = False  # else it may take them again, once it is told that the others were wrong
     while not other.beat():
@@ -236,7 +243,7 @@ async def seem_dead(_: Beating, link: Slow, other: Beating) -> None:
         await asyncio.sleep(0.01)
 
 
-@pytest.mark.parametrize("lapse", [lose_link, lose_database, seem_dead])
+@pytest.mark.parametrize("lapse", [lose_link, lose_database, another_release, seem_dead])
 def test_who_may_be_replaced_gives_up_what_has_not_left(
     several: Replicas, lapse: Callable[[Beating, Slow, Beating], Awaitable[None]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -262,7 +269,7 @@ def test_who_may_be_replaced_gives_up_what_has_not_left(
                 await asyncio.sleep(0.02)
             one.world.clock.now += 1
             taken: list[Sealed] = []
-            while lapse is not lose_database and len(taken) < 2:
+            while lapse in (lose_link, seem_dead) and len(taken) < 2:
                 taken += await other.world.store.write(other.world.realm.format.claim, other.world.realm, 10)
                 await asyncio.sleep(0.02)
             link.go.set()
@@ -275,35 +282,59 @@ def test_who_may_be_replaced_gives_up_what_has_not_left(
     assert left == []
 
 
-def test_who_waits_for_its_turn_is_at_work_all_the_same(several: Replicas, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("somebody_is_dead", [False, True])
+def test_who_waits_for_its_turn_is_at_work_all_the_same(
+    several: Replicas, monkeypatch: pytest.MonkeyPatch, somebody_is_dead: bool
+) -> None:
+    """Though it has others to bury, which it must wait for too."""
     monkeypatch.setattr(presence, "BEAT_EVERY_S", 0.05)
+    monkeypatch.setattr(presence, "DEAD_AFTER_S", 0 if somebody_is_dead else DEAD_AFTER_S)
     one, other = two(several)
-    go_on = Event()
+    writes, go_on = Event(), Event()
 
-    async def count() -> int:
-        mine = sa.select(replica.c.beats).where(replica.c.id == one.world.realm.replica)
-        return await one.world.store.read(lambda db: db.scalar(mine) or 0)
+    def write_long(_: sa.Connection) -> None:
+        writes.set()
+        go_on.wait(PATIENCE_S)
 
     async def until(wanted: int) -> None:
-        while await count() < wanted:  # noqa: ASYNC110  counted elsewhere
+        while await beats(one) < wanted:  # noqa: ASYNC110  counted elsewhere
             await asyncio.sleep(0.02)
 
     async def story() -> None:
         async with Slow(MemoryBroker()) as link, asyncio.timeout(PATIENCE_S):
             courier = Courier(one.world.store, one.world.realm, link)
             mine = Presence(one.world.store, one.world.realm, courier, several.locksmith(one.world))
+            long = asyncio.create_task(other.world.store.write(write_long))
+            await asyncio.to_thread(writes.wait, PATIENCE_S)
+            mine._beaten = time.monotonic()  # it has beaten before
             beating = asyncio.create_task(mine.run())
-            await until(await count() + 1)
-            long = asyncio.create_task(other.world.store.write(lambda _: go_on.wait() and None))
             waiting = asyncio.create_task(one.world.store.write(topics.rotate, one.world.realm, "t"))
-            await until(await count() + 3)
+            await until(await beats(one) + 2 * LOOKS)
             assert not waiting.done()
             go_on.set()
             await asyncio.gather(long, waiting)
             beating.cancel()
             await asyncio.gather(beating, return_exceptions=True)
 
-    asyncio.run(story())
+    try:
+        asyncio.run(story())
+    finally:
+        go_on.set()
+
+
+async def beats(of: Beating) -> int:
+    mine = sa.select(replica.c.beats).where(replica.c.id == of.world.realm.replica)
+    return await of.world.store.read(lambda db: db.scalar(mine) or 0)
+
+
+def test_who_buries_another_sends_nothing_of_its_own_again(several: Replicas) -> None:
+    one, other = two(several)
+    one.world.do(topics.rotate, "t")
+    assert len(one.world.claim()) == 2
+    one.beat()
+    assert one.notice() == {other.world.realm.replica}
+    one.world.clock.now += 1
+    assert one.world.claim() == []
 
 
 def test_one_of_those_at_work_does_what_is_to_be_done_once(several: Replicas) -> None:

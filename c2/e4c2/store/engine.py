@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextvars import copy_context
@@ -18,7 +19,7 @@ from e4c2.store.address import Address
 from e4c2.store.schema import Prepare, prepare
 from e4c2.store.sqlite import Sqlite
 from e4c2.telemetry.watches import Watch, unwatched
-from e4core.errors import Tampered
+from e4core.errors import StorageError, Tampered
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -51,6 +52,12 @@ class Store:
             Sqlite(where, Roll(), prepare) if isinstance(where, Path) else _server(where, prepare)
         )
         self._told: list[Callable[[], object]] = []
+        self._unable_since: float | None = None
+
+    @property
+    def unable_s(self) -> float:
+        """For how long nothing that was tried could be written, in seconds."""
+        return time.monotonic() - self._unable_since if self._unable_since else 0.0
 
     def when_written(self, wake: Callable[[], object]) -> None:
         """Call ``wake`` whenever something may have been committed, and what follows from it is to begin at once."""
@@ -59,7 +66,12 @@ class Store:
     async def write(self, use_case: UseCase[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a use case that changes something, after all that were handed in before."""
         with self._watch("write"):
-            answer = await _answer(self._database.write(_call(use_case, *args, **kwargs)))
+            try:
+                answer = await _answer(self._database.write(_call(use_case, *args, **kwargs)))
+            except StorageError:
+                self._unable_since = self._unable_since or time.monotonic()
+                raise
+        self._unable_since = None
         for wake in self._told:
             wake()
         return answer
@@ -73,7 +85,7 @@ class Store:
             return await self.write(use_case, *args, **kwargs)
 
     async def write_own(self, use_case: UseCase[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Change, by one statement, what no other process changes: at once, however many others wait for their turn to write."""
+        """Change the one row that only this process changes, at once, however many wait for their turn to write."""
         with self._watch("write_own"):
             return await _answer(self._database.write_own(_call(use_case, *args, **kwargs)))
 
