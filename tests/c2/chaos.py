@@ -274,22 +274,27 @@ class Fleet:
                 await asyncio.sleep(0.02)
 
     async def settled(self) -> None:
-        """Until every hello is answered, and for a while nothing came to anybody, and nothing is to be sent."""
+        """Until every hello and every command is answered by who is there, and for a while nothing came to anybody."""
         quiet, before = 0, -1
         async with asyncio.timeout(WITHIN_S):
             await self.swarm.answered()
             while quiet < QUIET_LOOKS:
-                now, waiting = self.swarm.heard, await self._in_hand()
+                now, waiting = self.swarm.heard, await self._unanswered()
                 quiet = 0 if waiting or now != before else quiet + 1
                 before = now
                 await asyncio.sleep(0.5)
 
-    async def _in_hand(self, holder: bytes | None = None) -> int:
-        """How many commands wait or are in hand; or only those in hand of one."""
-        states = (Delivery.SENDING,) if holder else (Delivery.PENDING, Delivery.SENDING)
-        these = outbox.c.state.in_([each.value for each in states])
-        mine = these if holder is None else sa.and_(these, outbox.c.holder == holder)
-        return int(await self._asked(sa.select(sa.func.count()).where(mine)))
+    async def _in_hand(self, holder: bytes) -> int:
+        """How many commands one has claimed."""
+        mine = [outbox.c.state == Delivery.SENDING.value, outbox.c.holder == holder]
+        return int(await self._asked(sa.select(sa.func.count()).where(*mine)))
+
+    async def _unanswered(self) -> int:
+        """How many commands are still to be sent, or to be answered by who is there."""
+        away = [each.id for each in self.swarm.members if each.away]
+        unsent = outbox.c.state.in_([Delivery.PENDING.value, Delivery.SENDING.value])
+        unheard = sa.and_(outbox.c.state == Delivery.SENT.value, outbox.c.client.not_in(away))
+        return int(await self._asked(sa.select(sa.func.count()).where(sa.or_(unsent, unheard))))
 
     async def _asked(self, question: sa.Select[Any]) -> Any:
         while True:
