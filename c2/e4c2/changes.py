@@ -20,6 +20,7 @@ import sqlalchemy as sa
 from e4c2 import events, holdings
 from e4c2.columns import portions
 from e4c2.model import Cause, client, membership, outbox, topic, topic_change
+from e4c2.queueing import ACTIVE
 from e4c2.rows import Realm, Row
 
 log = logging.getLogger(__name__)
@@ -211,7 +212,7 @@ def _moved(all_report: bool) -> sa.Select[Any]:
         sa.exists()
         .where(
             client.c.id == topic_change.c.waits_for,
-            holdings.ACTIVE,
+            ACTIVE,
             membership.c.client == client.c.id,
             membership.c.topic == topic_change.c.topic,
             holdings.behind(all_report, topic_change.c.topic, topic_change.c.mark),
@@ -227,7 +228,7 @@ def _any_moved(all_report: bool) -> sa.Select[Any]:
 
 
 def _look_at(db: sa.Connection, realm: Realm, change: Row) -> Converged | None:
-    stays = [holdings.MEMBER, holdings.ACTIVE, membership.c.topic == change["topic"]]
+    stays = [holdings.MEMBER, ACTIVE, membership.c.topic == change["topic"]]
     # who came after it got this key with the membership, and knows none of before
     stays.append(membership.c.created <= change["begun"])
     of, mark = sa.literal(change["topic"], sa.LargeBinary), sa.literal(change["mark"], sa.BigInteger)

@@ -14,11 +14,11 @@ from typing import Any, Literal
 import sqlalchemy as sa
 
 from e4c2.access.patterns import Patterns
-from e4c2.model import Delivery, Kind, Status, client, membership, outbox, topic
+from e4c2.model import Delivery, Kind, client, membership, outbox, topic
+from e4c2.queueing import ACTIVE
 from e4c2.rows import Realm
 
 _OVER = (Delivery.CONFIRMED.value, Delivery.SUPERSEDED.value)
-ACTIVE = client.c.status == Status.ACTIVE.value
 MEMBER = client.c.id == membership.c.client
 _UNDONE = outbox.alias("undone")
 

@@ -13,6 +13,7 @@ from e4c2.changes import Change, TimeToRevoke
 from e4c2.departures import Departed
 from e4c2.holdings import Holding, Laggard
 from e4c2.model import Delivery, Kind, client, outbox
+from e4c2.queueing import ACTIVE
 from e4c2.rows import Realm
 from e4c2.topics import Topic
 
@@ -109,7 +110,7 @@ def key_changes(
     is_last = newest.c.id == last.correlate(client).scalar_subquery()
     joined = client.outerjoin(newest, sa.and_(newest.c.client == client.c.id, is_last))
     mine = sa.select(*wanted, newest.c.created, newest.c.state, newest.c.refusal).select_from(joined)
-    under_way = [holdings.ACTIVE, client.c.pending_private.is_not(None), client.c.name > after]
+    under_way = [ACTIVE, client.c.pending_private.is_not(None), client.c.name > after]
     under_way.append(seen.where(client.c.name))
     now = realm.clock()
     return [
