@@ -22,6 +22,7 @@ from e4c2.audit.records import OWN
 from e4c2.changes import Converged
 from e4c2.commands import parse_id
 from e4c2.model import AtDeadline, Cause, Delivery, Kind, PlanState, client, membership, outbox, planned, topic
+from e4c2.queueing import ACTIVE
 from e4c2.rows import Realm, Row, find_ids, update
 from e4core.errors import Conflict, NotFound, UnsupportedSuite
 
@@ -164,13 +165,11 @@ def drive(db: sa.Connection, realm: Realm, plan: bytes) -> None:
     _set(db, row["id"], state=state.value, look_at=look_at, **count)
     after = {**row, **count}
     if is_ready and row["automatic"]:
-        _activate(db, realm, after, None)
-        done = "plan_activated"
+        done = _activate(db, realm, after, None)
     elif now < row["deadline"]:
         return
     elif row["at_deadline"] == AtDeadline.ACTIVATE:
-        _activate(db, realm, after, DEADLINE)
-        done = "plan_activated"
+        done = _activate(db, realm, after, DEADLINE)
     else:
         _abort(db, realm, after, DEADLINE)
         done = "plan_aborted"
@@ -197,14 +196,14 @@ def prune(db: sa.Connection, realm: Realm) -> None:
     db.execute(sa.delete(planned).where(planned.c.ended < realm.clock() - changes.KEPT_S))
 
 
-def _activate(db: sa.Connection, realm: Realm, plan: Row, reason: str | None) -> None:
-    """Or re-key at once, where somebody left who may hold this very key."""
+def _activate(db: sa.Connection, realm: Realm, plan: Row, reason: str | None) -> str:
+    """Or re-key at once, where somebody left who may hold this very key; what was done, as the audit log has it."""
     (row,) = find_ids(db, realm, topic, topic.c.id, [plan["topic"]])
     if departures.count(db, plan["topic"]):
         operation = commands.begin(db, realm, "rekey", row["name"])
         rotation.rekey(db, realm, [row], operation, purge=True)
         _set(db, plan["id"], operation=operation)
-        return
+        return "topic_rekeyed"
     operation = commands.begin(db, realm, "activate", row["name"])
     now = realm.clock()
     changes.begin(db, realm, [plan["topic"]], Cause.ACTIVATION)
@@ -213,6 +212,7 @@ def _activate(db: sa.Connection, realm: Realm, plan: Row, reason: str | None) ->
     commands.enqueue_members(db, realm, operation, [plan["topic"]])
     values = {"state": PlanState.ACTIVATING.value, "activated": now, "reason": reason, "operation": operation}
     _set(db, plan["id"], **values, members=plan["members"], holding=plan["holding"])
+    return "plan_activated"
 
 
 def _abort(db: sa.Connection, realm: Realm, plan: Row, reason: str) -> None:
@@ -238,7 +238,7 @@ def _close(db: sa.Connection, plan: Row) -> None:
 
 def _count(db: sa.Connection, realm: Realm, plan: Row) -> dict[str, int]:
     """Active members, and those of them that have confirmed that they hold the key."""
-    stays = [holdings.MEMBER, holdings.ACTIVE, membership.c.topic == plan["topic"]]
+    stays = [holdings.MEMBER, ACTIVE, membership.c.topic == plan["topic"]]
     holds = sa.exists().where(
         outbox.c.client == client.c.id, *_deliveries(plan), outbox.c.state == Delivery.CONFIRMED.value
     )

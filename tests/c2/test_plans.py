@@ -56,7 +56,9 @@ def sends(world: World, name: str) -> int:
 
 def by_itself(world: World) -> list[tuple[str, str]]:
     """What the C2 has done of itself, by the audit log, and with which plan."""
-    told = [each for each in world.do(chain.page, Filter(principal="c2")) if each.action.startswith("plan_")]
+    told = [
+        each for each in world.do(chain.page, Filter(principal="c2")) if each.action.startswith(("plan_", "topic_"))
+    ]
     return [(each.action, each.objects[-1].removeprefix("plan:")) for each in told]
 
 
@@ -257,10 +259,21 @@ def test_eviction_without_a_rekey_keeps_the_key_from_being_used(team: World) -> 
     team.do(plans.activate, "t", plan.id)
     assert (now(team).state, now(team).reason) == ("aborted", "replaced")
     operation = team.store.run(commands.count, bytes.fromhex(now(team).operation))
-    assert (operation.kind, operation.counts) == ("activate", {"pending": 2}), "what sends the other key"
+    assert (operation.kind, operation.counts) == ("rekey", {"pending": 2}), "what sends the other key"
     team.settle_down()
     assert thief.read("t", team.devices["a"].write("t", team.clock.now, b"x"), team.clock.now) is None
     assert sends(team, "a") > plan.epoch
+
+
+@pytest.mark.parametrize(("terms", "after_s"), [(Terms(), 1), (Terms(automatic=False, within_s=1000), 1000)])
+def test_audit_log_tells_a_rekey_from_an_activation(team: World, terms: Terms, after_s: float) -> None:
+    """At the quorum, and at the deadline."""
+    plan = team.do(plans.begin, "t", terms)
+    team.settle_down()
+    team.do(topics.leave, "t", ["c"], rekey=False)
+    tick(team, after_s)
+    assert now(team).reason == "replaced"
+    assert by_itself(team) == [("topic_rekeyed", plan.id)]
 
 
 def test_rotation_at_once_goes_before(team: World) -> None:
