@@ -37,6 +37,11 @@ from e4core.errors import NotFound
 _WAITING = (Delivery.PENDING.value,)
 UNCONFIRMED = (Delivery.SENDING.value, Delivery.SENT.value)
 OPEN = (*_WAITING, *UNCONFIRMED)
+_NUMBERED = outbox.c.sequence.is_not(None)
+"""Format 2, in which all devices report, be it after a year."""
+_TO_REPORTER = sa.or_(_NUMBERED, sa.exists().where(client.c.id == outbox.c.client, client.c.reports).correlate(outbox))
+AWAITED = sa.and_(outbox.c.state == Delivery.SENT.value, _TO_REPORTER)
+"""Sent, and a device that reports is still to answer: who follows a change waits for it, and so does the event of its end."""
 NO_OBJECT = bytes(16)
 ARROW = " <- "
 """In the subject of an operation: who is to hold whose public key."""
@@ -91,24 +96,26 @@ def begin(db: sa.Connection, realm: Realm, kind: str, subject: str) -> bytes:
     return identity
 
 
-def turn(db: sa.Connection, identity: bytes, kind: str) -> None:
+def rename(db: sa.Connection, identity: bytes, kind: str) -> None:
     """The operation proved to be of another kind."""
     db.execute(sa.update(operation).where(operation.c.id == identity).values(kind=kind))
 
 
-def count(db: sa.Connection, identity: bytes, seen: Patterns = EVERY) -> Operation:
-    """Its commands to clients that are ``seen``. Raises: NotFound."""
-    row = db.execute(sa.select(operation).where(operation.c.id == identity)).mappings().one_or_none()
+def count(db: sa.Connection, identity: bytes) -> Operation:
+    """How far its commands are. Raises: NotFound."""
+    row = require(db, identity)
+    found = db.execute(_COUNTING, {"of": identity}).all()
+    counts = {Delivery(state): int(n) for state, n, _ in found}
+    awaited = sum(int(n) for *_, n in found)
+    return Operation(identity.hex(), row["kind"], row["subject"], row["created"], counts, awaited)
+
+
+def require(db: sa.Connection, identity: bytes) -> Row:
+    """The operation itself, without its commands. Raises: NotFound."""
+    row = db.execute(_OPERATION, {"of": identity}).mappings().one_or_none()
     if row is None:
         raise NotFound(NO_OPERATION)
-    statement = sa.select(outbox.c.state, sa.func.count())
-    these = [outbox.c.operation == identity]
-    if not seen.are_all:
-        these.append(outbox.c.client.in_(sa.select(client.c.id).where(seen.where(client.c.name))))
-    found = db.execute(statement.where(*these).group_by(outbox.c.state))
-    counts = {Delivery(state): int(n) for state, n in found}
-    awaited = db.scalar(_AWAITED.where(*these)) or 0 if Delivery.SENT in counts else 0
-    return Operation(identity.hex(), row["kind"], row["subject"], row["created"], counts, awaited)
+    return row
 
 
 def is_text(name: str) -> bool:
@@ -262,9 +269,8 @@ def _awaited() -> sa.ColumnElement[bool]:
     same = [newer.c.client == outbox.c.client, newer.c.kind == outbox.c.kind, newer.c.object == outbox.c.object]
     is_last = ~sa.exists().where(*same, newer.c.id > outbox.c.id)
     keys = outbox.c.kind.in_((Kind.ID_KEY.value, Kind.C2_KEY.value))
-    reports = outbox.c.client.in_(sa.select(client.c.id).where(client.c.reports))
     unanswered = outbox.c.state.in_((Delivery.SENT.value, Delivery.EXPIRED.value))
-    return sa.and_(unanswered, sa.or_(keys, reports, _NUMBERED), is_last)
+    return sa.and_(unanswered, sa.or_(keys, _TO_REPORTER), is_last)
 
 
 def _view(row: Row) -> Command:
@@ -286,12 +292,12 @@ def _from(make: Callable[[Given], sa.Update]) -> Setwise:
     return Setwise({"of": outbox.c.client.type, "start": outbox.c.id.type}, make)
 
 
-_NUMBERED = outbox.c.sequence.is_not(None)
-"""Format 2, in which all devices report, be it after a year."""
-_AWAITED = (
-    sa.select(sa.func.count())
-    .select_from(outbox.join(client, client.c.id == outbox.c.client))
-    .where(outbox.c.state == Delivery.SENT.value, sa.or_(client.c.reports, _NUMBERED))
+_OF = sa.bindparam("of", type_=sa.LargeBinary)
+_OPERATION = sa.select(operation).where(operation.c.id == _OF)
+_COUNTING = (
+    sa.select(outbox.c.state, sa.func.count(), sa.func.sum(sa.case((AWAITED, 1), else_=0)))
+    .where(outbox.c.operation == _OF)
+    .group_by(outbox.c.state)
 )
 _LATER = outbox.alias("later")
 _UNDONE, _IS_WAITING = _is_any(outbox, UNCONFIRMED), _is_any(outbox, _WAITING)

@@ -13,10 +13,10 @@ from collections.abc import Collection, Mapping
 
 import sqlalchemy as sa
 
-from e4c2.commands import LOOKED_AFTER_S
+from e4c2.commands import AWAITED, LOOKED_AFTER_S
 from e4c2.events import log
 from e4c2.events.log import Happening
-from e4c2.model import Delivery, EventKind, client, operation, outbox
+from e4c2.model import Delivery, EventKind, operation, outbox
 from e4c2.rows import Realm, Row
 
 ABOUT_TOPIC = ("rotate", "remove_topic", "join", "leave", "rekey", "plan", "activate", "abort")
@@ -37,7 +37,10 @@ AT_ONCE = 500
 """Operations looked at in one transaction."""
 _SHARE, LONGEST_S = 0.1, 600.0
 """Of its age, until the next look; and never longer, in seconds."""
-_UNSENT = (Delivery.PENDING.value, Delivery.SENDING.value)
+_UNSENT = outbox.c.state.in_((Delivery.PENDING.value, Delivery.SENDING.value))
+_IS_OPEN = sa.or_(
+    *[sa.exists().where(outbox.c.operation == operation.c.id, of).correlate(operation) for of in (_UNSENT, AWAITED)]
+)
 _ENDS: tuple[tuple[Delivery, EventKind], ...] = (
     (Delivery.REFUSED, EventKind.OPERATION_FAILED),
     (Delivery.EXPIRED, EventKind.OPERATION_EXPIRED),
@@ -54,7 +57,7 @@ def is_due(db: sa.Connection, realm: Realm) -> bool:
 def look(db: sa.Connection, realm: Realm) -> None:
     """Tell which operations are over since the last look."""
     now = realm.clock()
-    due = sa.select(operation, _is_open(realm).label("is_open")).where(_due(now)).order_by(operation.c.look_at)
+    due = sa.select(operation, _IS_OPEN.label("is_open")).where(_due(now)).order_by(operation.c.look_at)
     rows = db.execute(due.limit(AT_ONCE)).mappings().all()
     waiting, ended = ([row for row in rows if bool(row["is_open"]) is is_open] for is_open in (True, False))
     if waiting:
@@ -70,15 +73,6 @@ def look(db: sa.Connection, realm: Realm) -> None:
 def _due(now: float) -> sa.ColumnElement[bool]:
     """Later than ever is what was put off while the clock ran ahead."""
     return sa.or_(operation.c.look_at <= now, operation.c.look_at > now + 2 * LONGEST_S)
-
-
-def _is_open(realm: Realm) -> sa.ColumnElement[bool]:
-    mine = outbox.c.operation == operation.c.id
-    unsent = sa.exists().where(mine, outbox.c.state.in_(_UNSENT)).correlate(operation)
-    sent = [mine, outbox.c.state == Delivery.SENT.value]
-    if not realm.format.all_report:
-        sent += [client.c.id == outbox.c.client, client.c.reports]
-    return sa.or_(unsent, sa.exists().where(*sent).correlate(operation))
 
 
 def _put(db: sa.Connection, rows: Collection[Row], look_at: sa.ColumnElement[float] | None) -> None:

@@ -118,7 +118,7 @@ def rotate(db: sa.Connection, realm: Realm, name: str) -> Operation:
     row = require(db, realm, name)
     operation = commands.begin(db, realm, "rotate", name)
     if rotation.rekey(db, realm, [row], operation):
-        commands.turn(db, operation, "rekey")
+        commands.rename(db, operation, "rekey")
     return commands.count(db, operation)
 
 

@@ -83,6 +83,7 @@ def test_members_in_a_batch_and_then_none_of_them(c2: Served, name: str) -> None
     problem(gone, 404, "not_found")
 
 
+OPERATION = {"id", "kind", "subject", "created", "counts", "awaited"}
 OPERATOR = [{"role": "operator", "clients": ["plant/*", "depot/1"], "topics": ["plant/*"]}]
 
 
@@ -102,8 +103,8 @@ def test_who_let_many_join_follows_that(c2: Served, operator: httpx2.Client) -> 
     assert (followed["kind"], sum(followed["counts"].values())) == ("join", 2)
 
 
-def test_who_removed_many_follows_that_and_learns_of_nobody_else(c2: Served, operator: httpx2.Client) -> None:
-    """Whatever the clients are called, and whoever else was in their topics."""
+def test_who_removed_many_follows_that_to_its_end_and_learns_numbers_alone(c2: Served, operator: httpx2.Client) -> None:
+    """Whatever the clients are called, and whoever else was in their topics: what was answered first is answered on."""
     gone = [c2.client(name) for name in ("plant/gone", "depot/1")]
     others = [c2.client(f"other/stays {n}") for n in range(3)]
     c2.topic("plant/left", *gone, c2.client("plant/stays"), *others)
@@ -111,12 +112,17 @@ def test_who_removed_many_follows_that_and_learns_of_nobody_else(c2: Served, ope
     removed = operator.post("/v1/clients/batch/remove", json=asked).json()["operation"]
     assert (removed["kind"], removed["subject"]) == ("remove_clients", "several clients")
     path = f"/v1/operations/{removed['id']}"
-    assert sum(operator.get(path).json()["counts"].values()) == 1
-    assert sum(c2.http.get(path).json()["counts"].values()) == 4
-    elsewhere = [{"role": "operator", "clients": ["elsewhere/*"], "topics": ["*"]}]
-    stranger = created(c2.http.post("/v1/tokens", json={"name": "elsewhere", "grants": elsewhere}))
-    with c2.stranger(stranger["token"]) as http:
-        assert http.get(path).json()["counts"] == {}
+    followed = [http.get(path).json() for http in (operator, c2.http)]
+    assert [sum(each["counts"].values()) for each in (removed, *followed)] == [4, 4, 4]
+    assert all(set(each) == OPERATION and each["subject"] == "several clients" for each in followed)
+    seen = operator.get("/v1/commands").json()["items"]
+    assert {each["client"] for each in seen if each["operation"] == removed["id"]} == {"plant/stays"}
+    problem(operator.get(f"/v1/operations/{'0' * 32}"), 404, "not_found")
+    newcomer = c2.http.post(
+        "/v1/enrolments", json={"name": "x", "clients": "*", "topics": [], "uses": 1, "lifetime_s": 60.0}
+    )
+    with c2.stranger(created(newcomer)["token"]) as http:
+        problem(http.get(path), 403, "forbidden")
 
 
 def test_a_batch_of_one_is_a_removal_of_that_one(c2: Served, operator: httpx2.Client) -> None:

@@ -6,12 +6,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from e4c2 import clients, commands, dead_letters, endings, links, steering, topics
+from e4c2.access.grants import WHOLE, Permission
+from e4c2.access.principal import Access, Principal, PrincipalKind
+from e4c2.api import objects
 from e4c2.enrolment import bulk
 from e4c2.events import Kind, log
 from e4c2.events.log import Event
-from e4c2.rows import EXPIRES_S
+from e4c2.rows import EXPIRES_S, Realm
 from tests.c2.devices import Witness
 from tests.c2.served import serving, settings_in
 from tests.c2.test_scale import statements
@@ -65,6 +69,38 @@ def test_silence_is_told_as_such(world: World) -> None:
     world.settle_down()
     (event,) = told(world, 10)
     assert (event.kind, event.data["operation"], event.data["sent"]) == ("operation.sent", made.id, 1)
+
+
+def test_who_follows_a_change_waits_for_the_same_as_its_event(sk: World, sk2: World) -> None:
+    """In Format 1 for who has proved that it reports, in Format 2 for everybody."""
+    for world, before, after in ((sk, 1, (0, ["operation.sent"])), (sk2, 2, (1, []))):
+        world.add("a")
+        world.add("silent", Witness).away = True
+        world.topic("t", "a", "silent")
+        told(world, endings.LONGEST_S)
+        made = world.do(topics.rotate, "t")
+        identity = bytes.fromhex(made.id)
+        world.carry()
+        assert world.store.run(commands.count, identity).awaited == before
+        assert told(world) == []
+        world.settle_down()
+        ends = [event.kind for event in told(world, 60) if event.data["operation"] == made.id]
+        assert (world.store.run(commands.count, identity).awaited, ends) == after
+
+
+def test_a_question_for_an_operation_counts_it_once(sk: World) -> None:
+    """However many ask, every second, of a change of a whole fleet."""
+    sk.add("a")
+    sk.topic("t", "a")
+    made = sk.do(topics.rotate, "t")
+    access = Access(Principal(PrincipalKind.TOKEN, "id", "name", WHOLE), Permission.COMMANDS_READ)
+
+    def ask(db: sa.Connection, realm: Realm) -> commands.Operation:
+        return commands.count(db, objects.Operation(made.id).found(db, realm, access))
+
+    assert sk.do(ask) == made
+    seen = statements(sk, ask)
+    assert [("FROM outbox" in each, "GROUP BY" in each) for each in seen] == [(False, False)] * 2 + [(True, True)]
 
 
 def test_what_nobody_answers_has_expired(fleet: World) -> None:

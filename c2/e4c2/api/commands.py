@@ -12,7 +12,6 @@ from pydantic import Field
 
 from e4c2 import clients, commands, dead_letters
 from e4c2.access.grants import Permission
-from e4c2.access.patterns import Patterns
 from e4c2.access.principal import Access
 from e4c2.api import objects
 from e4c2.api.caller import Asking
@@ -52,7 +51,7 @@ async def retry(asking: Asking, command: Annotated[int, Path(ge=1, lt=2**63)]) -
 
 @router.get("/operations/{operation}", summary="Show how far the commands of a change are")
 async def show(asking: Asking, operation: Id) -> Operation:
-    """Of a removal of several clients, those commands that go to clients which the token may see."""
+    """Of a removal of several clients all is counted, as in the answer to it, for whoever knows its id, which is random."""
     return await asking.read(Permission.COMMANDS_READ, objects.Operation(operation), _count)
 
 
@@ -63,5 +62,5 @@ def _page(
     return commands.page(db, after, limit, name, state, access.clients, access.topics)
 
 
-def _count(db: sa.Connection, _realm: Realm, of: tuple[bytes, Patterns]) -> Operation:
-    return commands.count(db, *of)
+def _count(db: sa.Connection, _realm: Realm, identity: bytes) -> Operation:
+    return commands.count(db, identity)

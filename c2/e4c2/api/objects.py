@@ -16,7 +16,6 @@ import sqlalchemy as sa
 
 from e4c2 import clients, commands, dead_letters, endings, identities, tokens, topics
 from e4c2.access.grants import Grant, Role
-from e4c2.access.patterns import EVERY, Patterns
 from e4c2.access.principal import FORBIDDEN, Access, Principal, PrincipalKind
 from e4c2.audit.records import DONE
 from e4c2.enrolment import tokens as enrolments
@@ -154,22 +153,21 @@ class EachMember:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """A change of before; seen with what it was about. A use case takes its id as it is stored, and of which clients it may tell.
+    """A change of before; seen with what it was about. A use case takes its id as it is stored.
 
-    One that was about some who are not named tells everybody of nothing but its commands to clients that are seen: nobody is kept
-    from following what they did themselves.
+    One that was about some who are not named is seen by whoever knows its id: who removed clients follows that to its end, though
+    they are gone and not all who stay are seen. The id is 16 random bytes, told to them, and to who sees a command or event of the
+    change; and what it tells are numbers, as the answer to them did.
     """
 
     operation: str
 
-    def found(self, db: sa.Connection, _realm: Realm, access: Access, /) -> tuple[bytes, Patterns]:
+    def found(self, db: sa.Connection, _realm: Realm, access: Access, /) -> bytes:
         identity = commands.parse_id(self.operation)
-        about = commands.count(db, identity)
-        if about.kind in endings.ABOUT_SOME:
-            return identity, access.clients
-        if not _SEES.get(about.kind, _sees_all)(access, about.subject):
+        about = commands.require(db, identity)
+        if not _SEES.get(about["kind"], _sees_all)(access, about["subject"]):
             raise NotFound(commands.NO_OPERATION)
-        return identity, EVERY
+        return identity
 
 
 @dataclass(frozen=True, slots=True)
@@ -399,5 +397,6 @@ _SEES: dict[str, Callable[[Access, str], bool]] = {
     **dict.fromkeys(endings.ABOUT_TOPIC, _sees_topic),
     **dict.fromkeys(endings.ABOUT_CLIENT, _sees_client),
     **dict.fromkeys(("link", "unlink"), _sees_peers),
+    **dict.fromkeys(endings.ABOUT_SOME, lambda _access, _subject: True),
 }
 """Kind of an operation -> whether its subject is seen; of one that is not named here, only by who sees everything."""
