@@ -13,7 +13,7 @@ from e4c2.enrolment.bulk import Made, New
 from e4c2.model import Delivery, Reason
 from e4core.errors import Conflict, E4Error, InvalidInput, NotFound
 from e4core.keys import Secret
-from tests.c2.test_scale import counted
+from tests.c2.test_scale import at_most, counted
 from tests.c2.world import World
 
 
@@ -80,7 +80,7 @@ def test_batch_costs_the_same_for_one_and_for_a_hundred(world: World) -> None:
     one = counted(world, bulk.create_clients, [new(world, "one")])
     assert counted(world, bulk.create_clients, [new(world, f"d{i}") for i in range(100)]) == one <= 15
     first = counted(world, bulk.create_topics, ["one"])
-    assert counted(world, bulk.create_topics, [f"t{i}" for i in range(100)]) == first <= 19
+    assert counted(world, bulk.create_topics, [f"t{i}" for i in range(100)]) == first <= at_most(world, 16, 19)
 
 
 def test_batch_with_a_former_c2_key_costs_the_same_for_one_and_for_a_hundred(pk: World) -> None:

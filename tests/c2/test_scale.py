@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """How many statements a change costs: as many for one device as for a thousand.
 
-What is said here holds on every kind of database (`test_scale_servers`); on SQLite some of it is a statement or two less.
+What is said here holds on every kind of database (`test_scale_servers`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -54,6 +55,11 @@ def counted(world: World, use: Callable[..., object], *args: object) -> int:
     return len(statements(world, use, *args))
 
 
+def at_most(world: World, on_sqlite: int, on_servers: int) -> int:
+    """On servers some of it is a statement or two more."""
+    return on_sqlite if isinstance(world.place, Path) else on_servers
+
+
 @pytest.fixture
 def crowd(sk: World) -> World:
     """A topic with a thousand members."""
@@ -77,7 +83,9 @@ def test_rotation_costs_the_same_for_one_member_and_a_thousand(crowd: World) -> 
     crowd.do(topics.create, "one")
     crowd.add("x")
     crowd.do(topics.join, "one", ["x"])
-    assert many == counted(crowd, topics.rotate, "one") <= 23  # with its change, its plan and its event
+    assert (
+        many == counted(crowd, topics.rotate, "one") <= at_most(crowd, 21, 23)
+    )  # with its change, its plan and its event
     assert counted(crowd, claim, 500) <= 20
     assert crowd.count(Delivery.SENDING) == 500
 
@@ -92,9 +100,10 @@ def test_commands_of_format_2_cost_the_same_for_one_device_and_five_hundred(sk2:
     sk2.do(topics.rotate, "t")
     many = counted(sk2, sk2.realm.format.claim, 500)
     assert sk2.count(Delivery.SENDING) == 501
-    assert many <= one + 1 <= 22
+    most = at_most(sk2, 20, 22)
+    assert many <= one + 1 <= most
     sk2.do(topics.rotate, "t")
-    assert counted(sk2, sk2.realm.format.claim, 500) <= 22
+    assert counted(sk2, sk2.realm.format.claim, 500) <= most
 
 
 def test_batch_in_which_all_must_wait_costs_no_more(crowd: World) -> None:
@@ -131,15 +140,15 @@ def test_eviction_that_waits_costs_the_same_for_one_member_and_five_hundred(crow
     assert len(crowd.do(standing.evicted, "t", limit=1000)) == 502
 
 
-def test_removal_of_devices_with_a_topic_each_costs_little_more_for_a_hundred(world: World) -> None:
-    many = [f"d{i}" for i in range(100)]
+def test_removal_of_devices_with_a_topic_each_costs_little_more_for_thirty(world: World) -> None:
+    many = [f"d{i}" for i in range(93)]
     for name in ("one", *many):
         world.add(name)
         world.topic(name, name)
     for how in ({"rekey": False}, {"wait_s": 60}, {}):
-        one, *rest = (many.pop() for _ in range(30))
-        few = counted(world, partial(clients.remove_all, **how), [one], "one")
-        assert counted(world, partial(clients.remove_all, **how), rest, "29") <= few + 2
+        one, *rest = (many.pop() for _ in range(31))
+        few = counted(world, partial(clients.remove_all, **how), [one])
+        assert counted(world, partial(clients.remove_all, **how), rest) <= few + 2
 
 
 def test_new_c2_key_costs_the_same_for_one_client_and_for_a_thousand(pk: World) -> None:
@@ -159,7 +168,8 @@ def test_start_costs_the_same_whether_one_delivery_was_interrupted_or_a_thousand
     one = counted(crowd, delivery.begin)
     while crowd.count(Delivery.PENDING):
         crowd.claim()
-    assert counted(crowd, delivery.begin) <= one + 3 <= 15  # on servers as many of two portions
+    more = at_most(crowd, 0, 3)  # on servers as many of two portions
+    assert one <= counted(crowd, delivery.begin) <= one + more <= 15
     assert crowd.count(Delivery.PENDING) == 1000
 
 

@@ -21,6 +21,10 @@ from tests.c2.test_bulk import (
     test_batch_with_a_former_c2_key_costs_the_same_for_one_and_for_a_hundred,
     test_removal_costs_little_more_for_twenty_than_for_one,
 )
+from tests.c2.test_endings import (
+    test_a_question_for_an_operation_counts_it_once,
+    test_who_follows_a_change_waits_for_the_same_as_its_event,
+)
 from tests.c2.test_revocation import test_of_one_that_left_twice_the_first_time_and_the_nearer_end_count
 from tests.c2.test_scale import (
     crowd,
@@ -30,7 +34,7 @@ from tests.c2.test_scale import (
     test_join_costs_the_same_for_one_device_and_five_hundred,
     test_keys_of_the_c2_are_read_once_for_many_reports,
     test_new_c2_key_costs_the_same_for_one_client_and_for_a_thousand,
-    test_removal_of_devices_with_a_topic_each_costs_little_more_for_a_hundred,
+    test_removal_of_devices_with_a_topic_each_costs_little_more_for_thirty,
     test_rotation_costs_the_same_for_one_member_and_a_thousand,
     test_start_costs_the_same_whether_one_delivery_was_interrupted_or_a_thousand,
     test_what_the_broker_lost_is_written_down_by_a_handful_of_statements,
@@ -42,6 +46,7 @@ from tests.databases import DatabaseServer
 __all__ = [
     "crowd",
     "database",
+    "test_a_question_for_an_operation_counts_it_once",
     "test_batch_costs_the_same_for_one_and_for_a_hundred",
     "test_batch_in_which_all_must_wait_costs_no_more",
     "test_batch_with_a_former_c2_key_costs_the_same_for_one_and_for_a_hundred",
@@ -52,10 +57,11 @@ __all__ = [
     "test_new_c2_key_costs_the_same_for_one_client_and_for_a_thousand",
     "test_of_one_that_left_twice_the_first_time_and_the_nearer_end_count",
     "test_removal_costs_little_more_for_twenty_than_for_one",
-    "test_removal_of_devices_with_a_topic_each_costs_little_more_for_a_hundred",
+    "test_removal_of_devices_with_a_topic_each_costs_little_more_for_thirty",
     "test_rotation_costs_the_same_for_one_member_and_a_thousand",
     "test_start_costs_the_same_whether_one_delivery_was_interrupted_or_a_thousand",
     "test_what_the_broker_lost_is_written_down_by_a_handful_of_statements",
+    "test_who_follows_a_change_waits_for_the_same_as_its_event",
 ]
 
 
