@@ -48,7 +48,10 @@ ApprovalOption = Annotated[
 LimitOption = Annotated[int | None, typer.Option("--limit", min=1, metavar="N", help="Show the first N, not all.")]
 PrefixOption = Annotated[str, typer.Option("--prefix", metavar="TEXT", help="Only those whose names begin so.")]
 WaitOption = Annotated[
-    bool, typer.Option("--wait", help="End when devices that report have confirmed it, and to all others it is sent.")
+    bool,
+    typer.Option(
+        "--wait", help="End when devices that report have confirmed its commands, and to all others they are sent."
+    ),
 ]
 YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask whether this is meant.")]
 WaitSecondsOption = Annotated[

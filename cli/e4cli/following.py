@@ -12,8 +12,8 @@ from e4core.errors import E4Error, TransportError
 
 UNSENT = ("pending", "sending")
 DEAD = ("refused", "expired")
-_POLL_S = (0.05, 1.0)
-"""Least and longest time between two questions."""
+_SHARE, _POLL_S = 0.1, (0.05, 5.0)
+"""Of the time that it has taken, until the next question; and the least and the longest pause."""
 
 
 def follow(api: Api, operation: Document, timeout_s: float) -> Document:
@@ -21,18 +21,17 @@ def follow(api: Api, operation: Document, timeout_s: float) -> Document:
 
     Raises: KeyboardInterrupt: after a remark that the C2 goes on by itself. E4Error.
     """
-    deadline = time.monotonic() + timeout_s
-    pause, longest = _POLL_S
+    begun = time.monotonic()
     try:
         with progress("commands") as advance:
             while True:
                 total = sum(operation["counts"].values())
-                left = unsent(operation) + operation["awaited"]
+                left = unsent(operation) + awaited(operation)
                 advance(total - left, total)
-                if not left or time.monotonic() >= deadline:
+                waited_s = time.monotonic() - begun
+                if not left or waited_s >= timeout_s:
                     return operation
-                time.sleep(min(pause, max(deadline - time.monotonic(), 0)))
-                pause = min(2 * pause, longest)
+                time.sleep(min(pause(waited_s), timeout_s - waited_s))
                 operation = Document({**operation, **api.get(f"/v1/operations/{operation['id']}")})
     except KeyboardInterrupt:
         remark(f"the change is made, and its commands go out without this: e4 commands show {operation['id']}")
@@ -48,10 +47,21 @@ def check(operation: Document, timeout_s: float) -> None:
     later = f"the C2 goes on: e4 commands show {operation['id']}"
     if waiting := unsent(operation):
         raise TransportError(f"{waiting} commands are not sent after {timeout_s:g} s; {later}", kind="undelivered")
-    if awaited := operation["awaited"]:
+    if silent := awaited(operation):
         raise TransportError(
-            f"{awaited} commands are sent and not confirmed after {timeout_s:g} s; {later}", kind="unconfirmed"
+            f"{silent} commands are sent and not confirmed after {timeout_s:g} s; {later}", kind="unconfirmed"
         )
+
+
+def pause(waited_s: float) -> float:
+    """Seconds until the next question: what takes long is asked about seldom, as counting what is large costs the C2."""
+    least, longest = _POLL_S
+    return min(max(_SHARE * waited_s, least), longest)
+
+
+def awaited(operation: Document) -> int:
+    """How many devices that report are still to answer; none, of a C2 that is older than this."""
+    return int(operation.get("awaited", 0))
 
 
 def unsent(operation: Document) -> int:

@@ -47,7 +47,10 @@ def begin(
         bool, typer.Option("--by-hand", help="At the quorum wait for e4 plans activate, until the deadline.")
     ] = False,
 ) -> Document:
-    """Send the next key of a topic to all members, who hold it; it is used when a quorum has confirmed that."""
+    """Send the next key of a topic to all members, who hold it; it is used when a quorum has confirmed that.
+
+    --wait ends when they hold it, not when it is used.
+    """
     terms = {"quorum": quorum, "within_s": within, "at_deadline": at_deadline.value, "automatic": not by_hand}
     return api.post(f"{api.topic(topic)}/plans", terms)
 

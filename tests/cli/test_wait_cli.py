@@ -21,7 +21,7 @@ from e4core.report import Ack, Outcome
 from e4transports.memory import named
 from tests.c2.devices import Ours, Witness
 from tests.c2.served import PATIENCE_S, serving, settings_in
-from tests.cli.c2_server import C2
+from tests.cli.c2_server import C2, send, server
 
 POLL_S = 0.02
 
@@ -159,6 +159,32 @@ def test_who_is_away_until_the_time_limit_is_17_and_confirms_later(c2: C2) -> No
     away.let_go()
     operation = c2.answer(*show, "--wait")
     assert (operation["counts"], operation["awaited"]) == ({"confirmed": 2}, 0)
+
+
+def test_who_removed_many_waits_for_members_that_the_token_does_not_see(c2: C2) -> None:
+    topic(c2, Live(c2, "plant/a"), Live(c2, "plant/b"), Live(c2, "plant/stays"), away := Live(c2, "depot/stays"))
+    file = c2.folder / "plant"
+    c2.ok("token", "create", "plant", "--role", "operator", "--clients", "plant/*", "--topics", "*", "--out", file)
+    away.hold()
+    remove = c2.run("clients", "remove", "plant/a", "plant/b", "--wait", "--timeout", "1", "--token-file", file)
+    assert remove.code == 17, "not all who stay have the new key"
+    away.let_go()
+    show = c2.answer("commands", "show", remove.stderr.split()[-1], "--wait")
+    assert show["counts"] == {"confirmed": 2}
+
+
+def test_an_older_c2_tells_nobody_to_wait_for(c2: C2) -> None:
+    operation = b'{"id": "%s", "kind": "", "subject": "", "created": 1, "counts": {"sent": 3}}' % (b"0" * 32)
+    with server(lambda _asked, http: send(http, 200, "application/json", operation)) as (url, _):
+        c2.ok("commands", "show", "0" * 32, "--wait", "--url", url)
+
+
+@pytest.mark.parametrize(("waited_s", "pause_s"), [(0, 0.05), (0.4, 0.05), (2, 0.2), (20, 2), (3600, 5)])
+def test_what_takes_long_is_asked_about_seldom(
+    monkeypatch: pytest.MonkeyPatch, waited_s: float, pause_s: float
+) -> None:
+    monkeypatch.undo()
+    assert following.pause(waited_s) == pytest.approx(pause_s)
 
 
 def test_what_was_refused_is_told_though_others_are_away(c2: C2) -> None:
