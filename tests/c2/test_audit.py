@@ -213,22 +213,43 @@ def test_it_goes_on_over_new_keys_and_outlives_the_former(shop: Shop) -> None:
 
 def test_refusals_are_counted_and_few(sk: World) -> None:
     counted = refusals.Refusals()
+    ann, bob = "token:01 ann", "token:02 bob"
     for number in range(3 * refusals.MOST):
-        counted.count("unauthenticated", f"10.0.{number // 250}.{number % 250}")
-    ann = Act("topics_create", "token:01 ann", "10.0.0.1")
+        source = f"10.0.{number // 250}.{number % 250}"
+        counted.count("unauthenticated", source)
+        counted.count_act("forbidden", Act("topics_create", bob, source))
     for _ in range(70):
-        counted.count_act("forbidden", ann)
+        counted.count_act("forbidden", Act("topics_create", ann, "10.0.0.1"))
     taken = counted.take()
-    assert len(taken) <= refusals.MOST + 2
-    assert sum(taken.values()) == 3 * refusals.MOST + 70
+    assert len(taken) <= 2 * refusals.MOST + 3
+    assert sum(taken.values()) == 6 * refusals.MOST + 70
     assert not counted.take()
-    assert {each.source for each in taken if each.kind == "forbidden"} == {refusals.OTHERS}
-    counted.give_back(Counter({Refusal("token:01 ann", "10.0.0.1", "forbidden", ("action:topics_create",)): 70}))
-    counted.count_act("forbidden", ann)
+    assert taken[Refusal(refusals.NOBODY, refusals.OTHERS, "unauthenticated")] == 2 * refusals.MOST
+    assert taken[Refusal(bob, refusals.OTHERS, "forbidden")] == 2 * refusals.MOST
+    assert taken[Refusal(ann, refusals.OTHERS, "forbidden")] == 70
+    counted.give_back(Counter({Refusal(ann, "10.0.0.1", "forbidden", ("action:topics_create",)): 70}))
+    counted.count_act("forbidden", Act("topics_create", ann, "10.0.0.1"))
     sk.do(refusals.record, counted.take())
     found = records(sk, Filter(outcome="forbidden"))
     assert [(each.principal, each.source, each.count) for each in found] == [("token:01 ann", "10.0.0.1", 71)]
     assert sk.do(verifying.verify_all) == head(sk)
+
+
+def test_no_stranger_covers_what_somebody_known_is_refused() -> None:
+    counted = refusals.Refusals()
+    for number in range(3 * refusals.MOST):
+        counted.count("unauthenticated", f"2001:db8:0:{number:x}::1")
+    counted.count_act("forbidden", Act("topics_create", "token:01 ann", "10.0.0.1"))
+    of_ann = Refusal("token:01 ann", "10.0.0.1", "forbidden", ("action:topics_create",))
+    assert counted.take()[of_ann] == 1
+
+
+def test_the_addresses_of_one_network_are_one_source_of_refusals() -> None:
+    counted = refusals.Refusals()
+    for number in range(2 * refusals.MOST):
+        counted.count("unauthenticated", f"2001:db8::{number:x}")
+        counted.count_act("forbidden", Act("topics_create", "token:01 ann", f"2001:db8::{number:x}"))
+    assert {(each.source, count) for each, count in counted.take().items()} == {("2001:db8::/64", 2 * refusals.MOST)}
 
 
 def test_a_digest_is_keyed(sk: World) -> None:

@@ -66,7 +66,7 @@ class Limits:
 
     def lockout(self, address: str, shown: str) -> RateExceeded | None:
         """Before credentials are looked at: why not now; None: go on."""
-        source = _source(address)
+        source = network_of(address)
         wait_s = self._failures.wait_s(source)
         if not wait_s or (source, _digest(shown)) in self._known:
             return None
@@ -75,13 +75,13 @@ class Limits:
 
     def failed(self, address: str, shown: str) -> None:
         """They were wrong."""
-        source = _source(address)
+        source = network_of(address)
         self._known.pop((source, _digest(shown)), None)
         self._failures.use(source)
 
     def check_principal(self, address: str, shown: str, principal: str) -> None:
         """They were right. Raises: RateExceeded: whose they are asks for too much."""
-        key = (_source(address), _digest(shown))
+        key = (network_of(address), _digest(shown))
         self._known[key] = None
         self._known.move_to_end(key)
         if len(self._known) > MOST:
@@ -97,11 +97,11 @@ class Limits:
 
 
 def _of(principal: str, address: str) -> str:
-    return f"{principal} {_source(address)}"
+    return f"{principal} {network_of(address)}"
 
 
-def _source(address: str) -> str:
-    """An address; of IPv6 the network of one customer, who has as many addresses as they like, unless it is one of IPv4."""
+def network_of(address: str) -> str:
+    """What counts as one source: an address; of IPv6 the network of one customer, who has as many addresses as they like, unless it is one of IPv4."""
     try:
         known = ip_address(address)
     except ValueError:  # no address: a socket of this machine, or nothing

@@ -25,6 +25,7 @@ from e4c2.access.needs import Noting
 from e4c2.access.principal import Access, Principal, PrincipalKind
 from e4c2.api import conditions
 from e4c2.api.conditions import Shown
+from e4c2.api.forwarded import source_of
 from e4c2.api.four_eyes import Guarded, Wanted, guarded
 from e4c2.api.objects import WHOLE, Objects, made, named, outcomes
 from e4c2.api.parts import C2
@@ -254,8 +255,7 @@ def act_of(scope: Scope) -> Act:
     state, route = scope["state"], scope.get("route")
     principal: Principal = state["principal"]
     action = operation_id(route) if isinstance(route, APIRoute) else ""
-    who, source = f"{principal} {principal.name}", (scope.get("client") or ("",))[0]
-    return Act(action, who, source, state["request_id"])
+    return Act(action, f"{principal} {principal.name}", source_of(scope), state["request_id"])
 
 
 def operation_id(route: APIRoute) -> str:

@@ -39,6 +39,11 @@ class Forwarded:
         return address is not None and any(address in network for network in self._trusted)
 
 
+def source_of(scope: Scope) -> str:
+    """The address that a request comes from; empty: a socket of this machine has none."""
+    return (scope.get("client") or ("",))[0]
+
+
 def _address(text: str) -> IPv4Address | IPv6Address | None:
     """None: it is none, as of a socket of this machine."""
     try:

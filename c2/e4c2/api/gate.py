@@ -18,6 +18,7 @@ from e4c2.access.principal import Principal
 from e4c2.api.bodies import BODY_S, Bodies, longest
 from e4c2.api.caller import act_of
 from e4c2.api.credentials import Given
+from e4c2.api.forwarded import source_of
 from e4c2.api.parts import C2
 from e4c2.api.status import ENCODED, INTERNAL, of_error, problem, status_of
 from e4core.errors import Denied, E4Error, InvalidInput, KmsUnavailable
@@ -83,7 +84,7 @@ class Gate:
         if "principal" in scope.get("state", {}):
             refusals.count_act(error.kind, act_of(scope))
         else:
-            refusals.count(error.kind, (scope.get("client") or ("",))[0])
+            refusals.count(error.kind, source_of(scope))
 
     def _is_news(self, path: str, error: E4Error) -> bool:
         """Whether to log it: an outage that anybody may ask for, as often as he likes, is told once."""
@@ -93,7 +94,7 @@ class Gate:
         return is_news
 
     async def _authenticate(self, scope: Scope) -> Principal:
-        given, source, limits = Given.of(scope), (scope.get("client") or ("",))[0], self._c2.limits
+        given, source, limits = Given.of(scope), source_of(scope), self._c2.limits
         locked = limits.lockout(source, given.text)
         if locked and not given.is_signed(self._c2.issuer):
             raise locked

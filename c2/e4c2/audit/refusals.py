@@ -8,12 +8,14 @@ from typing import NamedTuple
 
 import sqlalchemy as sa
 
+from e4c2.access.limits import network_of
 from e4c2.audit.chain import append
 from e4c2.audit.records import Act
 from e4c2.rows import Realm
 
 MOST = 500
-"""Sources and kinds that are told apart within a minute; what comes from others is one record."""
+"""Of strangers, and of those who are known, that are told apart within a minute. What others are refused is one record of each kind;
+who is known is always named, so no stranger's noise covers them."""
 OTHERS = "others"
 ACTION = "refused"
 NOBODY = "nobody"
@@ -35,29 +37,32 @@ class Refusals:
     """Of one process, in its event loop; what a crash loses is a minute of them."""
 
     def __init__(self) -> None:
-        self._counts = Counts()
+        self._strangers, self._known = Counts(), Counts()
 
     def count(self, kind: str, source: str) -> None:
         """Of somebody who is not known."""
-        self._count(Refusal(NOBODY, source, kind))
+        self._count(self._strangers, Refusal(NOBODY, network_of(source), kind))
 
     def count_act(self, kind: str, act: Act) -> None:
         """Of somebody who is."""
-        self._count(Refusal(act.principal, act.source, kind, (f"action:{act.action}",)))
+        self._count(self._known, Refusal(act.principal, network_of(act.source), kind, (f"action:{act.action}",)))
 
-    def _count(self, refusal: Refusal) -> None:
-        if refusal not in self._counts and len(self._counts) >= MOST:
-            refusal = Refusal(NOBODY, OTHERS, refusal.kind)
-        self._counts[refusal] += 1
+    def _count(self, counts: Counts, refusal: Refusal) -> None:
+        if refusal not in counts and len(counts) >= MOST:
+            refusal = Refusal(refusal.principal, OTHERS, refusal.kind)
+        counts[refusal] += 1
 
     def take(self) -> Counts:
         """What was counted since the last time."""
-        taken, self._counts = self._counts, Counts()
+        taken = self._strangers + self._known
+        self._strangers.clear()
+        self._known.clear()
         return taken
 
     def give_back(self, taken: Counts) -> None:
         """It could not be written."""
-        self._counts += taken
+        for refusal, count in taken.items():
+            (self._strangers if refusal.principal == NOBODY else self._known)[refusal] += count
 
 
 def record(db: sa.Connection, realm: Realm, counts: Counts) -> None:
