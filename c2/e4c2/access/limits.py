@@ -101,7 +101,8 @@ def _of(principal: str, address: str) -> str:
 
 
 def network_of(address: str) -> str:
-    """What counts as one source: an address; of IPv6 the network of one customer, who has as many addresses as they like, unless it is one of IPv4."""
+    """What counts as one source: an address; of IPv6 the network of one customer, who has as many addresses as they like, unless it
+    is one of IPv4."""
     try:
         known = ip_address(address)
     except ValueError:  # no address: a socket of this machine, or nothing

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Refusals, counted: one record a minute for each source, kind and (of who is known) action, so that nobody fills the disk."""
+"""Refusals, counted: one record a minute for each source, kind and (of who is known) action, so that no stranger fills the disk."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from e4c2.audit.records import Act
 from e4c2.rows import Realm
 
 MOST = 500
-"""Of strangers, and of those who are known, that are told apart within a minute. What others are refused is one record of each kind;
-who is known is always named, so no stranger's noise covers them."""
+"""Of strangers, and of those who are known, that are told apart within a minute. Beyond, nobody tells from where; who is known is
+named all the same, so that no stranger's noise covers them."""
 OTHERS = "others"
 ACTION = "refused"
 NOBODY = "nobody"
