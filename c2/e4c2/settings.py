@@ -262,6 +262,16 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _not_everybody_is_a_balancer(self) -> Self:
+        for network in self.trusted_proxies:
+            if network.prefixlen == 0:
+                raise ValueError(
+                    f"trusted_proxies has {network}, which is everybody, who could then say to come from anywhere;"
+                    " name the balancers alone"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _others_can_vouch(self) -> Self:
         if self.tls_client_ca and self.tls_certificate is None:
             raise ValueError("tls_client_ca needs TLS; set tls_certificate and tls_key too")

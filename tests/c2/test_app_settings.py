@@ -50,6 +50,8 @@ def test_a_file_sets_what_it_names(file: Path) -> None:
         ("host = '192.0.2.1'", "tls_certificate"),
         ("host = '0.0.0.0'", "tls_certificate"),
         ("host = '::'", "tls_certificate"),
+        ("trusted_proxies = '0.0.0.0/0'", "trusted_proxies has 0.0.0.0/0"),
+        ("trusted_proxies = ['192.0.2.1', '::/0']", "trusted_proxies has ::/0"),
         ("tls_key = 'key.pem'", "tls_certificate"),
         ("tls_certificate = 'c.pem'", "tls_key"),
         ("port = ", "TOML"),

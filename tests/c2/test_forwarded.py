@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
@@ -23,15 +23,22 @@ TRUSTED = ("10.1.0.0/16", "192.0.2.1", "2001:db8:7::/64")
 
 def source(peer: Any, *headers: str) -> Any:
     """Where a request is taken to come from."""
+    return sources_of((peer, headers))[0]
+
+
+def sources_of(*requests: tuple[Any, Sequence[str]]) -> list[Any]:
+    """The same of several to one C2, by their peers and headers."""
     heard: list[Any] = []
 
     async def app(scope: Scope, _receive: Receive, _send: Send) -> None:
         heard.append(scope["client"])
 
-    sent = [(b"x-forwarded-for", each.encode("latin-1")) for each in headers]
-    scope = {"type": "http", "client": peer, "headers": [(b"host", b"c2"), *sent]}
-    asyncio.run(Forwarded(app, [ip_network(each) for each in TRUSTED])(scope, None, None))  # type: ignore[arg-type]
-    return heard[0]
+    forwarded = Forwarded(app, [ip_network(each) for each in TRUSTED])
+    for peer, headers in requests:
+        sent = [(b"x-forwarded-for", each.encode("latin-1")) for each in headers]
+        scope = {"type": "http", "client": peer, "headers": [(b"host", b"c2"), *sent]}
+        asyncio.run(forwarded(scope, None, None))  # type: ignore[arg-type]
+    return heard
 
 
 @pytest.mark.parametrize(
@@ -67,6 +74,23 @@ def test_nobody_else_is_believed(peer: str) -> None:
 
 def test_who_has_no_address_is_left_so() -> None:
     assert source(None, FORGED) is None
+
+
+@pytest.mark.parametrize("written", [f"{STRANGER}:80", f"[{OTHER}]:80", "unknown"])
+def test_a_balancer_that_writes_what_is_no_address_is_told_once(caplog: pytest.LogCaptureFixture, written: str) -> None:
+    balancer = ("10.1.2.3", 4711)
+    assert sources_of((balancer, [written]), (balancer, [written])) == [balancer, balancer]
+    (warning,) = caplog.messages
+    assert "the balancer 10.1.2.3 writes what is no address" in warning
+    assert written not in warning
+
+
+def test_of_a_balancer_that_writes_addresses_or_nothing_and_of_others_nothing_is_told(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    balancer = ("10.1.2.3", 4711)
+    sources_of((balancer, [f"x, {STRANGER}"]), (balancer, [""]), (balancer, []), ((STRANGER, 1), [f"{FORGED}:80"]))
+    assert not caplog.messages
 
 
 @pytest.fixture

@@ -7,10 +7,13 @@ only the end, which they have put there themselves.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 from starlette.types import ASGIApp, Receive, Scope, Send
+
+log = logging.getLogger(__name__)
 
 _HEADER = b"x-forwarded-for"
 
@@ -20,6 +23,7 @@ class Forwarded:
 
     def __init__(self, app: ASGIApp, trusted: Sequence[IPv4Network | IPv6Network]) -> None:
         self._app, self._trusted = app, trusted
+        self._is_told = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope.get("client"):
@@ -30,9 +34,22 @@ class Forwarded:
     def _source(self, host: str, headers: Sequence[tuple[bytes, bytes]]) -> str:
         """The last address that is not trusted, or the first of all if each one is; what is no address ends the search."""
         told = b",".join(value for name, value in headers if name == _HEADER).decode("latin-1").split(",")
-        while told and self._trusts(host) and (before := _address(told.pop())):
+        while told and self._trusts(host):
+            if (before := _address(last := told.pop())) is None:
+                self._tell(host, last)
+                break
             host = str(before)
         return host
+
+    def _tell(self, balancer: str, written: str) -> None:
+        """Once, as each request is so: of a balancer that writes ports nobody would see why it is the source of all."""
+        if written.strip() and not self._is_told:
+            self._is_told = True
+            log.warning(
+                "the balancer %s writes what is no address into X-Forwarded-For, as one with a port is none, so all that it"
+                " passes on counts as its own; let it write the address alone",
+                balancer,
+            )
 
     def _trusts(self, host: str) -> bool:
         address = _address(host)
