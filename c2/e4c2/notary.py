@@ -74,6 +74,7 @@ class Notary:
 
     async def _publish(self) -> None:
         retains = self._transport if isinstance(self._transport, Retains) else None
+        is_told = False
         while True:
             await self._signed.wait()
             self._signed.clear()
@@ -85,11 +86,17 @@ class Notary:
                 else:
                     await self._transport.publish(self._topic, made.encoded())
             except TransportError as error:
-                log.warning(
-                    "checkpoint %d of the audit log waits, as it could not be published: %s", made.number, error
-                )
+                if not is_told:
+                    log.warning(
+                        "checkpoint %d of the audit log waits, as it could not be published: %s", made.number, error
+                    )
+                is_told = True
                 await asyncio.sleep(AGAIN_S)
                 self._signed.set()  # that one, unless there is a newer one by then
+            else:
+                if is_told:
+                    log.warning("checkpoints of the audit log are published again")
+                is_told = False
 
     async def _is_paused(self) -> bool:
         """After a restore: what was published last says more than this database knows, and is to stay."""

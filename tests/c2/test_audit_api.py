@@ -281,26 +281,33 @@ def test_checkpoints_are_signed_published_and_listed(tmp_path: Path) -> None:
 
 
 def test_a_checkpoint_that_could_not_be_published_is_published_later(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """And the outage is told once, as its end is, whenever there is one."""
     monkeypatch.setattr(notary, "AGAIN_S", 0.01)
+    caplog.set_level("WARNING", notary.__name__)
     settings = settings_in(tmp_path, audit_checkpoint_s=1, audit_topic="witness/here")
     tried: list[bytes] = []
 
     def tap(seen: Incoming) -> None:
         if seen.topic == "witness/here":
             tried.append(seen.payload)
-            if len(tried) < 3:
+            if len(tried) in {1, 2, 4, 5}:
                 raise TransportError("the broker is away")
 
     named(settings.broker.partition(":")[2]).taps.append(tap)
     with serving(settings) as c2:
         for _ in range(600):
-            if len(tried) > 2:
+            if len(tried) == 3:
+                c2.http.post("/v1/topics", json={"name": "for another checkpoint"})
+            if len(tried) > 5:
                 break
             c2.run(asyncio.sleep(0.02))
         checkpoints = c2.http.get("/v1/audit/checkpoints").json()["items"]
-    assert Checkpoint.decode(tried[2]) in [Checkpoint.parse(each) for each in checkpoints]
+    parsed = [Checkpoint.parse(each) for each in checkpoints]
+    assert {Checkpoint.decode(tried[2]), Checkpoint.decode(tried[5])} <= set(parsed)
+    told = [each.getMessage() for each in caplog.records if each.name == notary.__name__]
+    assert ["could not be published" in each for each in told] == [True, False, True, False]
     assert len(checkpoints) < len(tried)
 
 
