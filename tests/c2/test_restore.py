@@ -266,8 +266,9 @@ def test_a_pause_that_was_taken_out_of_the_database_is_an_alarm_and_still_a_paus
         fleet.claim()
 
 
-def test_what_was_tampered_with_is_not_backed_up(fleet: World, tmp_path: Path) -> None:
-    fleet.sql("DELETE FROM membership")
+@pytest.mark.parametrize("tampering", ["DELETE FROM membership", "UPDATE audit_head SET number = number + 1"])
+def test_what_was_tampered_with_is_not_backed_up(fleet: World, tmp_path: Path, tampering: str) -> None:
+    fleet.sql(tampering)
     with pytest.raises(Tampered):
         back_up(fleet, tmp_path / "file")
     assert list(tmp_path.iterdir()) == []

@@ -68,6 +68,7 @@ class Keys:
 def write(db: sa.Connection, realm: Realm, new: New, path: Path) -> Backup:
     """Write all rows as they are in this transaction; memory: some portions of rows. Raises: Tampered. Conflict (``exists``)."""
     ledger.verify(db, realm.keyring)  # what is not right now would be found out only when it is needed
+    chain.extent(db, realm)  # nor could `note` tell of a file that is there
     manifest = Manifest.of(db, newest(), realm.clock())
     files.create(path, new.seal(dump.lines(db, manifest)))
     return Backup.of(new.header, manifest)
