@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,6 +45,7 @@ def two(replicas: Replicas, tmp_path: Path) -> Iterator[tuple[Served, Served]]:
     shared = {"database": replicas.uri, "suite": replicas.suite.name}
     with serving(settings_in(tmp_path, **shared)) as one:
         shutil.copytree(one.settings.data, tmp_path / "other")
+        (tmp_path / "other" / one.settings.replica_file.name).unlink()  # each C2 has an id of its own
         with serving(settings_in(tmp_path, data=tmp_path / "other", **shared)) as other:
             yield one, other
 
@@ -55,10 +57,10 @@ def clock_of(c2: Served) -> tuple[str, str]:
 
 
 def is_off(c2: Served, how: str) -> bool:
-    """Whether it says that its clock is an hour off, give or take a second of a server that counts whole ones."""
-    said = [f"the clock is {seconds} s {how} the database server's{SET}" for seconds in (3599, 3600, 3601)]
+    """Whether it says that its clock is an hour off, give or take what a busy machine needs between two looks at a clock."""
     state, detail = clock_of(c2)
-    return state == "degraded" and detail in said
+    said = re.fullmatch(rf"the clock is (\d+) s {how} the database server's{re.escape(SET)}", detail)
+    return state == "degraded" and said is not None and abs(int(said[1]) - 3600) <= 30
 
 
 def test_on_sqlite_a_clock_that_went_back_is_told_until_it_is_set(tmp_path: Path) -> None:
@@ -68,7 +70,7 @@ def test_on_sqlite_a_clock_that_went_back_is_told_until_it_is_set(tmp_path: Path
         c2.clock.ahead_s = -3600
         state, detail = clock_of(c2)
         assert state == "degraded"
-        assert "behind" in detail
+        assert "behind what it was; set it, unless it was ahead" in detail
         assert c2.http.get("/readyz").json() == {"status": "degraded"}
         c2.clock.ahead_s = 0
         assert clock_of(c2) == OK
@@ -107,9 +109,23 @@ def test_a_clock_that_went_back_together_with_the_server_s_is_told(replicas: Rep
         c2.clock.ahead_s = -3600
         state, detail = clock_of(c2)
         assert state == "degraded"
-        assert "behind what it was; set it" in detail
+        assert "behind what it was; set it, unless it was ahead" in detail
         set_server_clock(world, 0)
         c2.clock.ahead_s = 0
+        assert clock_of(c2) == OK
+
+
+@one_suite
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_when_the_clock_of_the_server_was_wrong_nobody_s_own_is_blamed_afterwards(
+    replicas: Replicas, tmp_path: Path
+) -> None:
+    world = replicas.add()
+    world.sql(f"ALTER DATABASE {replicas.place.name} SET search_path = public, pg_catalog")
+    set_server_clock(world, 3600)
+    with serving(settings_in(tmp_path, database=replicas.uri, kms=replicas.kek, suite=replicas.suite.name)) as c2:
+        assert is_off(c2, "behind")
+        set_server_clock(world, 0)
         assert clock_of(c2) == OK
 
 

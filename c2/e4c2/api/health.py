@@ -113,6 +113,7 @@ class Health:
         """Commands sealed while it is behind are old to devices, and tokens live longer than they should.
 
         At a database server the clock of that is the judge, as what is newest in the database may be of a C2 that is ahead.
+        Both may go back together, and nobody here can tell whether that is wrong now, or was before.
         """
         now, judge, newest = await self._c2.store.read(_times, self._c2.realm.clock)
         if (apart := abs(now - judge)) > CLOCK_OFF_S:
@@ -120,7 +121,8 @@ class Health:
             return f"the clock is {apart:.0f} s {how} the database server's; set it, or the server's if each C2 says so"
         self._latest = max(self._latest, judge, newest)
         behind = self._latest - judge
-        return f"the clock is {behind:.0f} s behind what it was; set it" if behind > CLOCK_OFF_S else None
+        said = f"the clock is {behind:.0f} s behind what it was; set it, unless it was ahead until then"
+        return said if behind > CLOCK_OFF_S else None
 
     async def disk(self) -> str | None:
         for folder in self._c2.folders:
