@@ -52,8 +52,9 @@ def test_a_clock_that_is_not_the_server_s_is_found(
     with serving(settings):
         found = examined(settings, ahead_s)[CLOCK]
     assert found.level is Level.WARNING
-    # of a server that counts whole seconds it is one more or less
-    assert re.fullmatch(rf"the database server's clock is 3(599|600|601) s {how} this one", found.found)
+    said = re.fullmatch(rf"the database server's clock is (\d+) s {how} this one", found.found)
+    # what a busy machine needs between two looks at a clock
+    assert said and abs(int(said[1]) - abs(ahead_s)) <= 30
 
 
 def test_a_broker_that_takes_its_time_is_not_taken_for_a_clock_that_differs(replicas: Replicas, tmp_path: Path) -> None:

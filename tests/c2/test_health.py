@@ -17,7 +17,8 @@ import pytest
 from e4c2.api import health
 from tests.c2.served import PATIENCE_S, Served, operation, problem, serving, settings_in
 
-mounts = pytest.mark.skipif(os.geteuid() != 0, reason="mounts need root")
+mounts = pytest.mark.skipif(os.geteuid() != 0 and not os.environ.get("CI"), reason="mounts need root")
+"""In CI a runner that is not root fails: there nothing is left out."""
 
 
 @pytest.fixture(autouse=True)
