@@ -6,6 +6,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from e4c2 import commands, events
+from e4c2.clocks import BACKDATE_S
 from e4c2.commands import Operation
 from e4c2.model import Delivery, Kind, client, outbox
 from e4c2.rows import Realm
@@ -16,6 +17,14 @@ _LASTING = (Kind.ID_KEY.value, Kind.C2_KEY.value)
 """Nothing else brings these about: they are waited for as long as it takes."""
 _PASSING = (Kind.SYNC.value, Kind.SWITCH.value)
 """Of use only when they were sent."""
+_NEWER = outbox.alias("newer")
+_OVERTAKEN = sa.exists().where(
+    *[_NEWER.c[name] == outbox.c[name] for name in ("client", "kind", "object")],
+    _NEWER.c.id > outbox.c.id,
+    _NEWER.c.state.not_in((Delivery.REFUSED.value, Delivery.SUPERSEDED.value)),
+    sa.or_(_NEWER.c.purge, ~outbox.c.purge),
+)
+"""A newer one does, or has done, all that this was to do."""
 
 
 def expire(db: sa.Connection, realm: Realm) -> None:
@@ -32,10 +41,16 @@ def expire(db: sa.Connection, realm: Realm) -> None:
         events.tell(db, realm, events.Kind.DELIVERY_EXPIRED, count=count)
 
 
-def revive(db: sa.Connection, *devices: sa.ColumnElement[bool]) -> None:
-    """These say hello: what they never answered counts as sent again, and so comes to its end by what they answer now."""
-    expired = outbox.c.state == Delivery.EXPIRED.value
-    db.execute(sa.update(outbox).where(*devices, expired).values(state=Delivery.SENT.value))
+def revive(db: sa.Connection, realm: Realm, *devices: sa.ColumnElement[bool]) -> None:
+    """These say hello: what they never answered counts as sent now, and so comes to its end by what they answer now.
+
+    Save what was overtaken: to do that now would end the grace of a key that was replaced later.
+    """
+    expired = [*devices, outbox.c.state == Delivery.EXPIRED.value]
+    db.execute(sa.update(outbox).where(*expired, _OVERTAKEN).values(state=Delivery.SUPERSEDED.value))
+    # nothing leaves now, so it is a second at which the clock of no device looks any more
+    second = int(realm.clock()) - BACKDATE_S - 1
+    db.execute(sa.update(outbox).where(*expired).values(state=Delivery.SENT.value, second=second))
 
 
 def client_name(db: sa.Connection, number: int) -> str:

@@ -49,7 +49,7 @@ def write(db: sa.Connection, realm: Realm, done: Collection[Case]) -> None:
     now = realm.clock()
     hellos = [(each.device["id"], each.report.nonce) for each in done if isinstance(each.report, Hello)]
     for ids in portions([of for of, _ in hellos]):
-        dead_letters.revive(db, among(db, outbox.c.client, ids))
+        dead_letters.revive(db, realm, among(db, outbox.c.client, ids))
         undone = [_SYNC, among(db, outbox.c.client, ids), outbox.c.state.in_(commands.OPEN)]
         db.execute(sa.update(outbox).where(*undone).values(state=Delivery.SUPERSEDED.value))
     waits = {"kind": Kind.SYNC.value, "state": Delivery.PENDING.value, "purge": False, "not_before": 0.0, "attempts": 0}

@@ -54,12 +54,15 @@ _RESUME = sa.update(outbox).where(_WAITS, outbox.c.not_before > _NOW, _TOLD).val
 @cache
 def _deliveries(of: Objects, purge: bool, all_report: bool) -> tuple[list[str], sa.Select[Any]]:
     """Columns of the outbox, and what selects new rows for them; a purge that is not known to be done is inherited."""
-    waiting = outbox.alias("waiting")
+    waiting, done = outbox.alias("waiting"), outbox.alias("done")
     same = [waiting.c.client == of.who, waiting.c.kind == of.kind.value, waiting.c.object == of.what]
+    later = [done.c[name] == waiting.c[name] for name in ("client", "kind", "object")]
+    later += [done.c.id > waiting.c.id, done.c.purge.is_(True), done.c.state == Delivery.CONFIRMED.value]
     unsent = waiting.c.state.in_((Delivery.PENDING.value, Delivery.SENDING.value))
     unanswered = waiting.c.state.in_((Delivery.SENT.value, Delivery.EXPIRED.value))
     unconfirmed = unanswered if all_report else sa.and_(unanswered, client.c.reports)
-    inherited = sa.exists().where(*same, waiting.c.purge.is_(True), sa.or_(unsent, unconfirmed))
+    owed = [waiting.c.purge.is_(True), sa.or_(unsent, unconfirmed), ~sa.exists().where(*later)]
+    inherited = sa.exists().where(*same, *owed)
     columns: dict[str, sa.ColumnElement[Any]] = {
         "client": of.who,
         "kind": sa.literal(of.kind.value),

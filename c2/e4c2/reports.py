@@ -93,7 +93,7 @@ def sync(db: sa.Connection, realm: Realm, row: Row, hello: Hello, every_s: float
     """
     if _last_sync(db, realm, row) > realm.clock() - every_s:
         return False
-    dead_letters.revive(db, outbox.c.client == row["id"])
+    dead_letters.revive(db, realm, outbox.c.client == row["id"])
     commands.close(db, [row["id"]], (Kind.SYNC,))
     # what `commands.enqueue` does besides is of no use here, and costs three times as much: a whole fleet may say hello at once
     kept = {"client": row["id"], "kind": Kind.SYNC.value, "object": hello.nonce, "created": realm.clock()}

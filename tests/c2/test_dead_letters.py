@@ -8,7 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from e4c2 import commands, dead_letters, endings, topics
+from e4c2 import commands, dead_letters, delivery, endings, topics
+from e4c2.events import log
 from e4c2.model import Delivery, EventKind
 from e4core.command2 import SetTopicKey
 from e4core.keys import report_topic
@@ -78,26 +79,32 @@ def test_who_missed_an_eviction_that_has_expired_forgets_the_former_key_when_it_
     assert not reads(three, "b", thief)
 
 
+def has_missed_what_erases(world: World) -> Ours:
+    """Format 1: "b" got the new key after an eviction, and not what erases the former one; it has expired. Who was evicted."""
+    thief, b = ours(world, "c").thief(), ours(world, "b")
+    world.do(topics.leave, "t", ["c"])
+    sealed = world.claim()
+    for each in sealed:
+        world.publish(each)
+    del b.inbox[-2]
+    world.obey()
+    world.reports = deque(each for each in world.reports if each.topic != report_topic(b.id))
+    world.settle(sealed)
+    world.settle_down()
+    expire(world)
+    assert world.digest_fits("b")
+    assert Delivery.EXPIRED in states(world, "b")
+    assert reads(world, "b", thief) is world.suite.is_symmetric
+    return thief
+
+
 @pytest.mark.format(1)
 @pytest.mark.parametrize("alone", [True, False])
 def test_who_has_the_new_key_and_missed_what_erases_the_former_one_forgets_it_when_it_is_back(
     three: World, alone: bool
 ) -> None:
     """Its digest is that of one that has. In suites with public keys it believes the evicted no more in any case."""
-    thief, b = ours(three, "c").thief(), ours(three, "b")
-    three.do(topics.leave, "t", ["c"])
-    sealed = three.claim()
-    for each in sealed:
-        three.publish(each)
-    del b.inbox[-2]
-    three.obey()
-    three.reports = deque(each for each in three.reports if each.topic != report_topic(b.id))
-    three.settle(sealed)
-    three.settle_down()
-    expire(three)
-    assert three.digest_fits("b")
-    assert Delivery.EXPIRED in states(three, "b")
-    assert reads(three, "b", thief) is three.suite.is_symmetric
+    thief = has_missed_what_erases(three)
     before = len(three.wire)
     if not alone:  # reports of several are taken at once
         three.clock.now += 60
@@ -105,6 +112,60 @@ def test_who_has_the_new_key_and_missed_what_erases_the_former_one_forgets_it_wh
     is_back(three, "b")
     assert not reads(three, "b", thief)
     assert three.kinds_sent_to("b", before)[-2:] == ["RemoveTopic", "SetTopicKey"]
+
+
+@pytest.mark.format(1)
+def test_what_is_waited_for_again_does_not_expire_before_it_can_be_answered(three: World) -> None:
+    thief = has_missed_what_erases(three)
+    before = len(three.wire)
+    three.greet("b")
+    three.receive()
+    three.do(delivery.tidy)
+    assert Delivery.EXPIRED not in states(three, "b")
+    three.settle_down()
+    assert not reads(three, "b", thief)
+    assert three.kinds_sent_to("b", before) == ["RemoveTopic", "RemoveTopic", "SetTopicKey"], (
+        "a Sync, and what it showed"
+    )
+
+
+@pytest.mark.format(1)
+def test_who_says_hello_and_answers_nothing_lets_things_expire_as_seldom_as_others(three: World) -> None:
+    before = three.store.run(log.newest)
+    ours(three, "b").away = True
+    three.do(topics.rotate, "t")
+    three.settle_down()
+    for _ in range(2):
+        for _ in range(10):
+            three.clock.now += EXPIRES_S / 10 + 1
+            three.do(delivery.tidy)
+            three.greet("b")
+            three.settle_down()
+    told = [event.kind for event in three.do(log.page, before, 1000, (EventKind.DELIVERY_EXPIRED,)).events]
+    assert len(told) == 2
+
+
+@pytest.mark.parametrize("purge", [True, False])
+def test_what_was_overtaken_ends_no_grace_of_a_later_key(three: World, purge: bool) -> None:
+    a, b = ours(three, "a"), ours(three, "b")
+    b.away = True
+    three.do(topics.leave, "t", ["c"]) if purge else three.do(topics.rotate, "t")
+    three.settle_down()
+    three.clock.now += three.realm.grace_s
+    expire(three)
+    b.away = False  # its hello was lost, and a broker that keeps its session brings what comes now
+    three.do(topics.rotate, "t")
+    three.settle_down()
+    assert three.digest_fits("b")
+    before = [a.write("t", three.clock.now, text) for text in (b"one", b"two")]
+    three.do(topics.rotate, "t")
+    three.settle_down()
+    assert b.read("t", before[0], three.clock.now) == b"one"
+    three.clock.now += 60
+    three.greet("b")
+    three.settle_down()
+    assert b.read("t", before[1], three.clock.now) == b"two"
+    assert states(three, "b") <= {Delivery.CONFIRMED, Delivery.SUPERSEDED}
 
 
 @pytest.mark.format(2)
