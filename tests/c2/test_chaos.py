@@ -148,12 +148,12 @@ BROKER_KILLED = Trouble(the_broker_is_killed, 4)
 WITH_TWO = (
     (Trouble(nothing),),
     (Trouble(devices_are_away, 2),),
-    (Trouble(a_replica_is_away, 2), RESTARTED),
+    (Trouble(a_replica_is_away, 2),),
     (KILLED, BROKER_RESTARTED, RESTARTED),
 )
 WITH_THREE = (
     (KILLED, BROKER_RESTARTED, RESTARTED),
-    (Trouble(a_replica_is_paused, 2), RESTARTED),
+    (Trouble(a_replica_is_paused, 2),),
     (KILLED, BROKER_KILLED, RESTARTED),
     (Trouble(the_database_is_restarted, 2), RESTARTED),
     (KILLED, BROKER_RESTARTED, RESTARTED),

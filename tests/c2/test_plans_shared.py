@@ -43,7 +43,7 @@ def test_plan_eviction_and_their_measure(replicas: Replicas) -> None:
     shown = other.do(standing.show, "t")
     assert (shown.members, shown.confirmed, shown.behind) == (4, 3, 1)
     assert one.names(standing.laggards, "t", "", 5) == ["b"]
-    assert [each.key for each in other.do(standing.held_by, "b")] == ["sent"]
+    assert [(each.key, each.state) for each in other.do(standing.held_by, "b")] == [("behind", "sent")]
     one.devices["b"].away = False
     one.greet("b")
     one.settle_down()
