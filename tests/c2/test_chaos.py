@@ -145,13 +145,13 @@ RESTARTED = Trouble(devices_restart, 2)
 KILLED = Trouble(a_replica_is_killed, 2)
 BROKER_RESTARTED = Trouble(the_broker_is_restarted, 2)
 BROKER_KILLED = Trouble(the_broker_is_killed, 4)
-WITH_TWO = (
+WITH_TWO: tuple[tuple[Trouble, ...], ...] = (
     (Trouble(nothing),),
     (Trouble(devices_are_away, 2),),
     (Trouble(a_replica_is_away, 2),),
     (KILLED, BROKER_RESTARTED, RESTARTED),
 )
-WITH_THREE = (
+WITH_THREE: tuple[tuple[Trouble, ...], ...] = (
     (KILLED, BROKER_RESTARTED, RESTARTED),
     (Trouble(a_replica_is_paused, 2),),
     (KILLED, BROKER_KILLED, RESTARTED),
