@@ -70,6 +70,11 @@ class Mosquitto:
         if self._process:
             self._process.send_signal(signal.SIGSTOP)
 
+    def go_on(self) -> None:
+        """After `pause`."""
+        if self._process:
+            self._process.send_signal(signal.SIGCONT)
+
     def _end(self, how: Callable[[subprocess.Popen[bytes]], None]) -> None:
         process, self._process = self._process, None
         if process:

@@ -120,7 +120,7 @@ def test_a_stream_begins_where_it_is_told_and_brings_what_happens_next(c2: Serve
         coming = events(blocks)
         assert next(coming)["topic"] == "before"
         c2.topic("during")
-        assert next(coming)["topic"] == "during"
+        assert next(each for each in coming if not each["kind"].startswith("operation."))["topic"] == "during"
 
 
 def test_who_comes_back_misses_nothing_and_gets_nothing_twice(c2: Served, http: httpx2.Client) -> None:
