@@ -15,17 +15,16 @@ from e4c2.audit import checkpoints, refusals
 from e4c2.audit.checkpoints import Pace
 from e4c2.audit.refusals import Refusals
 from e4c2.audit.signing import Checkpoint
+from e4c2.outages import Outage
 from e4c2.recovery import restored
 from e4c2.rows import Realm
 from e4c2.store.engine import Store
-from e4core.errors import KmsError, StorageError, TransportError
+from e4core.errors import KmsError, StorageError
 from e4core.transport import Retains, Transport
 
 log = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 1.0
-AGAIN_S = 10.0
-"""After which a checkpoint that could not be published is tried again."""
 REFUSALS_EVERY = 60
 """Looks between two times that refusals are written."""
 
@@ -74,29 +73,20 @@ class Notary:
 
     async def _publish(self) -> None:
         retains = self._transport if isinstance(self._transport, Retains) else None
-        is_told = False
+        publishing = Outage("checkpoints of the audit log")
         while True:
             await self._signed.wait()
             self._signed.clear()
             if (made := self._unpublished) is None:
                 continue
-            try:
+            with publishing.met():
                 if retains:
                     await retains.publish_retained(self._topic, made.encoded())
                 else:
                     await self._transport.publish(self._topic, made.encoded())
-            except TransportError as error:
-                if not is_told:
-                    log.warning(
-                        "checkpoint %d of the audit log waits, as it could not be published: %s", made.number, error
-                    )
-                is_told = True
-                await asyncio.sleep(AGAIN_S)
+            if publishing.is_on:
+                await asyncio.sleep(publishing.pause_s)
                 self._signed.set()  # that one, unless there is a newer one by then
-            else:
-                if is_told:
-                    log.warning("checkpoints of the audit log are published again")
-                is_told = False
 
     async def _is_paused(self) -> bool:
         """After a restore: what was published last says more than this database knows, and is to stay."""

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the work needs does not answer, or refuses: the token of the C2's own key, or the database. Told once, waited out, and asked
-less and less often.
+"""What the work needs does not answer, or refuses: the token of the C2's own key, the database, or the broker. Told once, waited
+out, and asked less and less often.
 
 A PIN that was refused is burnt by no retry: the driver of a token remembers it, and does not ask the token again (`e4kms.pkcs11`).
 """
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from e4c2.commands import pause
-from e4core.errors import KmsDenied, KmsError, StorageError, Tampered
+from e4core.errors import KmsDenied, KmsError, StorageError, Tampered, TransportError
 
 log = logging.getLogger(__name__)
 
@@ -47,12 +47,12 @@ class Outage:
             yield
         except Tampered:
             raise
-        except (KmsError, StorageError) as error:
+        except (KmsError, StorageError, TransportError) as error:
             self._begin(error)
         else:
             self._end()
 
-    def _begin(self, error: KmsError | StorageError) -> None:
+    def _begin(self, error: KmsError | StorageError | TransportError) -> None:
         self.failure = str(error) if isinstance(error, KmsError) else None
         self._tries += 1
         if error.kind not in self._told:

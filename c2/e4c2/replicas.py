@@ -25,7 +25,7 @@ DEAD_AFTER_S = 15.0
 LOOKS = 4
 """That must have seen the same count: where nobody could beat for a while, as the database was away, all stand still at first."""
 
-_OF_OTHERS = sa.select(replica.c.id).where(replica.c.id != sa.bindparam("me"))
+_COUNTS = sa.select(replica.c.id, replica.c.beats).where(replica.c.id != sa.bindparam("me"))
 
 
 @dataclass(slots=True)
@@ -98,8 +98,8 @@ def tick(db: sa.Connection, realm: Realm, deks: bytes, linked: bool = True) -> d
 
 
 def _counts(db: sa.Connection, realm: Realm) -> dict[bytes, int]:
-    counts = sa.select(replica.c.id, replica.c.beats).where(replica.c.id != realm.replica)
-    return {row.id: row.beats for row in db.execute(counts)}
+    """Of all others."""
+    return {row.id: row.beats for row in db.execute(_COUNTS, {"me": realm.replica})}
 
 
 def is_known(db: sa.Connection, realm: Realm) -> bool:
@@ -126,7 +126,7 @@ def leave(db: sa.Connection, realm: Realm) -> None:
 
 def resume(db: sa.Connection, realm: Realm) -> None:
     """Send again what nobody has in hand any more."""
-    orphaned = sa.or_(outbox.c.holder.is_(None), outbox.c.holder.not_in(_others(db, realm)))
+    orphaned = sa.or_(outbox.c.holder.is_(None), outbox.c.holder.not_in(list(_counts(db, realm))))
     requeue(db, outbox.c.state == Delivery.SENDING.value, orphaned)
 
 
@@ -142,7 +142,7 @@ def busy(db: sa.Connection, realm: Realm) -> Collection[bytes] | None:
 
     None: nothing may be sealed here, as the others hold this one for dead until its next beat.
     """
-    others = _others(db, realm)
+    others = list(_counts(db, realm))
     if not others:
         return ()
     if not is_known(db, realm):
@@ -160,7 +160,3 @@ def hold(db: sa.Connection) -> set[bytes]:
 def _first(db: sa.Connection, *of: sa.ColumnElement[bool]) -> bytes | None:
     """The one that began first."""
     return db.scalar(sa.select(replica.c.id).where(*of).order_by(replica.c.started, replica.c.id).limit(1))
-
-
-def _others(db: sa.Connection, realm: Realm) -> list[bytes]:
-    return list(db.scalars(_OF_OTHERS, {"me": realm.replica}))
