@@ -33,7 +33,8 @@ _CREATE: dict[Kind, str] = {
     "mariadb": "CREATE DATABASE {name}; GRANT ALL ON {name}.* TO {user}@'127.0.0.1'",
 }
 _STOP_S = 20.0
-_IN_MEMORY = os.access("/dev/shm", os.W_OK)
+OPEN_TO_ALL = Path("/dev/shm" if os.access("/dev/shm", os.W_OK) else "/tmp")
+"""To pytest's own folders a server's user does not get."""
 
 
 @dataclass
@@ -74,6 +75,10 @@ class DatabaseServer:
         name = f"e4_{secrets.token_hex(6)}"
         self.sql(_CREATE[self._kind].format(name=name, user=user))
         return Address(self._kind, user, "127.0.0.1", self.port, name)
+
+    @property
+    def runs(self) -> bool:
+        return self._process is not None and self._process.poll() is None
 
     def sql(self, statement: str) -> None:
         subprocess.run([*self._sql, statement], check=True, capture_output=True, cwd=self.folder)
@@ -136,9 +141,9 @@ _MAKE: dict[Kind, Callable[[Path, ServerTls | None], DatabaseServer]] = {"postgr
 
 
 @contextmanager
-def database_server(kind: Kind, tls: ServerTls | None = None) -> Iterator[DatabaseServer]:
-    """A server that runs, in a folder to which its user gets, as pytest's are for nobody else."""
-    with tempfile.TemporaryDirectory(prefix="e4-db-", dir="/dev/shm" if _IN_MEMORY else "/tmp") as folder:
+def database_server(kind: Kind, tls: ServerTls | None = None, disk: Path = OPEN_TO_ALL) -> Iterator[DatabaseServer]:
+    """A server that runs."""
+    with tempfile.TemporaryDirectory(prefix="e4-db-", dir=disk) as folder:
         made = _MAKE[kind](Path(folder), tls)
         try:
             made.start()

@@ -90,12 +90,14 @@ class Health:
         return Check(name, PartState.DEGRADED if warning else PartState.OK, warning or "")
 
     async def database(self) -> None:
-        """A transaction that writes: a full disk, or a database that may only be read, shows in nothing less."""
+        """A transaction that writes: a database that may only be read shows in nothing less, and a full disk at times in more."""
         try:
             async with asyncio.timeout(DATABASE_WITHIN_S):
                 await self._c2.store.write(_touch)
         except TimeoutError:
             raise StorageError(f"the database did not take a change within {DATABASE_WITHIN_S:.0f} s") from None
+        if full := self._c2.store.full:
+            raise StorageError(f"the disk of the database is full; make room ({full})")
 
     async def keys(self) -> None:
         if self._c2.locksmith.failure:

@@ -18,11 +18,15 @@ from e4c2.roll import Roll
 from e4c2.store.address import Address
 from e4c2.store.schema import Prepare, prepare
 from e4c2.store.sqlite import Sqlite
+from e4c2.store.transaction import is_full
 from e4c2.telemetry.watches import Watch, unwatched
 from e4core.errors import StorageError, Tampered
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+FULL_FOR_S = 30.0
+"""For so long after the last change for which there was no room; nothing less than such a change tells."""
 
 UseCase = Callable[Concatenate[sa.Connection, P], T]
 
@@ -53,11 +57,17 @@ class Store:
         )
         self._told: list[Callable[[], object]] = []
         self._unable_since: float | None = None
+        self._full: tuple[float, StorageError] | None = None
 
     @property
     def unable_s(self) -> float:
         """For how long nothing that was tried could be written, in seconds."""
         return time.monotonic() - self._unable_since if self._unable_since else 0.0
+
+    @property
+    def full(self) -> StorageError | None:
+        """What the database refused lately because it is full, though it may have taken other changes since."""
+        return self._full[1] if self._full and time.monotonic() - self._full[0] < FULL_FOR_S else None
 
     def when_written(self, wake: Callable[[], object]) -> None:
         """Call ``wake`` whenever something may have been committed, and what follows from it is to begin at once."""
@@ -68,13 +78,18 @@ class Store:
         with self._watch("write"):
             try:
                 answer = await _answer(self._database.write(_call(use_case, *args, **kwargs)))
-            except StorageError:
-                self._unable_since = self._unable_since or time.monotonic()
+            except StorageError as error:
+                self._refused(error)
                 raise
         self._unable_since = None
         for wake in self._told:
             wake()
         return answer
+
+    def _refused(self, error: StorageError) -> None:
+        self._unable_since = self._unable_since or time.monotonic()
+        if is_full(error):
+            self._full = time.monotonic(), error
 
     async def read(self, use_case: UseCase[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a use case that only reads, beside the writer; after it, if there seems to be cause for alarm."""

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -11,6 +12,9 @@ import sqlalchemy as sa
 from e4core.errors import StorageError
 
 T = TypeVar("T")
+
+_FULL = frozenset({"53100", 1021, 1114, sqlite3.SQLITE_FULL})
+"""``disk_full`` of PostgreSQL, ``ER_DISK_FULL`` and ``ER_RECORD_FILE_FULL`` of MariaDB."""
 
 
 def transact(engine: sa.Engine, call: Callable[[sa.Connection], T]) -> T:
@@ -23,6 +27,13 @@ def transact(engine: sa.Engine, call: Callable[[sa.Connection], T]) -> T:
             raise StorageError(f"the database refused: {error.orig}") from error
         except OSError as error:
             raise StorageError(f"the connection to the database was lost: {error}") from error
+
+
+def is_full(refusal: StorageError) -> bool:
+    """Whether the database had no room for a change; others, for which there is room where they are, it takes still."""
+    orig = getattr(refusal.__cause__, "orig", None)
+    codes = (getattr(orig, "sqlstate", None), getattr(orig, "sqlite_errorcode", None), *getattr(orig, "args", ())[:1])
+    return not _FULL.isdisjoint(codes)
 
 
 def _connected(engine: sa.Engine) -> sa.Connection:
