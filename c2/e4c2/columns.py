@@ -77,6 +77,16 @@ def _in_array(column: sa.ColumnElement[Any], values: sa.BindParameter[Any]) -> s
     return column.in_(sa.select(sa.func.unnest(array)))
 
 
+def pairs_given(columns: tuple[sa.Column[Any], sa.Column[Any]], as_arrays: bool) -> sa.ColumnElement[bool]:
+    """Two columns are one of the pairs in the parameter ``of``; or, as two arrays, in ``firsts`` and ``seconds``."""
+    if not as_arrays:
+        return sa.tuple_(*columns).in_(sa.bindparam("of", expanding=True))
+    names = ("firsts", "seconds")
+    arrays = [postgresql.ARRAY(column.type) for column in columns]
+    values = [sa.cast(sa.bindparam(name, type_=array), array) for name, array in zip(names, arrays, strict=True)]
+    return sa.tuple_(*columns).in_(sa.select(sa.func.unnest(*values).table_valued(*names).render_derived()))
+
+
 def portions(values: Iterable[T]) -> Iterator[list[T]]:
     """All ``values``, in lists of which each fits in a statement."""
     listed = list(values)

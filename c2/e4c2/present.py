@@ -14,10 +14,9 @@ from typing import TypeVar
 import sqlalchemy as sa
 
 from e4c2 import c2keys
-from e4c2.columns import among, portions
 from e4c2.commands import NO_OBJECT
 from e4c2.model import Delivery, Kind, Status, client, link, membership, outbox, topic
-from e4c2.rows import Realm, Row, find_ids, reveal, strange
+from e4c2.rows import Realm, Row, find_ids, find_pairs, reveal, strange
 from e4core.errors import Tampered
 from e4core.keys import TopicKey
 from e4core.suite import Channel
@@ -59,17 +58,17 @@ def read(db: sa.Connection, realm: Realm, rows: Collection[Row], c2_keys: c2keys
     clients = {row["id"]: row for row in find_ids(db, realm, client, client.c.id, (r["client"] for r in rows))}
     if any(row["client"] not in clients for row in rows):
         raise strange(outbox)
-    topic_ids = [row["object"] for row in rows if row["kind"] in _OF_TOPICS]
-    peer_ids = [row["object"] for row in rows if row["kind"] == Kind.PEER]
-    topics = {row["id"]: row for row in find_ids(db, realm, topic, topic.c.id, topic_ids)}
-    peers = find_ids(db, realm, client, client.c.id, peer_ids)
+    of_topics = [row for row in rows if row["kind"] in _OF_TOPICS]
+    of_peers = [row for row in rows if row["kind"] == Kind.PEER]
+    topics = {row["id"]: row for row in find_ids(db, realm, topic, topic.c.id, (r["object"] for r in of_topics))}
+    peers = find_ids(db, realm, client, client.c.id, (r["object"] for r in of_peers))
     return Present(
         clients=clients,
         topics=topics,
         topic_keys={of: TopicKey(reveal(realm, topic, row, "key")) for of, row in topics.items()},
         peer_keys=believed(realm, peers),
-        memberships=_pairs(db, realm, membership.c.topic, topic_ids, membership.c.client, clients),
-        links=_pairs(db, realm, link.c.peer, peer_ids, link.c.holder, clients),
+        memberships=_pairs(db, realm, (membership.c.topic, membership.c.client), of_topics),
+        links=_pairs(db, realm, (link.c.peer, link.c.holder), of_peers),
         c2_keys=c2_keys,
     )
 
@@ -152,16 +151,9 @@ def _sound(db: sa.Connection, rows: Collection[Row], check: Callable[[Row], obje
 
 
 def _pairs(
-    db: sa.Connection,
-    realm: Realm,
-    object_column: sa.Column[bytes],
-    objects: Collection[bytes],
-    client_column: sa.Column[bytes],
-    clients: Collection[bytes],
+    db: sa.Connection, realm: Realm, columns: tuple[sa.Column[bytes], sa.Column[bytes]], rows: Iterable[Row]
 ) -> frozenset[tuple[bytes, bytes]]:
-    """Which of these objects are granted to which of these clients; every row that says so is checked."""
-    return frozenset(
-        (row[object_column.name], row[client_column.name])
-        for portion in portions(set(objects))
-        for row in find_ids(db, realm, client_column.table, client_column, clients, among(db, object_column, portion))
-    )
+    """Which objects of these deliveries are granted to their clients; every row that says so is checked."""
+    of, to = (column.name for column in columns)
+    found = find_pairs(db, realm, columns, ((row["object"], row["client"]) for row in rows))
+    return frozenset((row[of], row[to]) for row in found)

@@ -18,7 +18,7 @@ from typing import Any, Generic, TypeVar
 import sqlalchemy as sa
 
 from e4c2 import ledger
-from e4c2.columns import given, portions, takes_array
+from e4c2.columns import given, pairs_given, portions, takes_array
 from e4c2.format import Format
 from e4c2.model import GRANTING, LATER, SEALED, metadata
 from e4c2.setwise import Given, Setwise
@@ -247,6 +247,23 @@ def find_ids(
     return [row for rows in found for row in verified(db, realm, table, rows)]
 
 
+def find_pairs(
+    db: sa.Connection,
+    realm: Realm,
+    columns: tuple[sa.Column[bytes], sa.Column[bytes]],
+    pairs: Iterable[tuple[bytes, bytes]],
+) -> list[Row]:
+    """All rows whose two columns, which have an index, are one of ``pairs``, checked; no others are read. Raises: Tampered."""
+    as_arrays = takes_array(db, columns[0])
+    asked = _among_pairs(columns, as_arrays)
+    found = []
+    for portion in portions(set(pairs)):
+        firsts, seconds = zip(*portion, strict=True)
+        given = {"firsts": list(firsts), "seconds": list(seconds)} if as_arrays else {"of": portion}
+        found += verified(db, realm, columns[0].table, db.execute(asked, given).all())
+    return found
+
+
 # Made once of each column, as it takes longer to make such a statement than to run it
 @cache
 def _by(column: sa.Column[Any]) -> sa.Select[Any]:
@@ -256,6 +273,11 @@ def _by(column: sa.Column[Any]) -> sa.Select[Any]:
 @cache
 def _among(column: sa.Column[Any], as_array: bool) -> sa.Select[Any]:
     return sa.select(column.table).where(given(column, as_array))
+
+
+@cache
+def _among_pairs(columns: tuple[sa.Column[Any], sa.Column[Any]], as_arrays: bool) -> sa.Select[Any]:
+    return sa.select(columns[0].table).where(pairs_given(columns, as_arrays))
 
 
 def only(table: sa.Table, rows: list[Row]) -> Row | None:
