@@ -317,7 +317,7 @@ _INHERITING = _from(
             _IS_WAITING,
             sa.exists().where(
                 *_SAME,
-                _LATER.c.purge.is_(True),
+                _LATER.c.purge == sa.true(),
                 sa.or_(_LATER.c.id >= of["start"], _is_any(_LATER, _WAITING)),
                 _is_any(_LATER, OPEN),
             ),

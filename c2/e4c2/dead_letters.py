@@ -6,7 +6,6 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from e4c2 import commands, events
-from e4c2.clocks import BACKDATE_S
 from e4c2.commands import Operation
 from e4c2.model import Delivery, Kind, client, outbox
 from e4c2.rows import Realm
@@ -25,6 +24,14 @@ _OVERTAKEN = sa.exists().where(
     sa.or_(_NEWER.c.purge, ~outbox.c.purge),
 )
 """A newer one does, or has done, all that this was to do."""
+_EMPTIES = {Kind.RESET_TOPICS: (Kind.TOPIC, Kind.NEXT), Kind.RESET_PEERS: (Kind.PEER,)}
+_FILLED_SINCE = sa.exists().where(
+    _NEWER.c.client == outbox.c.client,
+    _NEWER.c.id > outbox.c.id,
+    _NEWER.c.state == Delivery.CONFIRMED.value,
+    sa.or_(*[sa.and_(outbox.c.kind == of.value, _NEWER.c.kind.in_(kinds)) for of, kinds in _EMPTIES.items()]),
+)
+"""To empty the device now would take from it what it has confirmed since."""
 
 
 def expire(db: sa.Connection, realm: Realm) -> None:
@@ -32,7 +39,7 @@ def expire(db: sa.Connection, realm: Realm) -> None:
 
     So what erases a former key, which no digest shows, is done all the same when it is back. What was never sent waits on.
     """
-    long_ago = outbox.c.second < realm.clock() - realm.expires_s
+    long_ago = outbox.c.awaited_since < realm.clock() - realm.expires_s
     waits = [outbox.c.state == Delivery.SENT.value, long_ago, outbox.c.kind.not_in(_LASTING)]
     if not realm.format.all_report:
         waits.append(outbox.c.client.in_(sa.select(client.c.id).where(client.c.reports)))
@@ -42,15 +49,14 @@ def expire(db: sa.Connection, realm: Realm) -> None:
 
 
 def revive(db: sa.Connection, realm: Realm, *devices: sa.ColumnElement[bool]) -> None:
-    """These say hello: what they never answered counts as sent now, and so comes to its end by what they answer now.
+    """These say hello: what they never answered is waited for from now on, and so comes to its end by what they answer now.
 
-    Save what was overtaken: to do that now would end the grace of a key that was replaced later.
+    Save what was overtaken: to do that now would end the grace of a key that was replaced later, or take it away.
     """
     expired = [*devices, outbox.c.state == Delivery.EXPIRED.value]
-    db.execute(sa.update(outbox).where(*expired, _OVERTAKEN).values(state=Delivery.SUPERSEDED.value))
-    # nothing leaves now, so it is a second at which the clock of no device looks any more
-    second = int(realm.clock()) - BACKDATE_S - 1
-    db.execute(sa.update(outbox).where(*expired).values(state=Delivery.SENT.value, second=second))
+    overtaken = sa.or_(_OVERTAKEN, _FILLED_SINCE)
+    db.execute(sa.update(outbox).where(*expired, overtaken).values(state=Delivery.SUPERSEDED.value))
+    db.execute(sa.update(outbox).where(*expired).values(state=Delivery.SENT.value, awaited_since=realm.clock()))
 
 
 def client_name(db: sa.Connection, number: int) -> str:

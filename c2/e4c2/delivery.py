@@ -125,7 +125,7 @@ class Courier:
         for flight in self._flying:
             flight.again_at = now
         with suppress(StorageError):  # then the next start finds them
-            await self._store.write(settle, *outcome(self._in_hand))
+            await self._store.write(settle, self._realm, *outcome(self._in_hand))
 
     @property
     def _in_hand(self) -> list[Flight]:
@@ -219,7 +219,7 @@ class Courier:
                 sent, lost = outcome(landed)
                 with self._settling.met(), self._tracer.work("settle") as span:
                     span.tell({"e4.deliveries": len(landed)})
-                    await self._store.write(settle, sent, lost)
+                    await self._store.write(settle, self._realm, sent, lost)
                 if self._settling.is_on:
                     await asyncio.sleep(self._settling.pause_s)
                     continue

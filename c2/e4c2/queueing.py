@@ -57,11 +57,11 @@ def _deliveries(of: Objects, purge: bool, all_report: bool) -> tuple[list[str], 
     waiting, done = outbox.alias("waiting"), outbox.alias("done")
     same = [waiting.c.client == of.who, waiting.c.kind == of.kind.value, waiting.c.object == of.what]
     later = [done.c[name] == waiting.c[name] for name in ("client", "kind", "object")]
-    later += [done.c.id > waiting.c.id, done.c.purge.is_(True), done.c.state == Delivery.CONFIRMED.value]
+    later += [done.c.id > waiting.c.id, done.c.purge == sa.true(), done.c.state == Delivery.CONFIRMED.value]
     unsent = waiting.c.state.in_((Delivery.PENDING.value, Delivery.SENDING.value))
     unanswered = waiting.c.state.in_((Delivery.SENT.value, Delivery.EXPIRED.value))
     unconfirmed = unanswered if all_report else sa.and_(unanswered, client.c.reports)
-    owed = [waiting.c.purge.is_(True), sa.or_(unsent, unconfirmed), ~sa.exists().where(*later)]
+    owed = [waiting.c.purge == sa.true(), sa.or_(unsent, unconfirmed), ~sa.exists().where(*later)]
     inherited = sa.exists().where(*same, *owed)
     columns: dict[str, sa.ColumnElement[Any]] = {
         "client": of.who,

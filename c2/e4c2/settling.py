@@ -10,17 +10,21 @@ import sqlalchemy as sa
 from e4c2.columns import among, portions
 from e4c2.commands import requeue
 from e4c2.model import Delivery, outbox
+from e4c2.rows import Realm
 from e4c2.setwise import Setwise
 
 
-def settle(db: sa.Connection, sent: Iterable[tuple[int, int]], lost: Iterable[tuple[int, int, float]]) -> None:
+def settle(
+    db: sa.Connection, realm: Realm, sent: Iterable[tuple[int, int]], lost: Iterable[tuple[int, int, float]]
+) -> None:
     """Write down what the broker has, (delivery, attempt), and what it may not have: with the second from which to try again.
 
     A report may have been quicker: then the delivery is confirmed already, and stays so.
     """
     for these in _portions(db, sent):
         flying = [these, outbox.c.state == Delivery.SENDING.value]
-        db.execute(sa.update(outbox).where(*flying).values(state=Delivery.SENT.value))
+        since = sa.func.coalesce(outbox.c.awaited_since, realm.clock())
+        db.execute(sa.update(outbox).where(*flying).values(state=Delivery.SENT.value, awaited_since=since))
     lost = list(lost)
     for these in _portions(db, ((row, attempt) for row, attempt, _ in lost)):
         requeue(db, these)

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from e4c2 import commands, dead_letters, delivery, endings, topics
+from e4c2 import clients, commands, dead_letters, delivery, endings, topics
 from e4c2.events import log
 from e4c2.model import Delivery, EventKind
 from e4core.command2 import SetTopicKey
@@ -200,6 +200,54 @@ def test_one_that_was_never_heard_of_keeps_nothing_open_and_still_forgets(three:
     assert sent.older_until == 0, "it never said that it has forgotten the former key"
     three.settle_down()
     is_back(three, "silent")
+
+
+@pytest.mark.format(2)
+def test_what_is_sealed_anew_again_and_again_is_over_some_day_too(three: World) -> None:
+    """To one that is away each command has all that it has not answered yet."""
+    three.topic("u", *"ab")
+    three.settle_down()
+    ours(three, "b").away = True
+    evicted = three.do(topics.leave, "t", ["c"])
+    for _ in range(3):
+        three.do(topics.rotate, "u")
+        three.settle_down()
+        three.clock.now += EXPIRES_S / 2
+        three.do(dead_letters.expire)
+    counted = three.store.run(commands.count, bytes.fromhex(evicted.id))
+    assert counted.awaited == 0
+    assert counted.counts[Delivery.EXPIRED]
+
+
+def test_a_reset_that_has_expired_takes_away_nothing_that_was_confirmed_since(three: World) -> None:
+    a, b = ours(three, "a"), ours(three, "b")
+    three.topic("u", *"ab")
+    three.settle_down()
+    three.do(clients.reset, "b")
+    for _ in range(12):  # it does all, and nobody hears that it has
+        three.carry()
+        three.obey()
+        three.reports.clear()
+        three.clock.now += 1
+    assert three.digest_fits("b")
+    expire(three)
+    assert Delivery.EXPIRED in states(three, "b")
+    three.do(topics.rotate, "t")
+    three.settle_down()
+    assert three.digest_fits("b")
+    three.clock.now += 60
+    three.greet("b")
+    before = len(three.wire)
+    for second in range(12):
+        three.carry()
+        three.obey()
+        said = str(second).encode()
+        assert b.read("t", a.write("t", three.clock.now, said), three.clock.now) == said
+        three.receive()
+        three.clock.now += 1
+    assert not {"ResetTopics", "ResetPeers"} & set(three.kinds_sent_to("b", before))
+    assert three.digest_fits("b")
+    assert states(three, "b") <= {Delivery.CONFIRMED, Delivery.SUPERSEDED}
 
 
 @pytest.mark.format(1)

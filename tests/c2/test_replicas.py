@@ -133,7 +133,7 @@ def test_the_work_of_a_dead_one_is_taken_over_and_what_it_says_later_is_not_hear
     one.world.clock.now += 1
     again = other.world.claim()
     assert {each.client for each in again} == {each.client for each in lost}
-    one.world.store.run(settle, [row for each in lost for row in each.carried], [])
+    one.world.store.run(settle, one.world.realm, [row for each in lost for row in each.carried], [])
     assert other.world.count(Delivery.SENT) < other.world.count(Delivery.SENDING) == len(again)
     for each in again:
         other.world.publish(each)

@@ -190,7 +190,7 @@ class World:
 
     def settle(self, sent: list[Sealed], lost: list[Sealed] | None = None) -> None:
         again = [(*row, self.clock.now) for each in lost or [] for row in each.carried]
-        self.store.run(settle, [row for each in sent for row in each.carried], again)
+        self.store.run(settle, self.realm, [row for each in sent for row in each.carried], again)
 
     def carry(self) -> bool:
         """Claim, publish and settle what is ready; whether there was anything."""

@@ -78,14 +78,16 @@ outbox = sa.Table(
     sa.Column("refusal", columns.Text(32)),
     sa.Column("sequence", sa.BigInteger),
     sa.Column("holder", ID),
+    sa.Column("awaited_since", TIME),
     sa.Index("ix_outbox_state_id", "state", "id"),
     sa.Index("ix_outbox_operation_state", "operation", "state"),
     sa.Index("ix_outbox_client_state", "client", "state"),
     sa.Index("ix_outbox_client_second", "client", "second"),
-    sa.Index("ix_outbox_client_object", "client", "kind", "object"),
+    sa.Index("ix_outbox_object_purge", "client", "kind", "object", "purge"),
     sqlite_autoincrement=True,
     info=columns.QUEUE,
 )
+"""``awaited_since``: since when an answer is waited for, however often it was sealed anew; none: the broker has not had it yet."""
 
 replica = sa.Table(
     "replica",
