@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
+import time
 from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import suppress
@@ -80,7 +82,9 @@ class Courier:
         """Reports refused, by kind of error."""
         self.published: Counter[str] = Counter()
         """Publications, by what became of them at the broker."""
-        self._sends = self._drains = False
+        self.alive_until = math.inf
+        """Before this, by `time.monotonic`, no other C2 holds this one for dead; `e4c2.presence` says so."""
+        self._gave_up = self._sends = self._drains = False
         self._sealing, self._opening = Outage("commands"), Outage("reports")
         self._settling, self._hearing = Outage("acknowledgements of the broker"), Outage("senders of reports")
 
@@ -89,12 +93,18 @@ class Courier:
         """Why commands or reports wait for the token of the C2's own key; None: they do not."""
         return self._sealing.failure or self._opening.failure
 
+    @property
+    def may_be_dead(self) -> bool:
+        """To others, which then serve its devices."""
+        return time.monotonic() >= self.alive_until
+
     def wake(self) -> None:
         """Something was committed to the outbox."""
         self._woken.set()
 
     def give_up(self) -> None:
         """Let nothing leave any more that has not left, as another C2 may serve its devices by now."""
+        self._gave_up = True
         if self._flying:
             log.warning("%d commands that wait to leave are given up, as another C2 may send them", len(self._flying))
         for flight in self._flying:
@@ -135,8 +145,11 @@ class Courier:
         self._sends = True
         while not self._drains:
             self._woken.clear()
-            sealed = await self._seal() if self._transport.connected else []
+            self._gave_up = False
+            sealed = await self._seal() if self._transport.connected and not self.may_be_dead else []
             publications = [publication for each in sealed for publication in self._launch(each)]
+            if self._gave_up or self.may_be_dead:  # since, which after a pause of this process nobody has noticed yet
+                self.give_up()  # before anything of it can leave
             if publications:
                 watching = asyncio.create_task(self._watch(publications))
                 self._watching.add(watching)

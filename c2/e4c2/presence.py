@@ -38,8 +38,7 @@ class Presence:
         self._failure = ""
         self._dead: Mapping[bytes, int] = {}
         self._mourning = asyncio.Event()
-        self._beaten: float | None = None
-        """When the last beat that was done began, by the clock of this machine that is never set back."""
+        self._has_beaten = False
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -72,7 +71,7 @@ class Presence:
             now = time.monotonic()
             if self._courier.ear.can_hear:
                 linked = now
-            if self._beaten is not None and now - min(linked, self._beaten) >= GIVES_UP_AFTER_S:
+            if now - linked >= GIVES_UP_AFTER_S or self._courier.may_be_dead:
                 self._courier.give_up()
             await asyncio.sleep(LOOKS_EVERY_S)
 
@@ -91,7 +90,7 @@ class Presence:
 
     async def _beat(self) -> None:
         """Waiting for no turn, else those with most to write would seem to be dead; but who can write nothing is of no use."""
-        is_at_work = self._beaten is not None and self._store.unable_s < GIVES_UP_AFTER_S
+        is_at_work = self._has_beaten and self._store.unable_s < GIVES_UP_AFTER_S
         if not (self._store.is_shared and is_at_work and await self._tick()):
             await self._beat_in_turn()
         if self._store.is_shared:
@@ -103,7 +102,7 @@ class Presence:
         counts = await self._store.write_own(replicas.tick, self._realm, *told)
         if counts is None:
             return False
-        self._beaten = begun
+        self._beaten(begun)
         if dead := self._watch.dead(counts):
             self._dead = {each: counts[each] for each in dead}
             self._mourning.set()
@@ -112,11 +111,17 @@ class Presence:
     async def _beat_in_turn(self) -> None:
         begun, told = time.monotonic(), (self._watch, self._locksmith.held, self._courier.ear.can_hear)
         known, dead = await self._store.write(_beat, self._realm, *told)
-        if self._beaten is not None and not known:
+        if self._has_beaten and not known:
             log.warning("the others held this C2 for dead")
             self._courier.give_up()
-        self._beaten = begun
+        self._beaten(begun)
         self._tell(dead)
+
+    def _beaten(self, begun: float) -> None:
+        """Args: begun: when the beat did, by a clock that is never set back: nobody has seen it earlier."""
+        self._has_beaten = True
+        if self._store.is_shared:
+            self._courier.alive_until = begun + GIVES_UP_AFTER_S
 
     def _tell(self, dead: Collection[bytes]) -> None:
         for each in sorted(dead):

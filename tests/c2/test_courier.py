@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -315,6 +316,48 @@ def test_a_claim_whose_commit_was_not_answered_strands_nothing(sk: World, monkey
     with_courier(sk, lambda _: False, lambda: sk.counts(operation) == {"confirmed": 2}, "a", "b")
     assert sk.counts(operation) == {"confirmed": 2}
     assert unheard
+
+
+def seem_dead(courier: Courier) -> None:
+    """Which nobody has noticed yet."""
+    courier.alive_until = time.monotonic()
+
+
+@pytest.mark.parametrize("lapse", [Courier.give_up, seem_dead])
+def test_what_others_may_have_taken_over_before_the_claim_was_answered_does_not_leave(
+    sk: World, lapse: Callable[[Courier], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for pause in ("POLL_S", "SETTLE_EVERY_S"):
+        monkeypatch.setattr(delivery, pause, 0.02)
+    for name in "ab":
+        sk.add(name)
+    sk.do(topics.create, "t")
+    sk.do(topics.join, "t", ["a", "b"])
+    write, claimed, go_on = sk.store.write, asyncio.Event(), asyncio.Event()
+    broker, left = MemoryBroker(), list[Incoming]()
+    broker.taps.append(left.append)
+
+    async def late(use_case: Any, *args: Any) -> Any:
+        answer = await write(use_case, *args)
+        if use_case is sk.realm.format.claim and answer:
+            claimed.set()
+            await go_on.wait()
+        return answer
+
+    async def story() -> None:
+        async with Flaky(broker, lambda _: False) as link, working(courier := Courier(sk.store, sk.realm, link)):
+            await true(claimed.is_set)
+            lapse(courier)
+            go_on.set()
+            await true(lambda: courier.published["ended"] == 2)
+            sk.clock.now += 1
+            courier.alive_until = math.inf
+            await true(lambda: sk.count(Delivery.SENT) == 2)
+
+    monkeypatch.setattr(sk.store, "write", late)
+    asyncio.run(story())
+    assert len(left) == 2
+    assert [each.attempts for each in sk.deliveries()] == [2, 2]
 
 
 def test_what_the_broker_has_is_not_given_back_at_a_stop(sk: World, monkeypatch: pytest.MonkeyPatch) -> None:

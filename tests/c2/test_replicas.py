@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from threading import Event
 
 import pytest
@@ -290,41 +291,52 @@ def test_who_waits_for_its_turn_is_at_work_all_the_same(
     monkeypatch.setattr(presence, "BEAT_EVERY_S", 0.05)
     monkeypatch.setattr(presence, "DEAD_AFTER_S", 0 if somebody_is_dead else DEAD_AFTER_S)
     one, other = two(several)
+
+    async def story() -> None:
+        async with Slow(MemoryBroker()) as link, asyncio.timeout(PATIENCE_S):
+            courier = Courier(one.world.store, one.world.realm, link)
+            mine = Presence(one.world.store, one.world.realm, courier, several.locksmith(one.world))
+            mine._has_beaten = True
+            async with turn_of(other):
+                beating = asyncio.create_task(mine.run())
+                waiting = asyncio.create_task(one.world.store.write(topics.rotate, one.world.realm, "t"))
+                await go_on_beating(one)
+                assert not waiting.done()
+            await waiting
+            beating.cancel()
+            await asyncio.gather(beating, return_exceptions=True)
+
+    asyncio.run(story())
+
+
+@asynccontextmanager
+async def turn_of(writer: Beating) -> AsyncIterator[None]:
+    """Amid a transaction of this one, for whose end all wait that are to write."""
     writes, go_on = Event(), Event()
 
     def write_long(_: sa.Connection) -> None:
         writes.set()
         go_on.wait(PATIENCE_S)
 
-    async def until(wanted: int) -> None:
-        while await beats(one) < wanted:  # noqa: ASYNC110  counted elsewhere
-            await asyncio.sleep(0.02)
-
-    async def story() -> None:
-        async with Slow(MemoryBroker()) as link, asyncio.timeout(PATIENCE_S):
-            courier = Courier(one.world.store, one.world.realm, link)
-            mine = Presence(one.world.store, one.world.realm, courier, several.locksmith(one.world))
-            long = asyncio.create_task(other.world.store.write(write_long))
-            await asyncio.to_thread(writes.wait, PATIENCE_S)
-            mine._beaten = time.monotonic()  # it has beaten before
-            beating = asyncio.create_task(mine.run())
-            waiting = asyncio.create_task(one.world.store.write(topics.rotate, one.world.realm, "t"))
-            await until(await beats(one) + 2 * LOOKS)
-            assert not waiting.done()
-            go_on.set()
-            await asyncio.gather(long, waiting)
-            beating.cancel()
-            await asyncio.gather(beating, return_exceptions=True)
-
+    long = asyncio.create_task(writer.world.store.write(write_long))
+    await asyncio.to_thread(writes.wait, PATIENCE_S)
     try:
-        asyncio.run(story())
+        yield
     finally:
         go_on.set()
+        await long
+
+
+async def go_on_beating(one: Beating) -> None:
+    """For longer than any other looks before it holds this one for dead."""
+    wanted = await beats(one) + 2 * LOOKS
+    while await beats(one) < wanted:  # noqa: ASYNC110  counted elsewhere
+        await asyncio.sleep(0.02)
 
 
 async def beats(of: Beating) -> int:
     mine = sa.select(replica.c.beats).where(replica.c.id == of.world.realm.replica)
-    return await of.world.store.read(lambda db: db.scalar(mine) or 0)
+    return await of.world.store.write_own(lambda db: db.scalar(mine) or 0)
 
 
 def test_who_buries_another_sends_nothing_of_its_own_again(several: Replicas) -> None:

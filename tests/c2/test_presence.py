@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How a C2 and the others on its database come to agree on whether it is at work, whatever keeps it from its turn."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from e4backends import sk
+from e4c2 import delivery, presence, topics
+from e4c2.delivery import Courier
+from e4c2.format import Sealed
+from e4c2.presence import Presence
+from e4core.suite import Suite
+from e4core.transport import Incoming, Transport
+from e4transports.memory import MemoryBroker
+from tests.c2.shared import Replicas, database
+from tests.c2.shared import replicas as replicas_fixture
+from tests.c2.test_courier import PATIENCE_S
+from tests.c2.test_replicas import Beating, go_on_beating, two
+
+__all__ = ["database", "several"]
+
+several = replicas_fixture
+
+
+@pytest.fixture
+def suite() -> Suite:
+    return sk.SUITE
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(presence, "BEAT_EVERY_S", 0.05)
+    monkeypatch.setattr(presence, "LOOKS_EVERY_S", 0.05)
+
+
+@asynccontextmanager
+async def at_work(several: Replicas, one: Beating, link: Transport) -> AsyncIterator[Courier]:
+    """It beats, and carries commands."""
+    courier = Courier(one.world.store, one.world.realm, link)
+    mine = Presence(one.world.store, one.world.realm, courier, several.locksmith(one.world))
+    tasks = [asyncio.create_task(each) for each in (mine.run(), courier.run())]
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            await go_on_beating(one)
+            yield courier
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def ended(courier: Courier, wanted: int) -> None:
+    """So many publications were given up."""
+    while courier.published["ended"] < wanted:  # noqa: ASYNC110  counted elsewhere
+        await asyncio.sleep(0.02)
+
+
+def test_who_was_paused_amid_a_claim_sends_nothing_that_others_have_taken_over(
+    several: Replicas, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by SIGSTOP: until it reads the answer to its COMMIT, nothing of this process has a turn."""
+    monkeypatch.setattr(presence, "GIVES_UP_AFTER_S", 1.0)
+    monkeypatch.setattr(delivery, "WINDOW", 2)  # else the next claim gives others a turn
+    one, other = two(several)
+    broker, left, taken = MemoryBroker(), list[Incoming](), list[Sealed]()
+    broker.taps.append(left.append)
+    write = one.world.store.write
+
+    async def paused(use_case: Any, *args: Any) -> Any:
+        answer = await write(use_case, *args)
+        if use_case is one.world.realm.format.claim and answer and not taken:
+            while not other.beat():
+                other.clock.now += 15
+            one.world.clock.now += 1
+            taken.extend(other.world.claim())
+            time.sleep(presence.GIVES_UP_AFTER_S)  # noqa: ASYNC251  all is to wait
+        return answer
+
+    async def story() -> None:
+        async with broker.connect("c2") as link, at_work(several, one, link) as courier:
+            await one.world.store.write(topics.rotate, one.world.realm, "t")
+            courier.wake()
+            await ended(courier, 2)
+            await go_on_beating(one)
+
+    monkeypatch.setattr(one.world.store, "write", paused)
+    asyncio.run(story())
+    assert len(taken) == 2
+    assert left == []
