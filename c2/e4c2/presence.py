@@ -89,12 +89,12 @@ class Presence:
         self._tell(await self._store.write(replicas.bury, self._realm, self._dead))
 
     async def _beat(self) -> None:
-        """Waiting for no turn, else those with most to write would seem to be dead; but who can write nothing is of no use."""
+        """Waiting for no turn, else those with most to do would seem to be dead; but who can write nothing is of no use."""
         is_at_work = self._has_beaten and self._store.unable_s < GIVES_UP_AFTER_S
         if not (self._store.is_shared and is_at_work and await self._tick()):
             await self._beat_in_turn()
         if self._store.is_shared:
-            self._courier.ear.should(await self._store.read(replicas.hears, self._realm))
+            self._courier.ear.should(await self._store.write_own(replicas.hears, self._realm))
 
     async def _tick(self) -> bool:
         """Whether the others hold this one for alive."""

@@ -16,13 +16,14 @@ from e4c2 import delivery, presence, topics
 from e4c2.delivery import Courier
 from e4c2.format import Sealed
 from e4c2.presence import Presence
+from e4c2.store import servers
 from e4core.suite import Suite
 from e4core.transport import Incoming, Transport
 from e4transports.memory import MemoryBroker
 from tests.c2.shared import Replicas, database
 from tests.c2.shared import replicas as replicas_fixture
 from tests.c2.test_courier import PATIENCE_S
-from tests.c2.test_replicas import Beating, go_on_beating, two
+from tests.c2.test_replicas import Beating, go_on_beating, turn_of, two
 
 __all__ = ["database", "several"]
 
@@ -94,3 +95,18 @@ def test_who_was_paused_amid_a_claim_sends_nothing_that_others_have_taken_over(
     asyncio.run(story())
     assert len(taken) == 2
     assert left == []
+
+
+def test_who_has_no_reader_left_is_at_work_all_the_same(several: Replicas) -> None:
+    one, other = two(several)
+
+    async def story() -> None:
+        async with MemoryBroker().connect("c2") as link, at_work(several, one, link):
+            async with turn_of(other):
+                waits = [one.world.store.read(lambda db: db.scalar(servers._TURN)) for _ in range(servers.READERS)]
+                waiting = [asyncio.create_task(each) for each in waits]
+                await go_on_beating(one)
+                assert not any(each.done() for each in waiting)
+            await asyncio.gather(*waiting)
+
+    asyncio.run(story())

@@ -100,7 +100,7 @@ class Store:
             return await self.write(use_case, *args, **kwargs)
 
     async def write_own(self, use_case: UseCase[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Change the one row that only this process changes, at once, however many wait for their turn to write."""
+        """Change the one row that only this process changes, or ask about it, at once, however many wait to write or to read."""
         with self._watch("write_own"):
             return await _answer(self._database.write_own(_call(use_case, *args, **kwargs)))
 
