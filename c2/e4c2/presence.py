@@ -101,6 +101,7 @@ class Presence:
         begun, told = time.monotonic(), (self._locksmith.held, self._courier.ear.can_hear)
         counts = await self._store.write_own(replicas.tick, self._realm, *told)
         if counts is None:
+            self._courier.give_up()  # at once: the beat in turn may wait for long
             return False
         self._beaten(begun)
         if dead := self._watch.dead(counts):

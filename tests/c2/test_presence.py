@@ -10,11 +10,13 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from e4backends import sk
 from e4c2 import delivery, presence, topics
 from e4c2.delivery import Courier
 from e4c2.format import Sealed
+from e4c2.model import replica
 from e4c2.presence import Presence
 from e4c2.store import servers
 from e4core.suite import Suite
@@ -22,7 +24,7 @@ from e4core.transport import Incoming, Transport
 from e4transports.memory import MemoryBroker
 from tests.c2.shared import Replicas, database
 from tests.c2.shared import replicas as replicas_fixture
-from tests.c2.test_courier import PATIENCE_S
+from tests.c2.test_courier import PATIENCE_S, Slow
 from tests.c2.test_replicas import Beating, go_on_beating, turn_of, two
 
 __all__ = ["database", "several"]
@@ -95,6 +97,26 @@ def test_who_was_paused_amid_a_claim_sends_nothing_that_others_have_taken_over(
     asyncio.run(story())
     assert len(taken) == 2
     assert left == []
+
+
+def test_who_is_held_for_dead_gives_up_before_its_next_beat_has_its_turn(
+    several: Replicas, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(presence, "GIVES_UP_AFTER_S", 10 * PATIENCE_S)
+    one, other = two(several)
+    buried = sa.delete(replica).where(replica.c.id == one.world.realm.replica)
+
+    async def story() -> None:
+        async with Slow(MemoryBroker()) as link, at_work(several, one, link) as courier:
+            await one.world.store.write(topics.rotate, one.world.realm, "t")
+            courier.wake()
+            while link.published < 2:  # noqa: ASYNC110  counted elsewhere
+                await asyncio.sleep(0.02)
+            async with turn_of(other):
+                await one.world.store.write_own(lambda db: db.execute(buried) and None)
+                await ended(courier, 2)
+
+    asyncio.run(story())
 
 
 def test_who_has_no_reader_left_is_at_work_all_the_same(several: Replicas) -> None:
