@@ -18,6 +18,7 @@ from e4c2.delivery import Courier
 from e4c2.format import Sealed
 from e4c2.model import replica
 from e4c2.presence import Presence
+from e4c2.replicas import Watch
 from e4c2.store import servers
 from e4core.suite import Suite
 from e4core.transport import Incoming, Transport
@@ -25,7 +26,8 @@ from e4transports.memory import MemoryBroker
 from tests.c2.shared import Replicas, database
 from tests.c2.shared import replicas as replicas_fixture
 from tests.c2.test_courier import PATIENCE_S, Slow
-from tests.c2.test_replicas import Beating, go_on_beating, turn_of, two
+from tests.c2.test_replicas import Beating, beats, go_on_beating, turn_of, two
+from tests.c2.world import Clock
 
 __all__ = ["database", "several"]
 
@@ -130,5 +132,32 @@ def test_who_has_no_reader_left_is_at_work_all_the_same(several: Replicas) -> No
                 await go_on_beating(one)
                 assert not any(each.done() for each in waiting)
             await asyncio.gather(*waiting)
+
+    asyncio.run(story())
+
+
+def test_whose_writes_are_not_answered_is_dead_until_they_are(
+    several: Replicas, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its heart has a connection of its own, which may be sound."""
+    monkeypatch.setattr(servers, "_WRITE_WITHIN_S", 0)
+    monkeypatch.setattr(presence, "GIVES_UP_AFTER_S", 1.0)
+    one, other = two(several)
+    clock = Clock(0)
+    watch = Watch(clock=clock)
+
+    async def is_dead() -> bool:
+        clock.now += 15
+        return bool(watch.dead({one.world.realm.replica: await beats(one)}))
+
+    async def story() -> None:
+        async with MemoryBroker().connect("c2") as link, at_work(several, one, link):
+            async with turn_of(other):
+                waiting = asyncio.create_task(one.world.store.write(topics.rotate, one.world.realm, "t"))
+                while not await is_dead():  # noqa: ASYNC110  counted elsewhere
+                    await asyncio.sleep(0.2)
+                assert not waiting.done()
+            await waiting
+            await go_on_beating(one)
 
     asyncio.run(story())

@@ -38,6 +38,8 @@ class _Database(Protocol):
     def read(self, call: Callable[[sa.Connection], T]) -> Future[T]: ...
     def write_own(self, call: Callable[[sa.Connection], T]) -> Future[T]: ...
     def close(self) -> None: ...
+    @property
+    def overdue_s(self) -> float: ...
 
 
 class Store:
@@ -62,7 +64,8 @@ class Store:
     @property
     def unable_s(self) -> float:
         """For how long nothing that was tried could be written, in seconds."""
-        return time.monotonic() - self._unable_since if self._unable_since else 0.0
+        refused_s = time.monotonic() - self._unable_since if self._unable_since else 0.0
+        return max(refused_s, self._database.overdue_s)
 
     @property
     def full(self) -> StorageError | None:

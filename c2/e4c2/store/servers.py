@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import ssl
+import time
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -35,6 +37,8 @@ READERS = 4
 """Connections that only read."""
 _CONNECT_WITHIN_S = 10
 _LOCK_WITHIN_S = 60
+_WRITE_WITHIN_S = 2 * _LOCK_WITHIN_S
+"""Half of it a write waits for its turn at most, or is refused; who has a turn for the other half has the others refused."""
 _IDLE_S = 60
 """Of a process that hangs, or whose machine is gone, amid a transaction: then others have their turn."""
 _KEEPALIVES = {"tcp_keepalives_idle": "15", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "3"}
@@ -107,6 +111,7 @@ class Server:
         self._loop = asyncio.new_event_loop()
         self._thread = Thread(target=self._loop.run_forever, name="e4-database")
         self._turn = asyncio.Lock()
+        self._write_began = math.inf
         self._tasks: set[asyncio.Task[None]] = set()
         roll.follow(self._writer.sync_engine)
         self._thread.start()
@@ -116,6 +121,11 @@ class Server:
             self.close()
             raise
         sa.event.listen(self._writer.sync_engine, "begin", self._take_turn)
+
+    @property
+    def overdue_s(self) -> float:
+        """For how long the answer to a write has been missing that ought to be there: a connection can hang for many minutes."""
+        return max(time.monotonic() - self._write_began - _WRITE_WITHIN_S, 0.0)
 
     def write(self, call: Callable[[sa.Connection], T]) -> Future[T]:
         return self._soon(self._written(call))
@@ -146,8 +156,12 @@ class Server:
 
     async def _written(self, call: Callable[[sa.Connection], T]) -> T:
         async with self._turn:
-            with self._roll.transaction():
-                return await greenlet_spawn(transact, self._writer.sync_engine, call)
+            self._write_began = time.monotonic()
+            try:
+                with self._roll.transaction():
+                    return await greenlet_spawn(transact, self._writer.sync_engine, call)
+            finally:
+                self._write_began = math.inf
 
     def _take_turn(self, db: sa.Connection) -> None:
         """The first statement of a transaction that writes. Raises: StorageError: another release has migrated the schema."""

@@ -71,6 +71,7 @@ class Sqlite:
 
     write_own = write
     """There are no other processes."""
+    overdue_s = 0.0
 
     def close(self) -> None:
         self._write_thread.shutdown()
