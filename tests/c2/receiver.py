@@ -8,7 +8,7 @@ import hashlib
 import hmac
 import json
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,11 +20,12 @@ Answer = tuple[int, dict[str, str]]
 
 @dataclass
 class Receiver:
-    """``answers``: status and headers of the next ones; then 204."""
+    """``answers``: status and headers of the next ones; then 204.  ``meanwhile``: happens before each."""
 
     url: str = ""
     answers: deque[Answer] = field(default_factory=deque)
     got: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
+    meanwhile: Callable[[], object] = bool
 
     @property
     def bodies(self) -> list[dict[str, Any]]:
@@ -54,6 +55,7 @@ def receiving() -> Iterator[Receiver]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
             receiver.got.append(({name.lower(): value for name, value in self.headers.items()}, body))
+            receiver.meanwhile()
             status, headers = receiver.answers.popleft() if receiver.answers else (204, {})
             self.send_response(status)
             for name, value in {"content-length": "0", **headers}.items():

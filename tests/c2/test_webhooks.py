@@ -8,10 +8,11 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
-from e4c2 import replicas
+from e4c2 import deks, replicas
 from e4c2.audit import chain
 from e4c2.audit.chain import Filter
 from e4c2.events import Kind, dispatch, log, tell, webhooks
@@ -20,6 +21,8 @@ from e4c2.events.webhooks import Webhook
 from e4c2.replicas import Watch
 from e4c2.rows import Realm
 from e4core.errors import Conflict, InvalidInput, NotFound, Tampered
+from e4kms import file as kek_file
+from e4kms.keyring import Keyring
 from tests.c2.receiver import Receiver, is_signed, receiving
 from tests.c2.world import World
 
@@ -149,6 +152,52 @@ def test_a_receiver_that_wants_no_more_is_paused_and_goes_on_when_told(sk: World
     assert sk.do(webhooks.resume, made.id).state == "active"
     send(sk, lambda: shown(sk, made).cursor >= numbers[-1])
     assert receiver.numbers[:4] == [numbers[0], *numbers]
+
+
+def lose_keys(world: World) -> None:
+    world.realm.expire()
+
+
+def find_keys(world: World) -> None:
+    kms = {world._kek_uri: kek_file.open_kms(world._kek_uri)}
+    database_id = world.store.run(chain.database_id)
+    world.realm.keyring.renew(Keyring.unwrap(world.store.run(deks.load), database_id, kms))
+
+
+def forge_log(world: World) -> None:
+    world.sql("UPDATE audit_head SET number = number + 1")
+
+
+def mend_log(world: World) -> None:
+    world.sql("UPDATE audit_head SET number = number - 1")
+
+
+@pytest.mark.parametrize(("harm", "mend"), [(lose_keys, find_keys), (forge_log, mend_log)])
+def test_a_pause_that_cannot_be_on_record_waits_and_ends_nothing(
+    sk: World,
+    receiver: Receiver,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    harm: Callable[[World], None],
+    mend: Callable[[World], None],
+) -> None:
+    monkeypatch.setattr(dispatch, "POLL_S", 0.02)
+    made, _ = hook(sk, receiver.url)
+    happen(sk)
+    receiver.answers.append((410, {}))
+    receiver.meanwhile = partial(harm, sk)
+    mending = iter([mend])
+
+    def is_paused() -> bool:
+        if "webhooks wait" in caplog.text:
+            for each in mending:
+                each(sk)
+            return shown(sk, made).state == "paused"
+        return False
+
+    send(sk, is_paused)
+    assert caplog.text.count("webhooks wait") == 1
+    assert [each.action for each in sk.do(chain.page, Filter(action="webhook_paused"))] == ["webhook_paused"]
 
 
 def test_one_that_fails_for_long_is_paused_and_pauses_get_longer_till_then(sk: World) -> None:

@@ -25,7 +25,7 @@ from e4c2.events.posting import Answer, Target
 from e4c2.model import event, replica, webhook
 from e4c2.rows import Realm, Row, find_by, reveal, strange, typed
 from e4c2.store.engine import Store
-from e4core.errors import KmsUnavailable, NotFound, StorageError, Tampered, TransportError
+from e4core.errors import KmsError, KmsUnavailable, NotFound, StorageError, Tampered, TransportError
 from e4core.keys import Secret
 
 logger = logging.getLogger(__name__)
@@ -150,7 +150,7 @@ class Dispatcher:
         while True:
             try:
                 return await self._store.write(settle, self._realm, load, outcome, self._give_up_s)
-            except StorageError as error:
+            except (KmsError, StorageError) as error:  # a pause is on record, which takes keys and a sound audit log
                 self._tell(error)
             await asyncio.sleep(POLL_S)
 
