@@ -11,9 +11,10 @@ from itertools import pairwise
 import pytest
 import sqlalchemy as sa
 
-from e4c2 import c2keys, clients, delivery, tokens, topics
+from e4c2 import c2keys, clients, delivery, ledger, tokens, topics
 from e4c2.commands import KEPT_S, WAITS_AT_MOST_S
 from e4c2.delivery import Courier
+from e4c2.enrolment import tokens as enrolments
 from e4c2.model import Reason, metadata
 from e4core import report
 from e4core.command import ResetTopics
@@ -119,6 +120,30 @@ def test_token_that_was_tampered_with_does_not_keep_the_c2_from_starting(sk: Wor
     sk.sql("UPDATE token SET name = 'admin'")
     sk.do(delivery.begin)
     assert sk.names(tokens.page) == ["admin"]
+
+
+def test_token_that_was_tampered_with_keeps_no_enrolment_token_on_record(sk: World) -> None:
+    sk.do(tokens.create, "short", 60.0)
+    sk.do(enrolments.create, "line 1", "plant/*", [], 2, 60.0)
+    sk.clock.now += LATER_S
+    sk.sql("UPDATE token SET name = 'admin'")
+    sk.do(delivery.tidy)
+    assert sk.names(tokens.page) == ["admin"]
+    assert sk.names(enrolments.page) == []
+
+
+def test_what_cannot_leave_the_ledger_stays_on_record(sk: World) -> None:
+    """Else the database would not be right any more when the ledger is mended."""
+    sk.do(tokens.create, "short", 60.0)
+    sk.clock.now += LATER_S
+    ((_, right),) = sk.dump()["ledger"]
+    sk.sql("UPDATE ledger SET sum = x'00'")
+    sk.do(delivery.tidy)
+    sk.sql("UPDATE ledger SET sum = :right", right=right)
+    sk.store.run(ledger.verify, sk.realm.keyring)
+    assert sk.names(tokens.page) == ["short"]
+    sk.do(delivery.tidy)
+    assert sk.names(tokens.page) == []
 
 
 # ------------------------------------------------------------------------------------------------------ in pauses
