@@ -26,13 +26,10 @@ def take(db: sa.Connection, realm: Realm, keys: c2keys.Versions, reports: Mappin
     try:
         cases = _cases(db, realm, keys, reports)
         done = [*plain_acks.fitting(db, realm, cases), *plain_hellos.fitting(db, realm, cases)]
+        if done:
+            _write(db, realm, done)
     except Tampered:  # by one of these or by what one shares with others; who looks at each says so
         return set()
-    if done:
-        with db.begin_nested():
-            _learn(db, realm, done)
-            plain_acks.write(db, realm, done)
-            plain_hellos.write(db, realm, done)
     return {each.device["id"] for each in done}
 
 
@@ -55,6 +52,14 @@ def _opened(realm: Realm, keys: c2keys.Versions, row: Row, payload: bytes) -> Re
     except AuthenticationFailed:
         return None
     return content
+
+
+def _write(db: sa.Connection, realm: Realm, done: Collection[Case]) -> None:
+    """What follows from them: all of it, or nothing."""
+    with db.begin_nested():
+        _learn(db, realm, done)
+        plain_acks.write(db, realm, done)
+        plain_hellos.write(db, realm, done)
 
 
 def _learn(db: sa.Connection, realm: Realm, done: Collection[Case]) -> None:

@@ -168,6 +168,17 @@ def test_nothing_is_granted_while_the_ledger_is_not_one(fleet: World, change: st
             fleet.do(use_case)
 
 
+def test_reports_are_refused_one_by_one_while_the_ledger_is_not_one(fleet: World) -> None:
+    fleet.settle_down()
+    fleet.do(topics.rotate, "t")
+    fleet.carry()
+    fleet.obey()
+    forge(fleet, "UPDATE ledger SET sum = 'text'")
+    before = fleet.dump()
+    assert [error.kind for error in fleet.receive()] == ["tampered", "tampered"]
+    assert fleet.dump() == before
+
+
 ASKED = Request("token", "key", bytes(32))
 
 
