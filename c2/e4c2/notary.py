@@ -19,7 +19,7 @@ from e4c2.outages import Outage
 from e4c2.recovery import restored
 from e4c2.rows import Realm
 from e4c2.store.engine import Store
-from e4core.errors import KmsError, StorageError
+from e4core.errors import KmsError, StorageError, Tampered
 from e4core.transport import Retains, Transport
 
 log = logging.getLogger(__name__)
@@ -39,16 +39,15 @@ class Notary:
         self._transport = transport
         self._topic = topic
         self._pace = pace
-        self._unpublished: Checkpoint | None = None
+        self._made: Checkpoint | None = None
         self._signed = asyncio.Event()
         self._told: set[str] = set()
         self.refusals = Refusals()
 
     async def run(self) -> None:
         """Work until cancelled; what was counted until then is still written down."""
+        self._signed.set()
         try:
-            if not await self._is_paused():
-                self._publish_next(await self._store.read(checkpoints.newest))
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._keep())
                 tasks.create_task(self._publish())
@@ -64,39 +63,59 @@ class Notary:
                     await self._write_refusals()
                 # nobody else waits for a turn to write when nothing is due
                 if await self._store.read(checkpoints.is_due, self._realm, self._pace) and not await self._is_paused():
-                    self._publish_next(await self._store.write(checkpoints.make, self._realm, self._pace))
+                    await self._sign()
                 self._told.clear()
             except (KmsError, StorageError) as error:
-                if error.kind not in self._told:
-                    self._told.add(error.kind)
-                    log.error("the audit log is not looked after: %s", error)
+                self._tell(error)
+
+    async def _sign(self) -> None:
+        made = await self._store.write(checkpoints.make, self._realm, self._pace)
+        if made is not None:  # else another C2 was first
+            self._made = made
+            self._signed.set()
 
     async def _publish(self) -> None:
-        retains = self._transport if isinstance(self._transport, Retains) else None
         publishing = Outage("checkpoints of the audit log")
         while True:
             await self._signed.wait()
             self._signed.clear()
-            if (made := self._unpublished) is None:
-                continue
-            with publishing.met():
-                if retains:
-                    await retains.publish_retained(self._topic, made.encoded())
-                else:
-                    await self._transport.publish(self._topic, made.encoded())
+            try:
+                with publishing.met():
+                    await self._publish_newest()
+            except Tampered as error:
+                self._tell(error)
             if publishing.is_on:
                 await asyncio.sleep(publishing.pause_s)
-                self._signed.set()  # that one, unless there is a newer one by then
+                self._signed.set()
+
+    async def _publish_newest(self) -> None:
+        """And again while there is a newer one: what comes late takes the place of what another C2 has published meanwhile."""
+        if await self._is_paused():
+            return
+        published = 0
+        while (newest := await self._newest()) is not None and newest.number > published:
+            await self._send(newest)
+            published = newest.number
+
+    async def _newest(self) -> Checkpoint | None:
+        """Of all C2; the one that was made here also if somebody has taken it out of the database."""
+        known = [self._made, await self._store.read(checkpoints.newest)]
+        return max((each for each in known if each), key=lambda each: each.number, default=None)
+
+    async def _send(self, checkpoint: Checkpoint) -> None:
+        if isinstance(self._transport, Retains):
+            await self._transport.publish_retained(self._topic, checkpoint.encoded())
+        else:
+            await self._transport.publish(self._topic, checkpoint.encoded())
 
     async def _is_paused(self) -> bool:
         """After a restore: what was published last says more than this database knows, and is to stay."""
         return await self._store.read(restored.is_paused, self._realm)
 
-    def _publish_next(self, checkpoint: Checkpoint | None) -> None:
-        """Instead of one that waits for the broker, as it says more."""
-        if checkpoint is not None:
-            self._unpublished = checkpoint
-            self._signed.set()
+    def _tell(self, error: KmsError | StorageError) -> None:
+        if error.kind not in self._told:
+            self._told.add(error.kind)
+            log.error("the audit log is not looked after: %s", error)
 
     async def _write_refusals(self) -> None:
         if not (taken := self.refusals.take()):

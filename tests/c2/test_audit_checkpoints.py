@@ -3,20 +3,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from e4c2 import notary
 from e4c2.audit import chain, checkpoints, verifying
 from e4c2.audit.chain import Place
 from e4c2.audit.checkpoints import Comparison, Pace
 from e4c2.audit.records import CHANGED, Act
 from e4c2.audit.signing import ED25519, P256, Checkpoint, PublicKey
 from e4c2.audit.statements import FORKED
+from e4c2.notary import Notary
 from e4core.errors import AuthenticationFailed, Conflict, InvalidInput, Tampered
+from e4transports.memory import MemoryBroker
 from tests.c2.conftest import Worlds
+from tests.c2.served import PATIENCE_S
 from tests.c2.test_audit import fill
 from tests.c2.world import World
 
@@ -198,6 +204,35 @@ def test_a_strange_checkpoint_is_an_alarm(sk: World, what: str) -> None:
     sk.sql(f"UPDATE audit_checkpoint SET {what}")
     with pytest.raises(Tampered):
         sk.store.run(checkpoints.newest)
+
+
+def test_the_notary_goes_on_when_a_strange_checkpoint_is_mended(
+    sk: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(notary, "LOOK_EVERY_S", 0.01)
+    first = sign(sk)
+    sk.sql("UPDATE audit_checkpoint SET time = 'noon'")
+    broker, published = MemoryBroker(), list[Checkpoint]()
+    broker.taps.append(lambda seen: published.append(Checkpoint.decode(seen.payload)))
+
+    async def until(done: Callable[[], bool], working: asyncio.Task[None]) -> None:
+        while not done():
+            assert not working.done()
+            await asyncio.sleep(0.01)
+
+    async def work() -> None:
+        async with broker.connect("c2") as link, asyncio.timeout(PATIENCE_S):
+            working = asyncio.create_task(Notary(sk.store, sk.realm, link, "witness", Pace(0)).run())
+            await until(lambda: "not looked after" in caplog.text, working)
+            await sk.store.write(chain.append, sk.realm, Act("later"))
+            sk.sql(f"UPDATE audit_checkpoint SET time = {first.time}")
+            await until(lambda: bool(published), working)
+            working.cancel()
+            await asyncio.gather(working, return_exceptions=True)
+
+    asyncio.run(work())
+    assert [each.number for each in published] == [first.number + 1]
+    assert caplog.text.count("not looked after") == 1
 
 
 def test_the_key_is_not_exchanged(sk: World) -> None:
