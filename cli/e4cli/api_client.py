@@ -49,6 +49,7 @@ UNANSWERED = "unanswered"
 _PAUSES_S = (0.2, 0.6)
 """Before each repetition of a request whose connection failed."""
 _ID = re.compile(r"[0-9a-f]{32}")
+_SECONDS = re.compile(r"[0-9]{1,9}")
 _UNAUTHENTICATED = "unauthenticated"
 _PROBLEM = "application/problem+json"
 _EVENTS = "text/event-stream"
@@ -243,15 +244,19 @@ class Api:
             # who misses a thing says which; this says that there is no such path
             if answer.status_code == 404 and (not kind or detail == HTTPStatus.NOT_FOUND.phrase):
                 raise self._stranger()
-            raise self._error(answer.status_code, kind, detail)
+            raise self._error(answer, kind, detail)
         return document
 
-    def _error(self, status: int, kind: str, detail: str) -> E4Error:
+    def _error(self, answer: httpx2.Response, kind: str, detail: str) -> E4Error:
+        status = answer.status_code
         leaf = Tampered if kind in _ALARMS else _BY_KIND.get(kind) or _BY_STATUS.get(status, E4Error)
         if kind == _UNAUTHENTICATED and isinstance(self._shown, Token):
             detail = f"the C2 at {self._url} does not take the token of {self._shown.source}; is it revoked or expired?"
         elif status >= 500:
             detail = f"the C2 failed: {detail}"
+        if leaf is RateExceeded:
+            after = answer.headers.get("retry-after", "")
+            return RateExceeded(detail, kind=kind, wait_s=int(after) if _SECONDS.fullmatch(after) else None)
         return leaf(detail, kind=kind)
 
     def _stranger(self) -> TransportError:

@@ -95,7 +95,7 @@ def begins(path: Callable[[Document], str]) -> Callable[[Callable[Concatenate[Ap
         if not wait:
             show_record(output, readable(output, answer))
             return
-        operation = following.follow(api, api.get(f"/v1/operations/{answer['operation']}"), timeout)
+        operation = following.follow(api, Document(id=answer["operation"]), timeout)
         show_record(output, readable(output, api.get(path(answer))))
         following.check(operation, timeout)
 

@@ -4,24 +4,32 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 
 import pytest
 
 from e4backends import fips
-from e4cli import following
+from e4cli import api_client, following
+from e4cli.api_client import Api, Document
+from e4cli.connection import Token
 from e4core import report
+from e4core.errors import E4Error, RateExceeded, TransportError
 from e4core.keys import ClientId, Secret, control_topic, report_topic
 from e4core.report import Ack, Outcome
 from e4transports.memory import named
 from tests.c2.devices import Ours, Witness
 from tests.c2.served import PATIENCE_S, serving, settings_in
 from tests.cli.c2_server import C2, send, server
+from tests.cli.test_api_client import PROBLEM, TOKEN
+from tests.servers import free_port
 
 POLL_S = 0.02
 
@@ -44,15 +52,20 @@ class Live:
     """A device at the broker of the C2, in whose event loop it runs; while it is ``held`` it reads nothing."""
 
     def __init__(self, c2: C2, name: str, kind: type[Ours] | type[Witness] = Ours) -> None:
-        suite, self._c2 = c2.suite, c2
+        suite = c2.suite
         private = Secret(suite.device.generate())
         identity = c2.served.client(name, suite.device.public(suite.device.load(private)))
         self.device = kind(suite, name, ClientId(bytes.fromhex(identity)), private, b"")
-        self._link = named(c2.served.settings.broker.removeprefix("memory:")).connect(name)
-        self._reads = asyncio.Event()
-        c2.served.run(self._begin())
+        self.meet(c2)
         if isinstance(self.device, Ours):
             until(lambda: c2.answer("clients", "show", name)["reports"])
+
+    def meet(self, c2: C2) -> None:
+        """Also another that serves in the place of the first one."""
+        self._c2 = c2
+        self._link = named(c2.served.settings.broker.removeprefix("memory:")).connect(self.device.name)
+        self._reads = asyncio.Event()
+        c2.served.run(self._begin())
 
     def hold(self) -> None:
         self._c2.served.run(self._set(False))
@@ -70,12 +83,7 @@ class Live:
             late.result(PATIENCE_S)
 
     def _let_go_late(self) -> None:
-        with self._c2.served.stranger(self._c2.served.token) as http:
-
-            def sent() -> set[str]:
-                return {each["kind"] for each in http.get("/v1/commands", params={"state": "sent"}).json()["items"]}
-
-            until(lambda: bool(sent() & {"topic", "next_key"}))
+        until_sent(self._c2)
         time.sleep(20 * POLL_S)
         self.let_go()
 
@@ -95,6 +103,16 @@ class Live:
 
     async def _set(self, reads: bool) -> None:
         (self._reads.set if reads else self._reads.clear)()
+
+
+def until_sent(c2: C2) -> None:
+    """Until a command with a key is, of which nobody has heard."""
+    with c2.served.stranger(c2.served.token) as http:
+
+        def sent() -> set[str]:
+            return {each["kind"] for each in http.get("/v1/commands", params={"state": "sent"}).json()["items"]}
+
+        until(lambda: bool(sent() & {"topic", "next_key"}))
 
 
 def until(true: Callable[[], bool]) -> None:
@@ -171,6 +189,90 @@ def test_who_removed_many_waits_for_members_that_the_token_does_not_see(c2: C2) 
     away.let_go()
     show = c2.answer("commands", "show", remove.stderr.split()[-1], "--wait")
     assert show["counts"] == {"confirmed": 2}
+
+
+def test_a_c2_that_is_stopped_and_started_again_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api_client, "_PAUSES_S", ())
+    settings, is_over = settings_in(tmp_path, suite="sk", port=free_port()), Event()
+
+    def begin_anew(c2: C2, device: Live) -> None:
+        until_sent(c2)
+        c2.served.stop()
+        c2.served.ended.result(PATIENCE_S)
+        be_nobody(settings.port, 3)
+        with serving(settings) as again:
+            device.meet(C2(again, tmp_path))
+            is_over.wait(PATIENCE_S)
+
+    with serving(settings) as served, ThreadPoolExecutor(1) as thread:
+        c2 = C2(served, tmp_path)
+        device = Live(c2, "a")
+        topic(c2, device)
+        device.hold()
+        anew = thread.submit(begin_anew, c2, device)
+        try:
+            operation = c2.answer("topics", "rotate", "t", "--wait")
+        finally:
+            is_over.set()
+            anew.result(PATIENCE_S)
+    assert (operation["counts"], operation["awaited"]) == ({"confirmed": 1}, 0)
+
+
+def be_nobody(port: int, times: int) -> None:
+    """At this port, where so many ask and none is answered."""
+    with socket.create_server(("127.0.0.1", port)) as door:
+        door.settimeout(PATIENCE_S)
+        for _ in range(times):
+            door.accept()[0].close()
+
+
+OPERATION = b'{"id": "%s", "kind": "", "subject": "", "created": 1, "counts": {"%s": 3}, "awaited": 0}'
+BUSY = b'{"type": "about:blank", "title": "", "status": 0, "detail": "not now", "kind": "%s"}'
+PASSING = [(429, PROBLEM, BUSY % b"too_many"), (503, PROBLEM, BUSY % b"storage"), (502, "text/html", b"<p>a proxy</p>")]
+
+
+@pytest.mark.parametrize("first", [OPERATION % (b"0" * 32, b"pending"), None])
+def test_what_may_pass_by_itself_is_waited_out(first: bytes | None) -> None:
+    """Also before anything of the operation is known."""
+    answers = [*PASSING, (200, "application/json", OPERATION % (b"0" * 32, b"confirmed"))]
+    begun = Document(id="0" * 32) if first is None else Document(json.loads(first))
+    with (
+        server(lambda _asked, http: send(http, *answers[len(every) - 1])) as (url, every),
+        Api(url, TOKEN) as api,
+    ):
+        assert following.follow(api, begun, PATIENCE_S)["counts"] == {"confirmed": 3}
+    assert len(every) == len(answers)
+
+
+@pytest.mark.parametrize("status", [401, 404, 500])
+def test_what_does_not_pass_ends_the_wait_at_once_and_leaves_the_operation_named(
+    status: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with (
+        server(lambda _asked, http: send(http, status, PROBLEM, BUSY % b"not_this")) as (url, every),
+        Api(url, TOKEN) as api,
+        pytest.raises(E4Error, match="not now"),
+    ):
+        following.follow(api, Document(id="0" * 32), PATIENCE_S)
+    assert len(every) == 1
+    assert f"e4 commands show {'0' * 32}" in capsys.readouterr().err
+
+
+def test_who_waits_for_a_c2_that_does_not_come_back_is_told_how_to_go_on(capsys: pytest.CaptureFixture[str]) -> None:
+    with Api(f"http://127.0.0.1:{free_port()}", TOKEN) as api, pytest.raises(TransportError, match="no C2 answers"):
+        following.follow(api, Document(id="0" * 32), 0.1)
+    assert f"e4 commands show {'0' * 32}" in capsys.readouterr().err
+
+
+def test_a_c2_that_is_asked_too_often_says_when_to_go_on(tmp_path: Path) -> None:
+    with serving(settings_in(tmp_path, requests_per_s=0.01)) as served:
+        token = Token(Secret(served.token.encode()), "the test")
+        with Api(served.started.url, token) as api, pytest.raises(RateExceeded) as caught:
+            for _ in range(2):
+                api.get("/v1/c2")
+    assert caught.value.wait_s and 60 < caught.value.wait_s <= 100
+    assert following.patience(caught.value, 0) == caught.value.wait_s
+    assert following.patience(RateExceeded(), 0) == following.patience(TransportError(), 0) == POLL_S
 
 
 def test_an_older_c2_tells_nobody_to_wait_for(c2: C2) -> None:
