@@ -20,6 +20,7 @@ from e4core import report
 from e4core.command import ResetTopics
 from e4core.errors import Tampered
 from e4core.keys import ClientId, report_topic
+from e4core.transport import Incoming
 from e4transports.memory import MemoryBroker
 from tests.c2.devices import Ours, Witness
 from tests.c2.world import World
@@ -306,6 +307,27 @@ def test_a_database_that_was_put_back_as_a_whole_while_the_c2_serves_is_found_in
             assert caught.group_contains(Tampered, match="older state")
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("table", ["c2_key", "recovery"])
+def test_what_every_command_rests_on_ends_the_c2_if_it_was_forged(pk: World, table: str) -> None:
+    pk.add("a")
+    pk.topic("t", "a")
+    pk.do(topics.rotate, "t")
+    pk.sql(f"UPDATE {table} SET mac = zeroblob(36)")
+    broker, sent = MemoryBroker(), list[Incoming]()
+    broker.taps.append(sent.append)
+
+    async def run() -> None:
+        async with broker.connect("c2") as link:
+            courier = asyncio.create_task(Courier(pk.store, pk.realm, link).run())
+            await asyncio.wait((courier,), timeout=PATIENCE_S)
+            with pytest.raises(ExceptionGroup) as caught:
+                courier.result()
+            assert caught.group_contains(Tampered)
+
+    asyncio.run(run())
+    assert sent == []
 
 
 async def until(done: Callable[[], bool]) -> None:
