@@ -91,7 +91,7 @@ class Carrier:
     async def confirm(self) -> None:
         """As if all devices had answered."""
         await asyncio.sleep(0.5)  # what the broker has is written down meanwhile
-        done = sa.update(outbox).values(state=Delivery.CONFIRMED.value)
+        done = sa.update(outbox).where(outbox.c.state == Delivery.SENT.value).values(state=Delivery.CONFIRMED.value)
         await self._store.write(lambda db: db.execute(done) and None)
 
     async def _until(self, wanted: int) -> float:

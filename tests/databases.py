@@ -102,6 +102,7 @@ def _postgresql(folder: Path, tls: ServerTls | None) -> DatabaseServer:
         "fsync": "off",  # nothing here survives the machine
         "max_connections": 60,
         "shared_buffers": "32MB",
+        "dynamic_shared_memory_type": "mmap",  # in its folder, which goes when it was killed, too
     }
     if tls:
         certificate, key = _own(folder, user, tls)

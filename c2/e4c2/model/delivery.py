@@ -63,12 +63,12 @@ outbox = sa.Table(
     "outbox",
     metadata,
     sa.Column("id", columns.Number, primary_key=True),
-    sa.Column("client", ID, sa.ForeignKey("client.id"), nullable=False),
+    sa.Column("client", ID, nullable=False),
     sa.Column("kind", columns.Text(16), nullable=False),
     sa.Column("object", ID, nullable=False),
     sa.Column("purge", sa.Boolean, nullable=False),
     sa.Column("state", columns.Text(16), nullable=False),
-    sa.Column("operation", ID, sa.ForeignKey("operation.id")),
+    sa.Column("operation", ID),
     sa.Column("created", TIME, nullable=False),
     sa.Column("not_before", TIME, nullable=False),
     sa.Column("attempts", sa.Integer, nullable=False),
@@ -87,7 +87,11 @@ outbox = sa.Table(
     sqlite_autoincrement=True,
     info=columns.QUEUE,
 )
-"""``awaited_since``: since when an answer is waited for, however often it was sealed anew; none: the broker has not had it yet."""
+"""Without foreign keys: to look at two other rows for each new one took a third of the time of a rotation.
+
+Attributes: client, operation: ids of those.  awaited_since: since when an answer is waited for, however often it was sealed anew;
+    none: the broker has not had it yet.
+"""
 
 replica = sa.Table(
     "replica",

@@ -142,8 +142,8 @@ def dead_letters(db: sa.Connection, _now: float) -> Verdict:
 
 def behind(db: sa.Connection, now: float) -> Verdict:
     awaited = [outbox.c.state == Delivery.SENT.value, outbox.c.created < now - BEHIND_S, client.c.reports]
-    of = sa.select(sa.func.count(sa.distinct(outbox.c.object))).select_from(outbox).join(client).where(*awaited)
-    count = db.scalar(of) or 0
+    joined = outbox.join(client, client.c.id == outbox.c.client)
+    count = db.scalar(sa.select(sa.func.count(sa.distinct(outbox.c.object))).select_from(joined).where(*awaited)) or 0
     if count:
         return warning(
             f"of {count} topics or peers, members have not confirmed for more than an hour what they were sent",

@@ -159,8 +159,6 @@ def upgrade() -> None:
         sa.Column("tags", columns.Blob(256), nullable=True),
         sa.Column("purge_tags", columns.Blob(256), nullable=True),
         sa.Column("refusal", columns.Text(32), nullable=True),
-        sa.ForeignKeyConstraint(["client"], ["client.id"], name=op.f("fk_outbox_client")),
-        sa.ForeignKeyConstraint(["operation"], ["operation.id"], name=op.f("fk_outbox_operation")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_outbox")),
         sqlite_autoincrement=True,
     )
