@@ -115,10 +115,13 @@ def _acknowledged(db: sa.Connection, realm: Realm, row: Row, ack: Ack) -> None:
     mine = [outbox.c.client == row["id"], outbox.c.state.in_(commands.UNCONFIRMED)]
     these = [*mine, outbox.c.sequence == sequence]
     held = sequences.of(db, realm, row["id"])
-    if held is None or sequence > held["last"]:  # never sent, and may be more than the database can compare with
+    # never sent, and may be more than the database can compare with
+    if held is None or sequence > held["last"] or ack.subject != report.subject(sequence):
         return
+    expired = [outbox.c.client == row["id"], outbox.c.state == Delivery.EXPIRED.value, outbox.c.sequence == sequence]
+    db.execute(sa.update(outbox).where(*expired).values(state=Delivery.SENT.value))  # it is answered all the same
     ordered = db.scalar(sa.select(sa.func.min(outbox.c.created)).where(*these))
-    if ack.subject != report.subject(sequence) or ordered is None:
+    if ordered is None:
         return
     heard(db, realm, [row])
     sequences.confirm(db, realm, held, sequence)

@@ -77,14 +77,21 @@ def _in_array(column: sa.ColumnElement[Any], values: sa.BindParameter[Any]) -> s
     return column.in_(sa.select(sa.func.unnest(array)))
 
 
-def pairs_given(columns: tuple[sa.Column[Any], sa.Column[Any]], as_arrays: bool) -> sa.ColumnElement[bool]:
-    """Two columns are one of the pairs in the parameter ``of``; or, as two arrays, in ``firsts`` and ``seconds``."""
-    if not as_arrays:
+PAIR = ("firsts", "seconds")
+
+
+def pairs_given(columns: tuple[sa.Column[Any], sa.Column[Any]], dialect: str) -> sa.ColumnElement[bool]:
+    """Two columns, which have an index, are one of the pairs whose parts are the parameters `PAIR`; of MariaDB, ``of``.
+
+    SQLite finds a first with any of the seconds too: it takes no index for a list of pairs.
+    """
+    if dialect in MARIADB:
         return sa.tuple_(*columns).in_(sa.bindparam("of", expanding=True))
-    names = ("firsts", "seconds")
+    if dialect == "sqlite":
+        return sa.and_(*[of.in_(sa.bindparam(name, expanding=True)) for of, name in zip(columns, PAIR, strict=True)])
     arrays = [postgresql.ARRAY(column.type) for column in columns]
-    values = [sa.cast(sa.bindparam(name, type_=array), array) for name, array in zip(names, arrays, strict=True)]
-    return sa.tuple_(*columns).in_(sa.select(sa.func.unnest(*values).table_valued(*names).render_derived()))
+    values = [sa.cast(sa.bindparam(name, type_=array), array) for name, array in zip(PAIR, arrays, strict=True)]
+    return sa.tuple_(*columns).in_(sa.select(sa.func.unnest(*values).table_valued(*PAIR).render_derived()))
 
 
 def portions(values: Iterable[T]) -> Iterator[list[T]]:

@@ -39,8 +39,10 @@ def expire(db: sa.Connection, realm: Realm) -> None:
 
     So what erases a former key, which no digest shows, is done all the same when it is back. What was never sent waits on.
     """
-    long_ago = outbox.c.awaited_since < realm.clock() - realm.expires_s
-    waits = [outbox.c.state == Delivery.SENT.value, long_ago, outbox.c.kind.not_in(_LASTING)]
+    now = realm.clock()
+    sent, ahead = outbox.c.state == Delivery.SENT.value, outbox.c.awaited_since > now
+    db.execute(sa.update(outbox).where(sent, ahead).values(awaited_since=now))  # by a clock that was set back
+    waits = [sent, outbox.c.awaited_since < now - realm.expires_s, outbox.c.kind.not_in(_LASTING)]
     if not realm.format.all_report:
         waits.append(outbox.c.client.in_(sa.select(client.c.id).where(client.c.reports)))
     count = db.execute(sa.update(outbox).where(*waits).values(state=Delivery.EXPIRED.value)).rowcount

@@ -99,7 +99,7 @@ class Notary:
 
     async def _newest(self) -> Checkpoint | None:
         """Of all C2; the one that was made here also if somebody has taken it out of the database."""
-        known = [self._made, await self._store.read(checkpoints.newest)]
+        known = [self._made, await self._store.read(checkpoints.newest_signed, self._realm)]
         return max((each for each in known if each), key=lambda each: each.number, default=None)
 
     async def _send(self, checkpoint: Checkpoint) -> None:

@@ -23,6 +23,12 @@ _SHOWN = (Kind.TOPIC.value, Kind.NEXT.value, Kind.PEER.value, Kind.SYNC.value)
 _EMPTYING = (Kind.RESET_TOPICS.value, Kind.RESET_PEERS.value)
 """What no digest shows, as other things follow."""
 
+_ANSWERABLE = sa.and_(
+    outbox.c.state.in_((*commands.OPEN, Delivery.EXPIRED.value)),
+    sa.or_(outbox.c.state != Delivery.EXPIRED.value, outbox.c.sequence.is_not(None)),
+)
+"""What of Format 2 has expired is answered by an ack of the rest of its command, and looked at by itself."""
+
 
 def fitting(db: sa.Connection, realm: Realm, cases: Collection[Case]) -> list[Case]:
     """Those that are plain, each with what it answers. Raises: Tampered."""
@@ -63,7 +69,7 @@ def write(db: sa.Connection, realm: Realm, done: Collection[Case]) -> None:
 def _undone(db: sa.Connection, devices: Collection[bytes]) -> dict[bytes, list[Row]]:
     found: dict[bytes, list[Row]] = defaultdict(list)
     for portion in portions(devices):
-        statement = sa.select(outbox).where(among(db, outbox.c.client, portion), outbox.c.state.in_(commands.OPEN))
+        statement = sa.select(outbox).where(among(db, outbox.c.client, portion), _ANSWERABLE)
         for row in plain(db.execute(statement.order_by(outbox.c.id)).all()):
             found[row["client"]].append(row)
     return found

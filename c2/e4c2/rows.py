@@ -18,7 +18,7 @@ from typing import Any, Generic, TypeVar
 import sqlalchemy as sa
 
 from e4c2 import ledger
-from e4c2.columns import given, pairs_given, portions, takes_array
+from e4c2.columns import MARIADB, PAIR, given, pairs_given, portions, takes_array
 from e4c2.format import Format
 from e4c2.model import GRANTING, LATER, SEALED, metadata
 from e4c2.setwise import Given, Setwise
@@ -253,14 +253,13 @@ def find_pairs(
     columns: tuple[sa.Column[bytes], sa.Column[bytes]],
     pairs: Iterable[tuple[bytes, bytes]],
 ) -> list[Row]:
-    """All rows whose two columns, which have an index, are one of ``pairs``, checked; no others are read. Raises: Tampered."""
-    as_arrays = takes_array(db, columns[0])
-    asked = _among_pairs(columns, as_arrays)
+    """All rows whose two columns are one of ``pairs``, checked, and maybe some more (`pairs_given`). Raises: Tampered."""
+    dialect = db.dialect.name
     found = []
     for portion in portions(set(pairs)):
-        firsts, seconds = zip(*portion, strict=True)
-        given = {"firsts": list(firsts), "seconds": list(seconds)} if as_arrays else {"of": portion}
-        found += verified(db, realm, columns[0].table, db.execute(asked, given).all())
+        parts = {name: list(part) for name, part in zip(PAIR, zip(*portion, strict=True), strict=True)}
+        given = {"of": portion} if dialect in MARIADB else parts
+        found += verified(db, realm, columns[0].table, db.execute(_among_pairs(columns, dialect), given).all())
     return found
 
 
@@ -276,8 +275,8 @@ def _among(column: sa.Column[Any], as_array: bool) -> sa.Select[Any]:
 
 
 @cache
-def _among_pairs(columns: tuple[sa.Column[Any], sa.Column[Any]], as_arrays: bool) -> sa.Select[Any]:
-    return sa.select(columns[0].table).where(pairs_given(columns, as_arrays))
+def _among_pairs(columns: tuple[sa.Column[Any], sa.Column[Any]], dialect: str) -> sa.Select[Any]:
+    return sa.select(columns[0].table).where(pairs_given(columns, dialect))
 
 
 def only(table: sa.Table, rows: list[Row]) -> Row | None:

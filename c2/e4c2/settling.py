@@ -21,9 +21,12 @@ def settle(
 
     A report may have been quicker: then the delivery is confirmed already, and stays so.
     """
+    now = realm.clock()
     for these in _portions(db, sent):
         flying = [these, outbox.c.state == Delivery.SENDING.value]
-        since = sa.func.coalesce(outbox.c.awaited_since, realm.clock())
+        since = sa.case(
+            (outbox.c.awaited_since <= now, outbox.c.awaited_since), else_=now
+        )  # of a clock that was ahead: now
         db.execute(sa.update(outbox).where(*flying).values(state=Delivery.SENT.value, awaited_since=since))
     lost = list(lost)
     for these in _portions(db, ((row, attempt) for row, attempt, _ in lost)):

@@ -191,11 +191,13 @@ def test_pruning_does_away_with_no_evidence(sk: World) -> None:
 @pytest.mark.parametrize(
     "what", ["UPDATE audit_checkpoint SET number = 7", "UPDATE audit_checkpoint SET hash = zeroblob(32)"]
 )
-def test_a_forged_checkpoint_cuts_nothing(sk: World, what: str) -> None:
+def test_a_forged_checkpoint_cuts_nothing_and_is_not_published(sk: World, what: str) -> None:
     sign(sk)
     sk.sql(what)
     with sk.refuses(Tampered, kind=FORKED):
         sk.do(checkpoints.prune, sk.clock.now + 1)
+    with sk.refuses(Tampered, kind=FORKED):
+        sk.do(checkpoints.newest_signed)
 
 
 @pytest.mark.parametrize("what", ["hash = 'x'", "number = 0", "time = 'noon'", "signature = 1"])

@@ -11,7 +11,8 @@ import pytest
 import sqlalchemy as sa
 
 from e4c2 import topics
-from e4c2.model import Delivery, command_sequence, outbox
+from e4c2.model import Delivery, command_sequence, membership, outbox, topic
+from e4c2.rows import Realm, find_pairs
 from e4c2.sealing2 import DELIVERIES_MOST
 from e4core.errors import E4Error
 from tests.c2.world import World
@@ -35,6 +36,26 @@ def test_device_that_waits_keeps_nobody_else(world: World) -> None:
     later = sa.update(outbox).where(outbox.c.client == world.devices["a"].id).values(not_before=world.clock.now + 60)
     world.store.run(lambda db: db.execute(later) and None)
     assert [each.client for each in world.claim()] == [world.devices["b"].id]
+
+
+def test_pairs_are_found_by_an_index(world: World) -> None:
+    for name in "abc":
+        world.add(name)
+    world.topic("t", *"abc")
+    seen: list[tuple[str, Any]] = []
+    topic_id = world.store.run(lambda db: db.scalars(sa.select(topic.c.id)).one())
+
+    def plans(db: sa.Connection, realm: Realm) -> list[str]:
+        @sa.event.listens_for(db, "before_cursor_execute")
+        def _see(_db: object, _cursor: object, statement: str, values: Any, *_: object) -> None:
+            seen.append((statement, values))
+
+        pairs = [(topic_id, bytes(world.devices[name].id)) for name in "ab"]
+        assert len(find_pairs(db, realm, (membership.c.topic, membership.c.client), pairs)) == 2
+        ((statement, values), *_) = seen
+        return [row.detail for row in db.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)]
+
+    assert not [step for step in world.do(plans) if "SCAN membership" in step]
 
 
 @pytest.mark.parametrize("limit", [1, 2, 500])

@@ -219,6 +219,38 @@ def test_what_is_sealed_anew_again_and_again_is_over_some_day_too(three: World) 
     assert counted.counts[Delivery.EXPIRED]
 
 
+@pytest.mark.format(2)
+def test_an_answer_is_one_to_what_of_its_command_has_expired_too(three: World) -> None:
+    three.topic("u", *"ab")
+    three.settle_down()
+    b = ours(three, "b")
+    b.away = True
+    three.do(topics.leave, "t", ["c"])
+    three.settle_down()
+    three.clock.now += EXPIRES_S / 2
+    three.do(topics.rotate, "u")
+    b.away = False
+    three.carry()  # one command with both
+    three.clock.now += EXPIRES_S / 2 + 1
+    three.do(dead_letters.expire)
+    assert {Delivery.EXPIRED, Delivery.SENT} <= states(three, "b")
+    three.obey()
+    three.receive()
+    assert states(three, "b") <= {Delivery.CONFIRMED, Delivery.SUPERSEDED}
+
+
+def test_what_was_sent_by_a_clock_that_was_ahead_is_over_some_day_too(three: World) -> None:
+    ours(three, "b").away = True
+    three.clock.now += 10 * EXPIRES_S
+    three.do(topics.leave, "t", ["c"])
+    three.settle_down()
+    three.clock.now -= 10 * EXPIRES_S
+    three.do(dead_letters.expire)
+    assert Delivery.EXPIRED not in states(three, "b")
+    expire(three)
+    assert Delivery.SENT not in states(three, "b")
+
+
 def test_a_reset_that_has_expired_takes_away_nothing_that_was_confirmed_since(three: World) -> None:
     a, b = ours(three, "a"), ours(three, "b")
     three.topic("u", *"ab")

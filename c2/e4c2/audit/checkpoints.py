@@ -73,6 +73,14 @@ def newest(db: sa.Connection) -> Checkpoint | None:
     return None if row is None else _checkpoint(db, row)
 
 
+def newest_signed(db: sa.Connection, realm: Realm) -> Checkpoint | None:
+    """Raises: Tampered: this C2 did not sign it; or as `newest`."""
+    found = newest(db)
+    if found is not None:
+        _require_signed(db, realm, found)
+    return found
+
+
 def page(db: sa.Connection, _realm: Realm, after: int = 0, limit: int = 100) -> list[Checkpoint]:
     """Checkpoints by number, those after ``after``. Raises: as `newest`."""
     table = audit_checkpoint
@@ -119,10 +127,7 @@ def prune(db: sa.Connection, realm: Realm, before: float) -> Place:
     if row is None:
         raise Conflict("no checkpoint is that old, and the audit log is only cut at one; see e4 audit checkpoints")
     found = _checkpoint(db, row)
-    try:
-        found.verify(public_key(db, realm))
-    except AuthenticationFailed as error:
-        raise Tampered(f"checkpoint {found.number} of the audit log was not signed by this C2", kind=FORKED) from error
+    _require_signed(db, realm, found)
     _require_same(place_at(db, realm, found.number), found)  # also, nothing that was changed is done away with unseen
     base = Place(found.number, found.hash)
     cut(db, realm, base)
@@ -152,3 +157,12 @@ def _checkpoint(db: sa.Connection, stored: Row) -> Checkpoint:
     if len(row["hash"]) != HASH_LEN or row["number"] < 1:
         raise strange(audit_checkpoint)
     return Checkpoint(database_id(db), row["number"], row["time"], row["hash"], row["signature"])
+
+
+def _require_signed(db: sa.Connection, realm: Realm, checkpoint: Checkpoint) -> None:
+    try:
+        checkpoint.verify(public_key(db, realm))
+    except AuthenticationFailed as error:
+        raise Tampered(
+            f"checkpoint {checkpoint.number} of the audit log was not signed by this C2", kind=FORKED
+        ) from error
