@@ -11,7 +11,8 @@ import pytest
 import sqlalchemy as sa
 
 from e4c2 import topics
-from e4c2.model import Delivery, command_sequence, membership, outbox, topic
+from e4c2.model import Delivery, command_sequence, membership, outbox
+from e4c2.model import topic as topic_table
 from e4c2.rows import Realm, find_pairs
 from e4c2.sealing2 import DELIVERIES_MOST
 from e4core.errors import E4Error
@@ -43,7 +44,7 @@ def test_pairs_are_found_by_an_index(world: World) -> None:
         world.add(name)
     world.topic("t", *"abc")
     seen: list[tuple[str, Any]] = []
-    topic_id = world.store.run(lambda db: db.scalars(sa.select(topic.c.id)).one())
+    topic_id = world.store.run(lambda db: db.scalars(sa.select(topic_table.c.id)).one())
 
     def plans(db: sa.Connection, realm: Realm) -> list[str]:
         @sa.event.listens_for(db, "before_cursor_execute")
