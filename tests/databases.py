@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,7 +33,7 @@ _CREATE: dict[Kind, str] = {
     "postgresql": "CREATE DATABASE {name} OWNER {user}",
     "mariadb": "CREATE DATABASE {name}; GRANT ALL ON {name}.* TO {user}@'127.0.0.1'",
 }
-_STOP_S = 20.0
+_START_S = _STOP_S = 20.0
 OPEN_TO_ALL = Path("/dev/shm" if os.access("/dev/shm", os.W_OK) else "/tmp")
 """To pytest's own folders a server's user does not get."""
 
@@ -55,6 +56,10 @@ class DatabaseServer:
                 self._command, stdout=log, stderr=log, user=self._as, group=_group(self._as), cwd=self.folder
             )
         wait_for_port(self.port, self._process)
+        deadline = time.monotonic() + _START_S
+        while subprocess.run([*self._sql, "SELECT 1"], check=False, capture_output=True, cwd=self.folder).returncode:
+            assert time.monotonic() < deadline, (self.folder / "log").read_text()  # the port is open before it answers
+            time.sleep(0.1)
 
     def stop(self, how: signal.Signals | None = None) -> None:
         """Not waiting for those who are connected."""
