@@ -169,7 +169,7 @@ def test_start_costs_the_same_whether_one_delivery_was_interrupted_or_a_thousand
     while crowd.count(Delivery.PENDING):
         crowd.claim()
     more = at_most(crowd, 0, 3)  # on servers as many of two portions
-    assert one <= counted(crowd, delivery.begin) <= one + more <= 20
+    assert one <= counted(crowd, delivery.begin) <= one + more <= 15
     assert crowd.count(Delivery.PENDING) == 1000
 
 

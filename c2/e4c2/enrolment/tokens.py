@@ -152,7 +152,9 @@ def require(db: sa.Connection, realm: Realm, identity: str) -> Row:
 
 def prune(db: sa.Connection, realm: Realm) -> None:
     """Take off the record what has long been expired."""
-    delete(db, realm, enrolment, *find_all(db, realm, enrolment, enrolment.c.expires < realm.clock() - KEPT_S))
+    if rows := find_all(db, realm, enrolment, enrolment.c.expires < realm.clock() - KEPT_S):
+        with db.begin_nested():  # what is deleted leaves the ledger too, or it stays
+            delete(db, realm, enrolment, *rows)
 
 
 def there_is_none(identity: str) -> str:
