@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 
 EVERY_S = 30
 """At most; of a device that it does not help, twice as long each time."""
+_FILLING = (Kind.TOPIC, Kind.NEXT, Kind.PEER, Kind.RESET_TOPICS, Kind.RESET_PEERS)
 _EMPTIES = outbox.c.kind == Kind.RESET_TOPICS.value
 
 
@@ -57,8 +58,7 @@ def fill(
 
     Args: rows: of the clients, few enough for one statement.
     """
-    ids = [row["id"] for row in rows]
-    commands.close(db, ids, (Kind.TOPIC, Kind.NEXT, Kind.PEER, Kind.RESET_TOPICS, Kind.RESET_PEERS))
+    ids, last = [row["id"] for row in rows], queueing.newest(db)
     commands.enqueue(db, realm, operation_id, ids, Kind.RESET_TOPICS)
     mine, joined = [among(db, outbox.c.client, ids)], among(db, membership.c.client, ids)
     queueing.insert(db, realm, operation_id, TOPICS, [joined], mine)
@@ -68,6 +68,8 @@ def fill(
     if not realm.suite.is_symmetric:
         commands.enqueue(db, realm, operation_id, ids, Kind.RESET_PEERS)
         queueing.insert(db, realm, operation_id, PEERS, [among(db, link.c.holder, ids)], mine)
+    # only now, as it is inherited by what takes its place that a former key is still to be erased
+    commands.close(db, ids, _FILLING, Delivery.SUPERSEDED, outbox.c.id <= last)
     commands.tell_c2_keys(db, realm, rows, operation_id)
     if not_before > realm.clock():
         waiting = [*mine, outbox.c.state == Delivery.PENDING.value, outbox.c.not_before < not_before]

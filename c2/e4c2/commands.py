@@ -227,10 +227,14 @@ def tell_c2_keys(db: sa.Connection, realm: Realm, rows: Collection[Row], operati
 
 
 def close(
-    db: sa.Connection, clients: Sequence[bytes], kinds: Collection[Kind], state: Delivery = Delivery.SUPERSEDED
+    db: sa.Connection,
+    clients: Sequence[bytes],
+    kinds: Collection[Kind],
+    state: Delivery = Delivery.SUPERSEDED,
+    *which: sa.ColumnElement[bool],
 ) -> None:
     """What is still open for these clients of these kinds has no purpose any more, or is known to be done."""
-    of = [among(db, outbox.c.client, clients), outbox.c.kind.in_([k.value for k in kinds])]
+    of = [among(db, outbox.c.client, clients), outbox.c.kind.in_([k.value for k in kinds]), *which]
     db.execute(sa.update(outbox).where(*of, outbox.c.state.in_(OPEN)).values(state=state.value))
 
 

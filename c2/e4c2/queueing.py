@@ -77,6 +77,11 @@ def _deliveries(of: Objects, purge: bool, all_report: bool) -> tuple[list[str], 
     return list(columns), sa.select(*columns.values()).where(*of.where)
 
 
+def newest(db: sa.Connection) -> int:
+    """The number of the delivery that was added last, 0: there is none."""
+    return db.scalar(sa.select(sa.func.max(outbox.c.id))) or 0
+
+
 def insert(
     db: sa.Connection,
     realm: Realm,
@@ -91,7 +96,7 @@ def insert(
 
     Args: parts: of whom and what, one after the other.  before: what of the outbox they may supersede, where that is little.
     """
-    last = db.scalar(sa.select(sa.func.max(outbox.c.id))) or 0
+    last = newest(db)
     now = realm.clock()
     columns, deliveries = _deliveries(of, purge, realm.format.all_report)
     for part in parts:

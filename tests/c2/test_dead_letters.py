@@ -168,6 +168,24 @@ def test_what_was_overtaken_ends_no_grace_of_a_later_key(three: World, purge: bo
     assert states(three, "b") <= {Delivery.CONFIRMED, Delivery.SUPERSEDED}
 
 
+def test_a_reset_that_was_never_answered_takes_no_eviction_with_it(three: World) -> None:
+    """One that is back may answer what comes next before it says hello, and then it is not emptied any more."""
+    b, c = ours(three, "b"), ours(three, "c")
+    thief = c.thief()
+    b.away = True
+    three.do(topics.leave, "t", ["c"])
+    three.settle_down()
+    three.do(clients.reset, "b")
+    three.settle_down()
+    expire(three)
+    b.away = False
+    three.do(topics.rotate, "t")
+    three.settle_down()
+    three.clock.now += 3
+    assert three.digest_fits("b")
+    assert not reads(three, "b", thief)
+
+
 @pytest.mark.format(2)
 def test_what_may_have_been_done_is_done_again_as_no_digest_shows_former_keys(three: World) -> None:
     three.do(topics.leave, "t", ["c"])
