@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from e4c2 import graces, queueing
+from e4c2 import queueing
 from e4c2.access.patterns import EVERY, Patterns
 from e4c2.columns import among, portions
 from e4c2.model import (
+    OFF_RECORD,
     C2KeyState,
     Delivery,
     Kind,
@@ -39,8 +41,8 @@ UNCONFIRMED = (Delivery.SENDING.value, Delivery.SENT.value)
 OPEN = (*_WAITING, *UNCONFIRMED)
 _NUMBERED = outbox.c.sequence.is_not(None)
 """Format 2, in which all devices report, be it after a year."""
-_TO_REPORTER = sa.or_(_NUMBERED, sa.exists().where(client.c.id == outbox.c.client, client.c.reports).correlate(outbox))
-AWAITED = sa.and_(outbox.c.state == Delivery.SENT.value, _TO_REPORTER)
+TO_REPORTER = sa.or_(_NUMBERED, sa.exists().where(client.c.id == outbox.c.client, client.c.reports).correlate(outbox))
+AWAITED = sa.and_(outbox.c.state == Delivery.SENT.value, TO_REPORTER)
 """Sent, and a device that reports is still to answer: who follows a change waits for it, and so does the event of its end."""
 NO_OBJECT = bytes(16)
 ARROW = " <- "
@@ -50,8 +52,6 @@ _UNTOLD = ("catch_up", "catch_up_many")
 LOOKED_AFTER_S = 1.0
 """How soon somebody looks whether an operation is over."""
 NO_OPERATION = "there is no such operation"
-KEPT_S = 30 * 24 * 3600
-"""How long deliveries that are done stay on record: no shorter than the longest grace."""
 WAITS_AT_MOST_S = 3600
 """What is to wait for longer was ordered while the clock ran ahead."""
 BATCH = 500
@@ -105,9 +105,17 @@ def count(db: sa.Connection, identity: bytes) -> Operation:
     """How far its commands are. Raises: NotFound."""
     row = require(db, identity)
     found = db.execute(_COUNTING, {"of": identity}).all()
-    counts = {Delivery(state): int(n) for state, n, _ in found}
+    counts = off_record(row)
+    for state, n, _ in found:
+        counts[state] += int(n)
     awaited = sum(int(n) for *_, n in found)
-    return Operation(identity.hex(), row["kind"], row["subject"], row["created"], counts, awaited)
+    by_state = {Delivery(state): n for state, n in counts.items()}
+    return Operation(identity.hex(), row["kind"], row["subject"], row["created"], by_state, awaited)
+
+
+def off_record(row: Row) -> Counter[str]:
+    """State -> how many commands of an operation are off the record already, as the devices have done the same anew."""
+    return Counter({state.value: n for state in OFF_RECORD if (n := row[state.value])})
 
 
 def require(db: sa.Connection, identity: bytes) -> Row:
@@ -251,30 +259,9 @@ def requeue(db: sa.Connection, *which: sa.ColumnElement[bool]) -> None:
     _COLLAPSING(db, starts)
 
 
-def prune(db: sa.Connection, realm: Realm) -> None:
-    """Take what has long been done off the record."""
-    before = realm.clock() - KEPT_S
-    if realm.format.fixed_grace_s is None:
-        graces.end(db, before)
-    undone = outbox.c.state.in_((Delivery.PENDING.value, Delivery.SENDING.value))
-    db.execute(sa.delete(outbox).where(outbox.c.created < before, ~undone, ~_awaited()))
-    empty = ~sa.exists().where(outbox.c.operation == operation.c.id)
-    db.execute(sa.delete(operation).where(operation.c.created < before, empty))
-
-
 def _is_any(of: sa.FromClause, states: Collection[str]) -> sa.ColumnElement[bool]:
     """As IN would, which a statement for many parameters may not have."""
     return sa.or_(*[of.c.state == state for state in states])
-
-
-def _awaited() -> sa.ColumnElement[bool]:
-    """Sent, still to be confirmed, and the last of its object: without it nobody would know that the device may not have it."""
-    newer = outbox.alias("newer")
-    same = [newer.c.client == outbox.c.client, newer.c.kind == outbox.c.kind, newer.c.object == outbox.c.object]
-    is_last = ~sa.exists().where(*same, newer.c.id > outbox.c.id)
-    keys = outbox.c.kind.in_((Kind.ID_KEY.value, Kind.C2_KEY.value))
-    unanswered = outbox.c.state.in_((Delivery.SENT.value, Delivery.EXPIRED.value))
-    return sa.and_(unanswered, sa.or_(keys, _TO_REPORTER), is_last)
 
 
 def _view(row: Row) -> Command:

@@ -19,7 +19,7 @@ from random import SystemRandom
 import sqlalchemy as sa
 
 from e4c2 import deks, ledger, replicas, tokens
-from e4c2.commands import BATCH, pause, prune
+from e4c2.commands import BATCH, pause
 from e4c2.dead_letters import expire
 from e4c2.ear import Ear
 from e4c2.enrolment import tokens as enrolments
@@ -28,6 +28,7 @@ from e4c2.format import Sealed
 from e4c2.intake import Intake
 from e4c2.outages import Outage
 from e4c2.reports import receive_all, senders
+from e4c2.retention import prune, thin
 from e4c2.rows import Realm
 from e4c2.settling import settle
 from e4c2.store.engine import Store
@@ -250,6 +251,7 @@ class Courier:
                 await self._store.read(deks.verify, self._realm)
                 if await self._store.read(replicas.leads, self._realm):
                     await self._store.write(tidy, self._realm)
+                    await self._store.write(thin, self._realm)
 
     async def _listen(self) -> None:
         async for incoming in self._transport:

@@ -13,7 +13,7 @@ from collections.abc import Collection, Mapping
 
 import sqlalchemy as sa
 
-from e4c2.commands import AWAITED, LOOKED_AFTER_S
+from e4c2.commands import AWAITED, LOOKED_AFTER_S, off_record
 from e4c2.events import log
 from e4c2.events.log import Happening
 from e4c2.model import Delivery, EventKind, operation, outbox
@@ -67,7 +67,7 @@ def look(db: sa.Connection, realm: Realm) -> None:
     if ended:
         _put(db, ended, None)
         counts = _counts(db, [row["id"] for row in ended])
-        log.record(db, realm, [_told(row, counts[row["id"]]) for row in ended])
+        log.record(db, realm, [_told(row, counts[row["id"]] + off_record(row)) for row in ended])
 
 
 def _due(now: float) -> sa.ColumnElement[bool]:

@@ -5,12 +5,16 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from contextlib import suppress
+from typing import Any
 
+import sqlalchemy as sa
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
-from e4c2 import c2keys, clients, commands, delivery, links, topics
-from e4c2.model import Delivery, Reason, client
+from e4c2 import c2keys, clients, commands, delivery, holdings, links, retention, topics
+from e4c2.access.patterns import EVERY
+from e4c2.model import Delivery, Reason, client, operation
+from e4c2.retention import KEPT_S, OVERTAKEN_KEPT_S
 from e4c2.rows import reveal
 from e4core.errors import Conflict, E4Error, NotFound
 from e4core.keys import Secret, control_topic
@@ -160,10 +164,23 @@ class Fleet(RuleBasedStateMachine):
 
     # ---------------------------------------------------------------------------------------------- what happens
 
-    @rule(seconds=st.sampled_from([0.3, 1, 2, 7, 40, 700, 5000, 2 * commands.KEPT_S]))
+    @rule(seconds=st.sampled_from([0.3, 1, 2, 7, 40, 700, 5000, 2 * OVERTAKEN_KEPT_S, 2 * KEPT_S]))
     def time_passes(self, seconds: float) -> None:
         self.world.clock.now += seconds
         self.world.do(delivery.tidy)
+        before = self.told()
+        self.world.do(retention.thin)
+        assert self.told() == before, "who asks sees what is off the record"
+
+    def told(self) -> dict[str, Any]:
+        """What operators see of deliveries, other than these themselves."""
+        world = self.world
+        operations = world.store.run(lambda db: list(db.scalars(sa.select(operation.c.id))))
+        counts: dict[str, Any] = {each.hex(): world.store.run(commands.count, each) for each in operations}
+        for name in TOPICS:
+            of = world.do(topics.require, name)["id"]
+            counts[name] = world.do(holdings.count, of), world.do(holdings.laggards, of, "", 100, EVERY)
+        return counts
 
     @rule(times=st.integers(1, 3))
     def work(self, times: int) -> None:

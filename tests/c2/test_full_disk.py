@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,14 +13,12 @@ import pytest
 
 from e4backends import sk
 from e4c2.api import health
-from e4c2.audit import verifying
 from e4c2.store import engine
 from e4kms import file as kek_file
 from tests.c2.chaos import TOPIC, Swarm
 from tests.c2.served import Served, operation, problem, serving, settings_in
 from tests.c2.test_health import mounted, mounts, part, wait_for
-from tests.c2.test_read_only import until
-from tests.c2.world import Clock, World
+from tests.c2.test_read_only import require_sound, until
 from tests.databases import KINDS, OPEN_TO_ALL, OWNER, DatabaseServer, Kind, database_server
 from tests.servers import Mosquitto
 
@@ -118,9 +115,4 @@ def test_a_full_disk_of_the_server_is_told_and_over_when_there_is_room(
         finally:
             disk.make_room()  # else it does not stop in order
         assert not c2.ended.done()
-    world = World(sk.SUITE, place, kek, Clock(time.time()))  # which adds up the ledger
-    try:
-        world.do(verifying.verify_all)
-        assert held() == {world.topic_key(TOPIC)}
-    finally:
-        world.store.close()
+    require_sound(place, kek, held())

@@ -9,8 +9,8 @@ from contextlib import closing
 import pytest
 
 from e4c2 import clients, delivery, links, topics
-from e4c2.commands import KEPT_S
 from e4c2.model import Reason
+from e4c2.retention import KEPT_S
 from e4c2.settings import Settings
 from e4core.command2 import SetPubKey
 from e4core.message import GRACE_S

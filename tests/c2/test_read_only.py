@@ -13,6 +13,7 @@ import pytest
 from e4backends import sk
 from e4c2.api import health
 from e4c2.audit import verifying
+from e4c2.store.address import Address
 from e4kms import file as kek_file
 from tests.c2.chaos import TOPIC, Swarm
 from tests.c2.served import PATIENCE_S, Served, operation, problem, serving, settings_in
@@ -35,6 +36,16 @@ OPEN = {
     "mariadb": ("SET GLOBAL read_only = 0",),
 }
 SAID = {"postgresql": "read-only transaction", "mariadb": "--read-only option"}
+
+
+def require_sound(place: Address, kek: str, held: set[bytes | None]) -> None:
+    """The ledger and the audit log add up, and devices hold what the database says."""
+    world = World(sk.SUITE, place, kek, Clock(time.time()))  # which adds up the ledger
+    try:
+        world.do(verifying.verify_all)
+        assert held == {world.topic_key(TOPIC)}
+    finally:
+        world.store.close()
 
 
 async def until(done: Callable[[], bool]) -> None:
@@ -89,9 +100,4 @@ def test_a_server_that_may_only_be_read_is_told_and_what_waited_is_delivered(
         finally:
             say(OPEN[place.kind])  # of a MariaDB it is the whole server, which others use too
         assert not c2.ended.done()
-    world = World(sk.SUITE, place, kek, Clock(time.time()))  # which adds up the ledger
-    try:
-        world.do(verifying.verify_all)
-        assert held() == {world.topic_key(TOPIC)}
-    finally:
-        world.store.close()
+    require_sound(place, kek, held())

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule, run_state_machine_as_test
 
-from e4c2 import c2keys, commands, topics
+from e4c2 import c2keys, commands, retention, topics
 from e4c2.model import Delivery, outbox
 from e4core.errors import NotFound
 from tests.c2.conftest import FORMAT1, FORMAT2, Worlds
@@ -52,7 +52,7 @@ class Pressed(Fleet):
         self.goes_away(name)
         self.new_key(name)
         self.work(1)
-        self.time_passes(2 * commands.KEPT_S)
+        self.time_passes(2 * retention.KEPT_S)
         self.comes_back(name)
 
     @precondition(Fleet.public_keys)

@@ -13,7 +13,7 @@ import pytest
 
 from e4c2 import ledger, tokens
 from e4c2.app import recover
-from e4c2.commands import KEPT_S
+from e4c2.retention import KEPT_S
 from e4c2.settings import Settings
 from e4core.errors import Conflict, Denied, KeyNotFound, NotFound
 from tests.c2.served import bearer, created, serving, settings_in

@@ -12,10 +12,11 @@ import pytest
 import sqlalchemy as sa
 
 from e4c2 import c2keys, clients, delivery, ledger, tokens, topics
-from e4c2.commands import KEPT_S, WAITS_AT_MOST_S
+from e4c2.commands import WAITS_AT_MOST_S
 from e4c2.delivery import Courier
 from e4c2.enrolment import tokens as enrolments
 from e4c2.model import Reason, metadata
+from e4c2.retention import KEPT_S
 from e4core import report
 from e4core.command import ResetTopics
 from e4core.errors import Tampered

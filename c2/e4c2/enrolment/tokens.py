@@ -14,8 +14,9 @@ from e4c2.access import patterns
 from e4c2.access.grants import Grant, Role
 from e4c2.access.principal import Access
 from e4c2.columns import portions
-from e4c2.commands import KEPT_S, parse_id
+from e4c2.commands import parse_id
 from e4c2.model import enrolment, topic
+from e4c2.retention import KEPT_S
 from e4c2.rows import Realm, Row, delete, find_all, find_by, find_ids, insert, only
 from e4core.errors import Denied, InvalidInput, NotFound
 from e4core.keys import Secret, check_client_name

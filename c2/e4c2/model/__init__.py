@@ -10,7 +10,7 @@ from __future__ import annotations
 from e4c2.model.access import approval, identity, token
 from e4c2.model.audit import audit_checkpoint, audit_head, audit_key, audit_record
 from e4c2.model.base import metadata
-from e4c2.model.delivery import Delivery, Kind, Reason, idempotency, operation, outbox, replica
+from e4c2.model.delivery import OFF_RECORD, Delivery, Kind, Reason, idempotency, operation, outbox, replica
 from e4c2.model.enrolment import enrolment
 from e4c2.model.events import EventKind, event, webhook
 from e4c2.model.fleet import C2KeyState, Status, c2_key, client, command_sequence, link, membership, topic, topic_epoch
@@ -28,6 +28,7 @@ __all__ = [
     "GRANTING",
     "Kind",
     "LATER",
+    "OFF_RECORD",
     "PlanState",
     "Reason",
     "SEALED",

@@ -40,6 +40,9 @@ class Delivery(StrEnum):
     """Sent to a device that reports, and never answered."""
 
 
+OFF_RECORD = (Delivery.CONFIRMED, Delivery.SENT, Delivery.SUPERSEDED)
+
+
 class Reason(StrEnum):
     """Why a key is changed."""
 
@@ -55,9 +58,13 @@ operation = sa.Table(
     sa.Column("subject", NAME, nullable=False),
     sa.Column("created", TIME, nullable=False),
     sa.Column("look_at", TIME, index=True),
+    *[sa.Column(state.value, sa.Integer, nullable=False, server_default="0") for state in OFF_RECORD],
     sa.Index("ix_operation_kind_created", "kind", "created"),
 )
-"""``look_at``: when to see whether it is over; none: it was, and that is told."""
+"""
+Attributes: look_at: when to see whether it is over; none: it was, and that is told.  confirmed, sent, superseded: how many of its
+    deliveries are off the record before it is (`e4c2.retention`).
+"""
 
 outbox = sa.Table(
     "outbox",
