@@ -251,7 +251,9 @@ class Courier:
                 await self._store.read(deks.verify, self._realm)
                 if await self._store.read(replicas.leads, self._realm):
                     await self._store.write(tidy, self._realm)
-                    await self._store.write(thin, self._realm)
+                    after: int | None = 0
+                    while after is not None:
+                        after = await self._store.write(thin, self._realm, after)
 
     async def _listen(self) -> None:
         async for incoming in self._transport:

@@ -11,12 +11,12 @@ from itertools import pairwise
 import pytest
 import sqlalchemy as sa
 
-from e4c2 import c2keys, clients, delivery, ledger, tokens, topics
+from e4c2 import c2keys, clients, delivery, ledger, retention, tokens, topics
 from e4c2.commands import WAITS_AT_MOST_S
 from e4c2.delivery import Courier
 from e4c2.enrolment import tokens as enrolments
 from e4c2.model import Reason, metadata
-from e4c2.retention import KEPT_S
+from e4c2.retention import KEPT_S, OVERTAKEN_KEPT_S
 from e4core import report
 from e4core.command import ResetTopics
 from e4core.errors import Tampered
@@ -258,6 +258,25 @@ def beside_courier(world: World, story: Callable[[Courier, MemoryBroker], object
             await asyncio.gather(task, return_exceptions=True)
 
     asyncio.run(run())
+
+
+def test_what_was_done_anew_leaves_the_record_while_the_c2_serves(sk: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delivery, "LOOK_AFTER_EVERY_S", 0.05)
+    monkeypatch.setattr(retention, "AT_ONCE", 1)
+    sk.add("a")
+    sk.topic("t", "a")
+    for _ in range(3):
+        sk.do(topics.rotate, "t")
+        sk.settle_down()
+    (*_, last) = sk.deliveries()
+    sk.clock.now += OVERTAKEN_KEPT_S + 60
+
+    async def story(_: Courier, __: MemoryBroker) -> None:
+        async with asyncio.timeout(PATIENCE_S):
+            while [each.id for each in await asyncio.to_thread(sk.deliveries)] != [last.id]:  # noqa: ASYNC110  told by nobody
+                await asyncio.sleep(0.05)
+
+    beside_courier(sk, story)
 
 
 @pytest.mark.parametrize("change", ["UPDATE dek SET state = 'decrypt_only'", "UPDATE topic SET mac = zeroblob(36)"])
