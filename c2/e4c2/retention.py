@@ -33,12 +33,9 @@ def _done_anew(*done: Delivery) -> sa.ColumnElement[bool]:
     return sa.and_(over, sa.exists().where(*_SAME, *later))
 
 
-_DONE_ANEW = sa.or_(
-    _done_anew(Delivery.CONFIRMED),
-    sa.and_(
-        _done_anew(Delivery.CONFIRMED, Delivery.SENT), ~TO_REPORTER
-    ),  # who never reports: it was sent, as far as is known
-)
+# to who never reports, what was sent is done as far as anybody knows
+_AS_FAR_AS_KNOWN = sa.and_(_done_anew(Delivery.CONFIRMED, Delivery.SENT), ~TO_REPORTER)
+_DONE_ANEW = sa.or_(_done_anew(Delivery.CONFIRMED), _AS_FAR_AS_KNOWN)
 
 
 def prune(db: sa.Connection, realm: Realm) -> None:
