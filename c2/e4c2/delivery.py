@@ -18,7 +18,8 @@ from random import SystemRandom
 
 import sqlalchemy as sa
 
-from e4c2 import deks, ledger, replicas, tokens
+from e4c2 import deks, ledger, replicas, retention, tokens
+from e4c2.columns import portions
 from e4c2.commands import BATCH, pause
 from e4c2.dead_letters import expire
 from e4c2.ear import Ear
@@ -28,7 +29,6 @@ from e4c2.format import Sealed
 from e4c2.intake import Intake
 from e4c2.outages import Outage
 from e4c2.reports import receive_all, senders
-from e4c2.retention import prune, thin
 from e4c2.rows import Realm
 from e4c2.settling import settle
 from e4c2.store.engine import Store
@@ -251,9 +251,15 @@ class Courier:
                 await self._store.read(deks.verify, self._realm)
                 if await self._store.read(replicas.leads, self._realm):
                     await self._store.write(tidy, self._realm)
-                    after: int | None = 0
-                    while after is not None:
-                        after = await self._store.write(thin, self._realm, after)
+                    await self._thin()
+
+    async def _thin(self) -> None:
+        """Little at a time, so that nobody who writes is kept waiting."""
+        after: bytes | None = b""
+        while after is not None:
+            numbers, after = await self._store.read(retention.overtaken, self._realm, after)
+            for portion in portions(numbers):
+                await self._store.write(retention.forget, portion)
 
     async def _listen(self) -> None:
         async for incoming in self._transport:
@@ -303,7 +309,7 @@ def begin(db: sa.Connection, realm: Realm) -> None:
 def tidy(db: sa.Connection, realm: Realm) -> None:
     """Keep nothing for ever that is of no use any more. Raises: KmsUnavailable."""
     expire(db, realm)
-    prune(db, realm)
+    retention.prune(db, realm)
     for forget in (tokens.prune, enrolments.prune):
         try:
             forget(db, realm)

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
-from e4c2 import c2keys, clients, commands, delivery, holdings, links, retention, topics
+from e4c2 import c2keys, clients, commands, delivery, holdings, links, topics
 from e4c2.access.patterns import EVERY
 from e4c2.model import Delivery, Reason, client, operation
 from e4c2.retention import KEPT_S, OVERTAKEN_KEPT_S
@@ -169,7 +169,7 @@ class Fleet(RuleBasedStateMachine):
         self.world.clock.now += seconds
         self.world.do(delivery.tidy)
         before = self.told()
-        self.world.do(retention.thin)
+        self.world.thin()
         assert self.told() == before, "who asks sees what is off the record"
 
     def told(self) -> dict[str, Any]:

@@ -13,9 +13,11 @@ from e4c2.events import log
 from e4c2.model import Delivery, EventKind
 from e4core.command2 import SetTopicKey
 from e4core.keys import report_topic
+from tests.c2.conftest import Worlds, two
 from tests.c2.devices import Ours, Witness
 from tests.c2.test_endings import told
 from tests.c2.world import World, ours
+from tests.core.suites2 import GCM_SK
 
 EXPIRES_S = 100
 """Less than what a device of Format 1 keeps a former key for."""
@@ -23,6 +25,10 @@ EXPIRES_S = 100
 
 @pytest.fixture
 def three(fleet: World) -> World:
+    return with_a_third(fleet)
+
+
+def with_a_third(fleet: World) -> World:
     fleet.realm = replace(fleet.realm, expires_s=EXPIRES_S)
     fleet.add("c")
     fleet.do(topics.join, "t", ["c"])
@@ -168,8 +174,10 @@ def test_what_was_overtaken_ends_no_grace_of_a_later_key(three: World, purge: bo
     assert states(three, "b") <= {Delivery.CONFIRMED, Delivery.SUPERSEDED}
 
 
-def test_a_reset_that_was_never_answered_takes_no_eviction_with_it(three: World) -> None:
+@pytest.mark.parametrize("suite", ["sk", GCM_SK.name])
+def test_a_reset_that_was_never_answered_takes_no_eviction_with_it(worlds: Worlds, suite: str) -> None:
     """One that is back may answer what comes next before it says hello, and then it is not emptied any more."""
+    three = with_a_third(worlds.peopled(suite, two))
     b, c = ours(three, "b"), ours(three, "c")
     thief = c.thief()
     b.away = True

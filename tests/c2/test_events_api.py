@@ -21,7 +21,7 @@ EVENTS, STREAM = "/v1/events", "/v1/events/stream"
 ENROLLED, CREATED = ("client.enrolled", "mine", None), ("topic.created", None, "mine")
 THESE = ["client.enrolled", "topic.created", "member.joined"]
 """Others, as the ends of operations, come when they like."""
-OF_ITSELF = ("operation.", "audit.", "replica.")
+OF_ITSELF = ("operation.", "audit.", "replica.", "topic.converged")
 """What the C2 tells when it comes to it, and not because somebody has just asked for something."""
 VIEWER = [{"role": "viewer", "clients": ["*"], "topics": ["*"]}]
 

@@ -44,28 +44,22 @@ def a_day_later(world: World) -> None:
     world.clock.now += OVERTAKEN_KEPT_S + 60
 
 
-def thin(world: World) -> None:
-    after: int | None = 0
-    while after is not None:
-        after = world.do(retention.thin, after)
-
-
 def keys(world: World, name: str | None = None) -> list[Command]:
     return [each for each in world.deliveries(name) if each.kind in RENEWED]
 
 
-@pytest.mark.parametrize("at_once", [1, 3, 1000])
+@pytest.mark.parametrize("at_once", [1, 2, 100])
 def test_of_each_object_the_last_that_was_done_is_kept(
     two: World, at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(retention, "AT_ONCE", at_once)
+    monkeypatch.setattr(retention, "DEVICES_AT_ONCE", at_once)
     for _ in range(ROTATIONS):
         rotate(two)
     before = two.deliveries()
-    thin(two)
+    two.thin()
     assert two.deliveries() == before, "it is not a day ago"
     a_day_later(two)
-    thin(two)
+    two.thin()
     last = {(each.client, each.kind, each.object): each.id for each in before}
     assert {each.id for each in two.deliveries()} == set(last.values())
     assert len(last) <= len(before) - 2 * ROTATIONS
@@ -78,7 +72,7 @@ def test_an_operation_counts_what_is_off_the_record(two: World) -> None:
     for _ in range(2):
         a_day_later(two)
         rotate(two)
-        thin(two)
+        two.thin()
         assert [two.counts(each) for each in done] == before
 
 
@@ -91,7 +85,7 @@ def test_its_end_is_told_with_all_that_it_was(two: World) -> None:
     start = two.store.run(log.newest)
     a_day_later(two)
     rotate(two)
-    thin(two)
+    two.thin()
     assert len([each for each in keys(two) if each.operation == rotated.id]) == 1
     two.devices["late"].away = False
     two.greet("late")
@@ -107,14 +101,14 @@ def test_what_a_device_has_missed_stays_until_it_has_the_present(two: World) -> 
     missed = [rotate(two) for _ in range(3)]
     a_day_later(two)
     before = keys(two, "a")
-    thin(two)
+    two.thin()
     undone = [each.id for each in keys(two, "a") if each.operation in {of.id for of in missed}]
     assert undone == [each.id for each in before if each.operation in {of.id for of in missed}]
     two.devices["a"].away = False
     two.greet("a")
     two.settle_down()
     a_day_later(two)
-    thin(two)
+    two.thin()
     assert {each.state for each in keys(two, "a")} == {Delivery.CONFIRMED}
     assert two.digest_fits("a")
 
@@ -128,7 +122,7 @@ def test_what_erases_a_key_stays_until_another_does(two: World) -> None:
     two.settle_down()
     rotate(two)
     a_day_later(two)
-    thin(two)
+    two.thin()
     purges = sa.select(sa.func.count()).where(outbox.c.purge, outbox.c.kind == Kind.TOPIC.value)
     members = purges.where(outbox.c.client.in_([bytes(two.devices[name].id) for name in "aw"]))
     assert two.store.run(lambda db: db.scalar(members)) == 2
@@ -137,7 +131,7 @@ def test_what_erases_a_key_stays_until_another_does(two: World) -> None:
     two.do(topics.leave, "t", ["thief"])
     two.settle_down()
     a_day_later(two)
-    thin(two)
+    two.thin()
     assert two.store.run(lambda db: db.scalar(members)) == 2, "the last one"
 
 
@@ -155,7 +149,7 @@ def test_an_eviction_that_was_missed_is_done_although_later_keys_were_taken(flee
     world.settle_down()
     a_day_later(world)
     world.do(dead_letters.expire)
-    thin(world)
+    world.thin()
     world.devices["b"].away = False
     world.do(topics.rotate, "t")
     world.settle_down()
@@ -172,17 +166,46 @@ def test_links_are_thinned_as_topics_are(pk: World) -> None:
         pk.clock.now += 60
     assert len(keys(pk)) == 3
     a_day_later(pk)
-    thin(pk)
+    pk.thin()
     assert [each.state for each in keys(pk)] == [Delivery.CONFIRMED]
 
 
-def test_it_costs_the_same_for_one_device_and_a_thousand(sk: World) -> None:
-    sk.do(topics.create, "t")
-    sk.do(crowded, 1000)
-    for _ in range(2):
-        sk.clock.now += 60
-        sk.do(topics.rotate, "t")
-        sk.store.run(lambda db: db.execute(sa.update(outbox).values(state=Delivery.CONFIRMED.value)) and None)
+def test_to_who_never_reports_the_last_that_was_sent_is_kept(sk: World) -> None:
+    sk.add("w", Witness)
+    sk.topic("t", "w")
+    done = [rotate(sk) for _ in range(3)]
     a_day_later(sk)
-    assert counted(sk, retention.thin) <= 4
-    assert len(keys(sk)) == 1000
+    sk.thin()
+    assert [(each.operation, each.state) for each in keys(sk)] == [(done[-1].id, Delivery.SENT)]
+    assert [sk.counts(each) for each in done] == [{Delivery.SENT: 1}] * 3
+
+
+def test_it_costs_the_same_for_one_operation_and_a_hundred(sk: World) -> None:
+    sk.do(topics.create, "t")
+    sk.do(crowded, 100)
+    for _ in range(100):
+        sk.do(topics.rotate, "t")
+    sk.sql("UPDATE outbox SET state = 'confirmed'")
+    a_day_later(sk)
+    numbers, _ = sk.do(retention.overtaken)
+    assert len(numbers) == 9900
+    one, many = numbers[:100], numbers[100:600]
+    assert counted(sk, retention.overtaken) == 2
+    assert counted(sk, _forget, one) == counted(sk, _forget, many) <= 3
+
+
+def _forget(db: sa.Connection, _: object, numbers: list[int]) -> None:
+    retention.forget(db, numbers)
+
+
+def test_what_is_to_be_sent_again_by_now_stays(sk: World) -> None:
+    sk.add("w", Witness)
+    sk.topic("t", "w")
+    rotate(sk)
+    a_day_later(sk)
+    numbers, _ = sk.do(retention.overtaken)
+    sk.store.run(commands.requeue, outbox.c.client == bytes(sk.devices["w"].id))
+    before = sk.deliveries()
+    assert [each.id for each in before if each.state == Delivery.PENDING]
+    sk.store.run(retention.forget, numbers)
+    assert sk.deliveries() == [each for each in before if each.state != Delivery.SUPERSEDED]

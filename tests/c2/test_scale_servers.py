@@ -25,6 +25,14 @@ from tests.c2.test_endings import (
     test_a_question_for_an_operation_counts_it_once,
     test_who_follows_a_change_waits_for_the_same_as_its_event,
 )
+from tests.c2.test_retention import (
+    test_an_operation_counts_what_is_off_the_record,
+    test_it_costs_the_same_for_one_operation_and_a_hundred,
+    test_to_who_never_reports_the_last_that_was_sent_is_kept,
+    test_what_a_device_has_missed_stays_until_it_has_the_present,
+    test_what_erases_a_key_stays_until_another_does,
+    two,
+)
 from tests.c2.test_revocation import test_of_one_that_left_twice_the_first_time_and_the_nearer_end_count
 from tests.c2.test_scale import (
     crowd,
@@ -62,6 +70,12 @@ __all__ = [
     "test_start_costs_the_same_whether_one_delivery_was_interrupted_or_a_thousand",
     "test_what_the_broker_lost_is_written_down_by_a_handful_of_statements",
     "test_who_follows_a_change_waits_for_the_same_as_its_event",
+    "test_an_operation_counts_what_is_off_the_record",
+    "test_it_costs_the_same_for_one_operation_and_a_hundred",
+    "test_to_who_never_reports_the_last_that_was_sent_is_kept",
+    "test_what_a_device_has_missed_stays_until_it_has_the_present",
+    "test_what_erases_a_key_stays_until_another_does",
+    "two",
 ]
 
 

@@ -11,7 +11,7 @@ from itertools import pairwise
 import pytest
 import sqlalchemy as sa
 
-from e4c2 import c2keys, clients, delivery, ledger, retention, tokens, topics
+from e4c2 import c2keys, clients, delivery, ledger, tokens, topics
 from e4c2.commands import WAITS_AT_MOST_S
 from e4c2.delivery import Courier
 from e4c2.enrolment import tokens as enrolments
@@ -262,7 +262,6 @@ def beside_courier(world: World, story: Callable[[Courier, MemoryBroker], object
 
 def test_what_was_done_anew_leaves_the_record_while_the_c2_serves(sk: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(delivery, "LOOK_AFTER_EVERY_S", 0.05)
-    monkeypatch.setattr(retention, "AT_ONCE", 1)
     sk.add("a")
     sk.topic("t", "a")
     for _ in range(3):

@@ -17,7 +17,7 @@ from typing import Any, Concatenate, NamedTuple, ParamSpec, Protocol, TypeVar
 import pytest
 import sqlalchemy as sa
 
-from e4c2 import c2keys, clients, commands, digests, links, topics
+from e4c2 import c2keys, clients, commands, digests, links, retention, topics
 from e4c2.commands import requeue
 from e4c2.format import Sealed
 from e4c2.model import Delivery, metadata, outbox, topic
@@ -249,6 +249,13 @@ class World:
 
     def deliveries(self, name: str | None = None) -> list[commands.Command]:
         return self.store.run(commands.page, 0, 100_000, name)
+
+    def thin(self) -> None:
+        """As the courier does once an hour."""
+        after: bytes | None = b""
+        while after is not None:
+            numbers, after = self.do(retention.overtaken, after)
+            self.store.run(retention.forget, numbers)
 
     def states(self, name: str | None = None) -> list[tuple[str, str, str]]:
         return [(each.client, each.kind, each.state) for each in self.deliveries(name) if each.state not in DONE]
