@@ -33,7 +33,7 @@ from e4c2.rows import Realm
 from e4c2.settling import settle
 from e4c2.store.engine import Store
 from e4c2.telemetry.tracing import UNTRACED, Tracer
-from e4core.errors import KmsUnavailable, RateExceeded, StorageError, Tampered, TransportError, UnknownKey
+from e4core.errors import RateExceeded, StorageError, Tampered, TransportError, UnknownKey
 from e4core.transport import Incoming, Transport
 
 log = logging.getLogger(__name__)
@@ -88,6 +88,7 @@ class Courier:
         self._gave_up = self._sends = self._drains = False
         self._sealing, self._opening = Outage("commands"), Outage("reports")
         self._settling, self._hearing = Outage("acknowledgements of the broker"), Outage("senders of reports")
+        self._checking = Outage("checks and tidying of the database")
 
     @property
     def failure(self) -> str | None:
@@ -245,7 +246,7 @@ class Courier:
         """Now and then: is all still there, and nothing kept for ever."""
         while True:
             await asyncio.sleep(LOOK_AFTER_EVERY_S)
-            with suppress(KmsUnavailable, StorageError):
+            with self._checking.met():
                 await self._store.read(ledger.verify, self._realm.keyring)  # which takes long, and keeps nobody waiting
                 await self._store.write(ledger.require_newest, self._realm.keyring)
                 await self._store.read(deks.verify, self._realm)

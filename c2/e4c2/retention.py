@@ -54,7 +54,7 @@ def overtaken(db: sa.Connection, realm: Realm, after: bytes = b"") -> tuple[list
 
 
 def forget(db: sa.Connection, numbers: Sequence[int]) -> None:
-    """Take these off the record, unless they are to be sent again by now. Args: numbers: few enough for one statement."""
+    """Take these off the record, unless they are waited for again by now. Args: numbers: few enough for one statement."""
     which = [among(db, outbox.c.id, numbers), _OVER]
     rows = db.execute(sa.select(outbox.c.operation, outbox.c.state).where(*which))
     found = Counter((of, state) for of, state in rows if of is not None)

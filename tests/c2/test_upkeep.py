@@ -260,22 +260,43 @@ def beside_courier(world: World, story: Callable[[Courier, MemoryBroker], object
     asyncio.run(run())
 
 
-def test_what_was_done_anew_leaves_the_record_while_the_c2_serves(sk: World, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def renewed(sk: World, monkeypatch: pytest.MonkeyPatch) -> World:
+    """Of the deliveries of a device all but the last are to leave the record."""
     monkeypatch.setattr(delivery, "LOOK_AFTER_EVERY_S", 0.05)
     sk.add("a")
     sk.topic("t", "a")
     for _ in range(3):
         sk.do(topics.rotate, "t")
         sk.settle_down()
-    (*_, last) = sk.deliveries()
     sk.clock.now += OVERTAKEN_KEPT_S + 60
+    return sk
+
+
+def test_what_was_done_anew_leaves_the_record_while_the_c2_serves(renewed: World) -> None:
+    (*_, last) = renewed.deliveries()
 
     async def story(_: Courier, __: MemoryBroker) -> None:
         async with asyncio.timeout(PATIENCE_S):
-            while [each.id for each in await asyncio.to_thread(sk.deliveries)] != [last.id]:  # noqa: ASYNC110  told by nobody
+            while [each.id for each in await asyncio.to_thread(renewed.deliveries)] != [last.id]:  # noqa: ASYNC110  told by nobody
                 await asyncio.sleep(0.05)
 
-    beside_courier(sk, story)
+    beside_courier(renewed, story)
+
+
+def test_what_cannot_leave_the_record_is_told_once_and_ends_nothing(
+    renewed: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    renewed.sql("UPDATE outbox SET operation = CAST(x'ff' AS TEXT)")
+
+    async def story(_: Courier, __: MemoryBroker) -> None:
+        async with asyncio.timeout(PATIENCE_S):
+            while "tidying of the database wait" not in caplog.text:  # noqa: ASYNC110  told by nobody
+                await asyncio.sleep(0.05)
+        await asyncio.sleep(0.3)  # some more tries
+
+    beside_courier(renewed, story)
+    assert caplog.text.count("tidying of the database") == 1
 
 
 @pytest.mark.parametrize("change", ["UPDATE dek SET state = 'decrypt_only'", "UPDATE topic SET mac = zeroblob(36)"])
