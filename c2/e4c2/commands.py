@@ -114,8 +114,9 @@ def count(db: sa.Connection, identity: bytes) -> Operation:
 
 
 def off_record(row: Row) -> Counter[str]:
-    """State -> how many commands of an operation are off the record already, as the devices have done the same anew."""
-    return Counter({state.value: n for state in OFF_RECORD if (n := row[state.value])})
+    """State -> how many commands of an operation left the record in it, as the devices have done the same anew."""
+    # SQLite keeps whatever is written there
+    return Counter({state.value: n for state in OFF_RECORD if isinstance(n := row[state.value], int) and n})
 
 
 def require(db: sa.Connection, identity: bytes) -> Row:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
 
 import sqlalchemy as sa
 
@@ -54,7 +53,7 @@ def overtaken(db: sa.Connection, realm: Realm, after: bytes = b"") -> tuple[list
 
 
 def forget(db: sa.Connection, numbers: Sequence[int]) -> None:
-    """Take these off the record, unless they are waited for again by now. Args: numbers: few enough for one statement."""
+    """Take these off the record, unless they are to be sent again, or have expired. Args: numbers: few enough for one statement."""
     which = [among(db, outbox.c.id, numbers), _OVER]
     rows = db.execute(sa.select(outbox.c.operation, outbox.c.state).where(*which))
     found = Counter((of, state) for of, state in rows if of is not None)
@@ -80,14 +79,10 @@ def _overtaken(all_report: bool) -> sa.Select[int]:
 
 
 def _counting(state: str) -> Setwise:
-    types: dict[str, Any] = {"of": operation.c.id.type, "more": sa.BigInteger()}
+    counted = operation.c[state]
     return Setwise(
-        types,
-        lambda of: (
-            sa.update(operation)
-            .where(operation.c.id == of["of"])
-            .values({state: operation.c[state] + sa.cast(of["more"], sa.Integer)})
-        ),
+        {"of": operation.c.id.type, "more": counted.type},
+        lambda of: sa.update(operation).where(operation.c.id == of["of"]).values({state: counted + of["more"]}),
     )
 
 

@@ -3,19 +3,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 import sqlalchemy as sa
 
-from e4c2 import commands, dead_letters, endings, links, retention, topics
+from e4c2 import commands, endings, links, retention, topics
 from e4c2.commands import Command
 from e4c2.events import log
 from e4c2.model import Delivery, EventKind, Kind, outbox
 from e4c2.retention import OVERTAKEN_KEPT_S
 from tests.c2.devices import Witness
 from tests.c2.test_endings import told
-from tests.c2.test_eviction import hears
 from tests.c2.test_scale import counted, crowded
 from tests.c2.world import World
 
@@ -135,28 +132,6 @@ def test_what_erases_a_key_stays_until_another_does(two: World) -> None:
     assert two.store.run(lambda db: db.scalar(members)) == 2, "the last one"
 
 
-def test_an_eviction_that_was_missed_is_done_although_later_keys_were_taken(fleet: World) -> None:
-    """Its answer was lost: nobody knows that the device has forgotten the former key."""
-    world = fleet
-    world.realm = replace(world.realm, expires_s=100)
-    c = world.add("c")
-    world.do(topics.join, "t", ["c"])
-    world.befriend(*"abc")
-    world.settle_down()
-    thief = c.thief()
-    world.devices["b"].away = True
-    world.do(topics.leave, "t", ["c"])
-    world.settle_down()
-    a_day_later(world)
-    world.do(dead_letters.expire)
-    world.thin()
-    world.devices["b"].away = False
-    world.do(topics.rotate, "t")
-    world.settle_down()
-    assert world.digest_fits("b")
-    assert not hears(world, "b", thief)
-
-
 def test_links_are_thinned_as_topics_are(pk: World) -> None:
     pk.add("a")
     pk.add("b")
@@ -189,7 +164,7 @@ def test_it_costs_the_same_for_one_operation_and_a_hundred(sk: World) -> None:
     a_day_later(sk)
     numbers, _ = sk.do(retention.overtaken)
     assert len(numbers) == 9900
-    one, many = numbers[:100], numbers[100:600]
+    one, many = numbers[:5], sorted(numbers, key=lambda number: number % 100)[:500]
     assert counted(sk, retention.overtaken) == 2
     assert counted(sk, _forget, one) == counted(sk, _forget, many) <= 3
 

@@ -55,6 +55,14 @@ class Pressed(Fleet):
         self.time_passes(2 * retention.KEPT_S)
         self.comes_back(name)
 
+    @rule(name=topic)
+    def rotate_day_after_day(self, name: str) -> None:
+        """What was done the day before leaves the record."""
+        for _ in range(2):
+            self.rotate(name)
+            self.work(2)
+            self.time_passes(2 * retention.OVERTAKEN_KEPT_S)
+
     @precondition(Fleet.public_keys)
     @rule()
     def change_the_c2_key_twice(self) -> None:

@@ -63,7 +63,7 @@ operation = sa.Table(
 )
 """
 Attributes: look_at: when to see whether it is over; none: it was, and that is told.  confirmed, sent, superseded: how many of its
-    deliveries are off the record before it is (`e4c2.retention`).
+    deliveries left the record before it does, by state (`e4c2.retention`).
 """
 
 outbox = sa.Table(
