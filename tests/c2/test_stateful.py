@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -11,9 +12,10 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule, run_state_machine_as_test
 
-from e4c2 import c2keys, commands, retention, topics
-from e4c2.model import Delivery, outbox
-from e4core.errors import NotFound
+from e4c2 import c2keys, commands, plans, retention, topics
+from e4c2.model import AtDeadline, Delivery, outbox
+from e4c2.plans import Plan, Terms
+from e4core.errors import Conflict, NotFound
 from tests.c2.conftest import FORMAT1, FORMAT2, Worlds
 from tests.c2.fleet import Fleet, device, reporting, some, topic
 from tests.c2.world import World
@@ -87,9 +89,38 @@ class Pressed(Fleet):
         self.check_thieves()
 
 
+class Planned(Pressed):
+    """With keys that members hold before they are used."""
+
+    @rule(name=topic, quorum=st.sampled_from([0.5, 1.0]), at=st.sampled_from(AtDeadline), automatic=st.booleans())
+    def plan(self, name: str, quorum: float, at: AtDeadline, automatic: bool) -> None:
+        terms = Terms(quorum=quorum, within_s=3600, at_deadline=at, automatic=automatic)
+        with suppress(Conflict):
+            self.world.do(plans.begin, name, terms)
+
+    @rule(name=topic, ended=st.sampled_from([plans.activate, plans.abort]))
+    def end(self, name: str, ended: Callable[..., Plan]) -> None:
+        for each in self.world.do(plans.page, name):
+            force = {"force": True} if ended is plans.activate else {}
+            with suppress(Conflict):
+                self.world.do(ended, name, each.id, **force)
+
+    @rule()
+    def drive(self) -> None:
+        for each in self.world.do(plans.due):
+            with suppress(Conflict):
+                self.world.do(plans.drive, each)
+
+
 @pytest.mark.parametrize("suite", [*FORMAT1, *FORMAT2])
 def test_whatever_happened_all_hold_what_they_should_once_it_is_quiet(worlds: Worlds, suite: str) -> None:
     make: Any = lambda: Pressed(worlds(suite))  # noqa: E731  any callable will do
+    run_state_machine_as_test(make, settings=BOUND)
+
+
+@pytest.mark.parametrize("suite", FORMAT2)
+def test_so_do_they_with_planned_rotations_amid_it(worlds: Worlds, suite: str) -> None:
+    make: Any = lambda: Planned(worlds(suite))  # noqa: E731  any callable will do
     run_state_machine_as_test(make, settings=BOUND)
 
 
