@@ -17,9 +17,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from e4c2 import events, holdings
+from e4c2 import events, holdings, queueing
 from e4c2.columns import portions
-from e4c2.model import Cause, client, membership, outbox, topic, topic_change
+from e4c2.model import Cause, client, membership, topic, topic_change
 from e4c2.queueing import ACTIVE
 from e4c2.rows import Realm, Row
 
@@ -108,7 +108,7 @@ def begin(
     Args: first: when the first that was evicted from a topic was to go, where that is not now.
     """
     now = realm.clock()
-    mark = db.scalar(sa.select(sa.func.max(outbox.c.id))) or 0
+    mark = queueing.newest(db)
     for portion in portions(topics):
         # who has the newer key needs no older one; but how long a revocation takes is counted to its end
         same = [topic_change.c.topic.in_(portion), topic_change.c.ended.is_(None)]

@@ -16,7 +16,7 @@ from math import ceil
 
 import sqlalchemy as sa
 
-from e4c2 import changes, commands, departures, epochs, holdings, rotation, topics
+from e4c2 import changes, commands, departures, epochs, holdings, queueing, rotation, topics
 from e4c2.audit import chain
 from e4c2.audit.records import OWN
 from e4c2.changes import Converged
@@ -87,7 +87,7 @@ def begin(db: sa.Connection, realm: Realm, name: str, terms: Terms) -> Plan:
     if departures.count(db, row["id"]):
         raise Conflict(f"clients that were evicted still know the key of {name}; rotate it at once")
     now = realm.clock()
-    mark = db.scalar(sa.select(sa.func.max(outbox.c.id))) or 0
+    mark = queueing.newest(db)
     operation = commands.begin(db, realm, "plan", name)
     values = {
         "id": os.urandom(16),
